@@ -1,0 +1,20 @@
+//! Names for things, one type each.
+//!
+//! Two numbers that mean different things have different types, so that the compiler keeps them apart; `Display` is the
+//! form used in logs.
+
+use std::fmt;
+
+mod node;
+
+pub use node::{InvalidNodeId, NodeId};
+
+/// Identifies a request on the wire, among those opened by one end of one link (PROTOCOL §3).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "req#{}", self.0)
+    }
+}

@@ -1,0 +1,21 @@
+//! The protocol of Peerage as values.
+//!
+//! Everything in this crate is a plain state machine or a plain data structure: bytes, facts and the time of day go in,
+//! orders come out. Nothing here opens a socket, reads a clock, spawns a task or draws a random number, so the same
+//! inputs always give the same outputs, and tests, fuzzers and the simulator drive exactly the code that ships.
+//!
+//! ```text
+//!   bytes ──▶ frame ──▶ codec ──▶ channel ──▶ orders (settle this call, serve that request, write these bytes)
+//! ```
+//!
+//! The wire is written down in `PROTOCOL.md`; comments cite it as "PROTOCOL §n".
+
+pub mod address;
+pub mod backoff;
+pub mod channel;
+pub mod codec;
+pub mod frame;
+pub mod id;
+pub mod limits;
+pub mod outcome;
+pub mod outputs;

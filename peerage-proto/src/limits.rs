@@ -1,0 +1,63 @@
+//! Every bound of the protocol: its value, its unit and the reason for it.
+//!
+//! A number that limits what a peer or an application may do stands here and nowhere else, so that one page answers
+//! "how much of that can there be?". Names put the qualifier last, so that siblings line up.
+
+use std::time::Duration;
+
+/// Largest frame body a plain channel accepts unless configured otherwise, in bytes.
+///
+/// 16 MiB: the largest value that is also held whole as a call argument or reply.
+pub const PLAIN_FRAME_BYTES_DEFAULT: u32 = 16 << 20;
+
+/// Largest frame body that can be configured, in bytes. 64 MiB; larger data belongs into a stream.
+pub const FRAME_BYTES_MAX: u32 = 64 << 20;
+
+/// How far a receive buffer may grow ahead of the bytes that really arrived, in bytes.
+///
+/// A length prefix alone therefore reserves at most this much, whatever it announces.
+pub const BUFFER_AHEAD_BYTES: usize = 64 << 10;
+
+/// Deepest nesting of containers accepted where content is opened. Opaque payloads are never looked into.
+pub const NESTING_DEFAULT: usize = 32;
+
+/// Deepest nesting that can be configured.
+pub const NESTING_MAX: usize = 64;
+
+/// Longest standstill in the middle of a frame before the link is cut.
+pub const FRAME_STALL: Duration = Duration::from_secs(10);
+
+/// Deadline of a call unless the caller chooses another.
+pub const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+
+/// How long after its deadline a call may still end: the time in which the callee's word on the work is awaited.
+pub const OUTCOME_GRACE: Duration = Duration::from_millis(100);
+
+/// Calls in flight on one link, opened by us, unless configured otherwise. More wait inside their deadline.
+pub const CALLS_IN_FLIGHT_DEFAULT: u32 = 1_024;
+
+/// Requests of one peer served or queued at once, unless configured otherwise.
+///
+/// Above it a plain link stops reading; in the full dialect the request is refused as busy, its handler not started.
+pub const SERVED_AT_ONCE_DEFAULT: u32 = 1_024;
+
+/// Bytes of requests that wait for the application on one link before reading stops. The first one may be larger.
+pub const UNREAD_REQUEST_BYTES: usize = 16 << 20;
+
+/// Bytes waiting to be written on one link above which new calls wait and reading stops.
+///
+/// 512 KiB: about what one write to a loopback socket takes; more queueing would only add delay.
+pub const UNSENT_BYTES_HIGH: usize = 512 << 10;
+
+/// Longest text of a failure that goes to a peer, in bytes. Longer texts are cut.
+pub const FAILURE_MESSAGE_BYTES: usize = 4 << 10;
+
+/// Port of an address that names none.
+pub const PORT_DEFAULT: u16 = 5000;
+
+/// How far `?next=N` may move on from a taken port.
+pub const NEXT_PORT_MAX: u16 = 999;
+
+const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
+const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
+const _: () = assert!(BUFFER_AHEAD_BYTES < PLAIN_FRAME_BYTES_DEFAULT as usize);

@@ -1,0 +1,1 @@
+//! A brokerless application mesh (story follows).
