@@ -49,6 +49,13 @@ pub const UNREAD_REQUEST_BYTES: usize = 16 << 20;
 /// 512 KiB: about what one write to a loopback socket takes; more queueing would only add delay.
 pub const UNSENT_BYTES_HIGH: usize = 512 << 10;
 
+/// Bytes of answers waiting to be written on one link above which reading stops: a peer that does not read its answers
+/// gets no more of them.
+pub const UNSENT_REPLY_BYTES: usize = 16 << 20;
+
+/// Longest wait that a busy peer can ask for. Longer ones are cut.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
 /// Longest text of a failure that goes to a peer, in bytes. Longer texts are cut.
 pub const FAILURE_MESSAGE_BYTES: usize = 4 << 10;
 
