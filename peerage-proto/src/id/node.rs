@@ -45,17 +45,26 @@ impl FromStr for NodeId {
     type Err = InvalidNodeId;
 
     fn from_str(text: &str) -> Result<Self, InvalidNodeId> {
-        let wrong_length = || InvalidNodeId::WrongLength { characters: text.chars().count() };
+        let wrong_length = || InvalidNodeId::WrongLength {
+            characters: text.chars().count(),
+        };
         // One byte of room too many: a key that is too long fills it, and a longer one ends the decoding early.
         let mut decoded = [0; NODE_ID_BYTES + 1];
-        let length = bs58::decode(text).onto(&mut decoded).map_err(|why| match why {
-            bs58::decode::Error::InvalidCharacter { character, index } => InvalidNodeId::NotBase58 { character, index },
-            bs58::decode::Error::NonAsciiCharacter { index } => InvalidNodeId::NotBase58 {
-                character: text[index..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER),
-                index,
-            },
-            _ => wrong_length(),
-        })?;
+        let length = bs58::decode(text)
+            .onto(&mut decoded)
+            .map_err(|why| match why {
+                bs58::decode::Error::InvalidCharacter { character, index } => {
+                    InvalidNodeId::NotBase58 { character, index }
+                }
+                bs58::decode::Error::NonAsciiCharacter { index } => InvalidNodeId::NotBase58 {
+                    character: text[index..]
+                        .chars()
+                        .next()
+                        .unwrap_or(char::REPLACEMENT_CHARACTER),
+                    index,
+                },
+                _ => wrong_length(),
+            })?;
         if length != NODE_ID_BYTES {
             return Err(wrong_length());
         }
@@ -70,7 +79,9 @@ impl FromStr for NodeId {
 #[non_exhaustive]
 pub enum InvalidNodeId {
     /// The text holds a character that base58 does not have.
-    #[error("{character:?} at byte {index} is no base58 character (digits and letters without 0, O, I and l)")]
+    #[error(
+        "{character:?} at byte {index} is no base58 character (digits and letters without 0, O, I and l)"
+    )]
     NotBase58 {
         /// The first such character.
         character: char,
@@ -78,7 +89,9 @@ pub enum InvalidNodeId {
         index: usize,
     },
     /// The text is base58, but not of 32 bytes.
-    #[error("{characters} base58 characters do not hold the 32 bytes of a node id (usually 43 or 44 characters do)")]
+    #[error(
+        "{characters} base58 characters do not hold the 32 bytes of a node id (usually 43 or 44 characters do)"
+    )]
     WrongLength {
         /// Characters in the text.
         characters: usize,
@@ -99,7 +112,10 @@ mod tests {
 
     #[test]
     fn debug_output_is_short() {
-        assert_eq!(format!("{:?}", NodeId::from_bytes([7; 32])), "NodeId(US517G59…)");
+        assert_eq!(
+            format!("{:?}", NodeId::from_bytes([7; 32])),
+            "NodeId(US517G59…)"
+        );
     }
 
     #[test]
@@ -114,18 +130,42 @@ mod tests {
     #[test]
     fn a_character_outside_base58_is_named_with_its_place() {
         let refused = |text: &str| text.parse::<NodeId>().unwrap_err();
-        assert_eq!(refused("ab0"), InvalidNodeId::NotBase58 { character: '0', index: 2 });
-        assert_eq!(refused("ä"), InvalidNodeId::NotBase58 { character: 'ä', index: 0 });
-        assert_eq!(refused("user:secret"), InvalidNodeId::NotBase58 { character: ':', index: 4 });
+        assert_eq!(
+            refused("ab0"),
+            InvalidNodeId::NotBase58 {
+                character: '0',
+                index: 2
+            }
+        );
+        assert_eq!(
+            refused("ä"),
+            InvalidNodeId::NotBase58 {
+                character: 'ä',
+                index: 0
+            }
+        );
+        assert_eq!(
+            refused("user:secret"),
+            InvalidNodeId::NotBase58 {
+                character: ':',
+                index: 4
+            }
+        );
     }
 
     #[test]
     fn a_key_of_another_length_is_refused() {
         for characters in [0, 1, 31, 33, 43 * 2, 10_000] {
-            assert_eq!("1".repeat(characters).parse::<NodeId>(), Err(InvalidNodeId::WrongLength { characters }));
+            assert_eq!(
+                "1".repeat(characters).parse::<NodeId>(),
+                Err(InvalidNodeId::WrongLength { characters })
+            );
         }
         let largest = "z".repeat(44); // more than 2^256
-        assert_eq!(largest.parse::<NodeId>(), Err(InvalidNodeId::WrongLength { characters: 44 }));
+        assert_eq!(
+            largest.parse::<NodeId>(),
+            Err(InvalidNodeId::WrongLength { characters: 44 })
+        );
     }
 
     proptest! {
