@@ -16,7 +16,10 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &["codec", "id", "limits", "outcome"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
-    ("channel", &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"]),
+    (
+        "channel",
+        &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"],
+    ),
 ];
 
 /// What the modules of `peerage` may use: of their own crate, and of `peerage-proto`.
@@ -26,9 +29,19 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // Bytes, addresses and keys; never a frame or a value.
     ("transport", &["address"], &["address", "backoff", "limits"]),
     // The only place below the public face that drives a channel machine.
-    ("link", &["transport"], &["address", "channel", "codec", "frame", "id", "limits", "outcome", "outputs"]),
+    (
+        "link",
+        &["transport"],
+        &[
+            "address", "channel", "codec", "frame", "id", "limits", "outcome", "outputs",
+        ],
+    ),
     // The public face of request and reply. It talks to a link, never to a machine or a socket.
-    ("channel", &["address", "link", "transport"], &["address", "backoff", "codec", "frame", "limits", "outcome"]),
+    (
+        "channel",
+        &["address", "link", "transport"],
+        &["address", "backoff", "codec", "frame", "limits", "outcome"],
+    ),
 ];
 
 /// Files that may call `.handle(` of a machine: drivers. Tests, the simulator and fuzz targets may as well.
@@ -47,7 +60,9 @@ fn modules_of_peerage_proto_use_only_what_lies_below_them() {
 #[test]
 fn modules_of_peerage_use_only_what_lies_below_them() {
     let own = PEERAGE_MAY_USE.iter().map(|(module, own, _)| (*module, own.to_vec()));
-    let proto = PEERAGE_MAY_USE.iter().map(|(module, _, proto)| (*module, proto.to_vec()));
+    let proto = PEERAGE_MAY_USE
+        .iter()
+        .map(|(module, _, proto)| (*module, proto.to_vec()));
     let mut faults = faults_of("peerage", "crate", &own.collect());
     faults.extend(faults_of("peerage", "peerage_proto", &proto.collect()));
     assert!(faults.is_empty(), "{RULE}\n{}", faults.join("\n"));
@@ -55,7 +70,10 @@ fn modules_of_peerage_use_only_what_lies_below_them() {
 
 #[test]
 fn the_command_line_uses_the_public_api_only() {
-    for file in tree::rust_files().iter().filter(|file| file.inside("peerage-cli").is_some()) {
+    for file in tree::rust_files()
+        .iter()
+        .filter(|file| file.inside("peerage-cli").is_some())
+    {
         assert!(
             !file.shipped_code().contains("peerage_proto"),
             "{}: the command line may use the crate `peerage` only, so that whatever it can do, your code can do too",
@@ -72,7 +90,9 @@ fn only_drivers_call_a_machine() {
             continue;
         }
         let code = file.shipped_code();
-        let calls = code.match_indices(".handle(").filter(|(at, call)| !code[at + call.len()..].starts_with(')'));
+        let calls = code
+            .match_indices(".handle(")
+            .filter(|(at, call)| !code[at + call.len()..].starts_with(')'));
         for (at, _) in calls {
             panic!(
                 "{}:{}: only drivers call `.handle(` of a machine ({}), so that one file shows everything that can wake it",
@@ -107,13 +127,19 @@ fn faults_of(folder: &str, prefix: &str, rows: &BTreeMap<&str, Vec<&str>>) -> Ve
     for file in tree::rust_files() {
         let Some(module) = file.module_of(folder) else { continue };
         let Some(allowed) = rows.get(module) else {
-            faults.push(format!("  {}: the module `{module}` has no row in the table", file.path));
+            faults.push(format!(
+                "  {}: the module `{module}` has no row in the table",
+                file.path
+            ));
             continue;
         };
         for used in uses_of(&file, prefix).intersection(&known) {
             let own = prefix == "crate" && used == module;
             if !own && !allowed.contains(&used.as_str()) {
-                faults.push(format!("  {}: `{module}` may not use `{prefix}::{used}`; it may use {allowed:?}", file.path));
+                faults.push(format!(
+                    "  {}: `{module}` may not use `{prefix}::{used}`; it may use {allowed:?}",
+                    file.path
+                ));
             }
         }
     }
@@ -124,7 +150,10 @@ fn faults_of(folder: &str, prefix: &str, rows: &BTreeMap<&str, Vec<&str>>) -> Ve
 
 /// Names of the modules directly below the root of a crate.
 pub(crate) fn modules_below(krate: &str) -> BTreeSet<String> {
-    tree::rust_files().iter().filter_map(|file| file.module_of(krate).map(str::to_owned)).collect()
+    tree::rust_files()
+        .iter()
+        .filter_map(|file| file.module_of(krate).map(str::to_owned))
+        .collect()
 }
 
 /// First path elements behind `<prefix>::` in shipped code, groups `{a, b::c}` included.
@@ -162,7 +191,15 @@ fn heads(path: &str) -> Vec<String> {
             break;
         }
     }
-    heads.iter().map(|head| head.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()).collect()
+    heads
+        .iter()
+        .map(|head| {
+            head.trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
+        .collect()
 }
 
 /// The line, from 1, in which byte `at` stands.
@@ -172,6 +209,9 @@ pub(crate) fn line_of(text: &str, at: usize) -> usize {
 
 #[test]
 fn groups_of_imports_are_read_to_their_heads() {
-    assert_eq!(heads("{codec::{Encoding, Payload}, limits, id::RequestId}"), ["codec", "limits", "id"]);
+    assert_eq!(
+        heads("{codec::{Encoding, Payload}, limits, id::RequestId}"),
+        ["codec", "limits", "id"]
+    );
     assert_eq!(heads("frame::Kind;"), ["frame"]);
 }

@@ -21,12 +21,18 @@ impl Source {
 
     /// [`code`](Self::code) without items marked `#[cfg(test)]`; nothing at all for a file of tests.
     pub(crate) fn shipped_code(&self) -> String {
-        if self.is_test() { String::new() } else { without_tests(self.code()) }
+        if self.is_test() {
+            String::new()
+        } else {
+            without_tests(self.code())
+        }
     }
 
     /// Whether the whole file is test code.
     pub(crate) fn is_test(&self) -> bool {
-        self.path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
+        self.path
+            .split('/')
+            .any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
     }
 
     /// The part after `<krate>/src/`, if the file is shipped by that crate.
@@ -44,19 +50,29 @@ impl Source {
 
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the crate lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .expect("the crate lies in the workspace")
 }
 
 /// All Rust files of the repository, own workspaces included.
 pub(crate) fn rust_files() -> Vec<Source> {
     let files = files_ending_in(&[".rs"]);
-    assert!(files.len() > 10, "only {} Rust files were found: is the walk broken?", files.len());
+    assert!(
+        files.len() > 10,
+        "only {} Rust files were found: is the walk broken?",
+        files.len()
+    );
     files
 }
 
 /// All files of the repository whose names end in one of `endings`, in the order of their paths.
 pub(crate) fn files_ending_in(endings: &[&str]) -> Vec<Source> {
-    all_files().into_iter().filter(|file| endings.iter().any(|ending| file.path.ends_with(ending))).collect()
+    all_files()
+        .into_iter()
+        .filter(|file| endings.iter().any(|ending| file.path.ends_with(ending)))
+        .collect()
 }
 
 /// All text files of the repository, in the order of their paths.
@@ -89,7 +105,16 @@ fn read(root: &Path, path: &Path) -> Option<Source> {
 }
 
 /// Names with files behind them that nobody here wrote.
-const NOT_OURS: &[&str] = &[".git", "target", "corpus", "artifacts", "coverage", "__pycache__", "venv", ".venv"];
+const NOT_OURS: &[&str] = &[
+    ".git",
+    "target",
+    "corpus",
+    "artifacts",
+    "coverage",
+    "__pycache__",
+    "venv",
+    ".venv",
+];
 
 /// Replaces comments and literals by blanks, line by line in place.
 pub(crate) fn blank(text: &str) -> String {
@@ -183,7 +208,10 @@ fn without_tests(code: String) -> String {
     let mut from = 0;
     while let Some(mark) = code[from..].find("#[cfg(test)]").map(|at| from + at) {
         let end = item_end(&code, mark);
-        let blanks: String = code[mark..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+        let blanks: String = code[mark..end]
+            .chars()
+            .map(|c| if c == '\n' { '\n' } else { ' ' })
+            .collect();
         from = mark + blanks.len();
         code.replace_range(mark..end, &blanks);
     }
@@ -224,5 +252,8 @@ fn comments_and_literals_are_blanked_and_code_is_not() {
 fn items_under_cfg_test_are_left_out() {
     let code = "fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() { {} }\n}\nfn c() {}".to_owned();
     let shipped = without_tests(code);
-    assert!(shipped.contains("fn a") && shipped.contains("fn c") && !shipped.contains("fn b"), "{shipped}");
+    assert!(
+        shipped.contains("fn a") && shipped.contains("fn c") && !shipped.contains("fn b"),
+        "{shipped}"
+    );
 }
