@@ -1,1 +1,467 @@
-//! (written next)
+//! What the next bytes on one link mean: the machine of requests and replies.
+//!
+//! Both ends of a link may ask and both may answer, in any order. This machine keeps the books for one end: calls of
+//! ours that have no outcome yet, requests of the peer that have no answer yet, bytes that wait to be written. It never
+//! touches a socket or a clock. A driver (or a simulator, or a fuzzer) feeds it [`Input`]s with the time of day, carries
+//! out the [`Output`]s, and writes what [`Channel::transmit`] hands out.
+//!
+//! ```text
+//!   application ──Call, Cancel──▶ ┌─────────┐ ──Settled──▶ application
+//!   handlers ──Reply, Fail──────▶ │ Channel │ ──Request, Stop──▶ handlers
+//!   socket ──Received───────────▶ └─────────┘ ──transmit()──▶ socket
+//! ```
+//!
+//! What it promises, whatever the peer does:
+//!
+//! * every call gets exactly one [`Output::Settled`], no later than its deadline + [`limits::OUTCOME_GRACE`];
+//! * an outcome of the class *did not run* is only given while no byte of the request can have left, or on the peer's
+//!   own refusal;
+//! * a request is answered at most once, and nothing is written after the link has ended;
+//! * nothing grows without a bound: calls, requests and bytes each have their limit in [`Config`].
+//!
+//! The [`Dialect`] is a parameter. A plain peer knows neither *cancel* nor *busy*: there a deadline or a cancel acts at
+//! the caller only, and a full table of requests makes the machine stop asking for bytes ([`Channel::wants_bytes`]).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::codec::{Encoding, Payload};
+use crate::frame::{Dialect, FrameDecoder, Unfinished};
+use crate::limits;
+use crate::outcome::{Busy, CallError, Code, LinkLost, Stop};
+use crate::outputs::Outputs;
+
+mod id_table;
+mod in_flight;
+mod inbound;
+mod outbound;
+mod outgoing;
+mod serving;
+#[cfg(test)]
+mod tests;
+
+use in_flight::InFlight;
+use outgoing::Outgoing;
+use serving::Serving;
+
+pub use in_flight::Token;
+pub use outgoing::{Content, Transmit};
+pub use serving::Served;
+
+/// How one end of a link behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The encoding of the link; `None` takes that of the peer's first frame. Default JSON, as aiomas has it.
+    pub encoding: Option<Encoding>,
+    /// Which frames the link speaks. Default plain. Both ends must agree.
+    pub dialect: Dialect,
+    /// Which end we are; decides the parity of ids in the full dialect. Default the dialling one.
+    pub side: Side,
+    /// Largest frame body accepted and sent, in bytes. Default [`limits::PLAIN_FRAME_BYTES_DEFAULT`].
+    pub frame_bytes: u32,
+    /// Calls of ours without an outcome, at most. Default [`limits::CALLS_IN_FLIGHT_DEFAULT`].
+    pub calls_in_flight: u32,
+    /// Requests of the peer without an answer, at most. Default [`limits::SERVED_AT_ONCE_DEFAULT`].
+    pub served_at_once: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            encoding: Some(Encoding::Json),
+            dialect: Dialect::Plain,
+            side: Side::Dialler,
+            frame_bytes: limits::PLAIN_FRAME_BYTES_DEFAULT,
+            calls_in_flight: limits::CALLS_IN_FLIGHT_DEFAULT,
+            served_at_once: limits::SERVED_AT_ONCE_DEFAULT,
+        }
+    }
+}
+
+/// Which end of a link.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Side {
+    /// The end that dialled.
+    Dialler,
+    /// The end that accepted.
+    Acceptor,
+}
+
+/// What happens to the machine.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes arrived. May be empty after [`Channel::take_back`].
+    Received(&'a [u8]),
+    /// The peer closed its direction; nothing more will arrive.
+    PeerClosed,
+    /// The connection broke.
+    Broken(String),
+    /// The time of [`Channel::next_timeout`] has come. Harmless at any other time.
+    Timeout,
+    /// The application asks the peer something. Check [`Channel::room`] first.
+    Call {
+        /// The driver's number for the call; free again once it is settled.
+        token: Token,
+        /// What is asked, in the encoding of the link.
+        content: Content<'a>,
+        /// When the call ends without an answer; `None` only if the application asked for that.
+        deadline: Option<Instant>,
+    },
+    /// The application gave up on a call.
+    Cancel(Token),
+    /// A handler answers.
+    Reply {
+        /// Which request.
+        request: Served,
+        /// The value, in the encoding of the link.
+        content: Content<'a>,
+    },
+    /// A handler fails.
+    Fail {
+        /// Which request.
+        request: Served,
+        /// What kind of failure.
+        code: Code,
+        /// What happened, for people. Cut at [`limits::FAILURE_MESSAGE_BYTES`].
+        message: &'a str,
+        /// More of it. A plain link does not carry it.
+        data: Option<&'a Payload>,
+    },
+    /// The work on a request ended because of [`Output::Stop`], or goes on all the same.
+    Stopped {
+        /// Which request.
+        request: Served,
+        /// What became of it.
+        stop: Stop,
+    },
+    /// The application has taken this request's content into its hands; it no longer counts as unread.
+    Fetched(Served),
+    /// What [`Channel::transmit`] gave out comes back, written as far as it says.
+    Written(Transmit),
+    /// The application closes the link. Answers already given are still written.
+    Close,
+}
+
+/// What the machine wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// The peer asks something.
+    Request {
+        /// Our key for it, to answer with.
+        request: Served,
+        /// What is asked.
+        content: Payload,
+    },
+    /// A call has its outcome. The token is free.
+    Settled {
+        /// Which call.
+        token: Token,
+        /// How it ended.
+        result: Result<Payload, CallError>,
+    },
+    /// The caller no longer waits for this request: end the work and say what became of it with [`Input::Stopped`].
+    Stop(Served),
+    /// The link has ended for this reason; every call has been settled. Comes once.
+    Ended(LinkLost),
+}
+
+/// One end of one link.
+#[derive(Debug)]
+pub struct Channel {
+    config: Config,
+    encoding: Option<Encoding>,
+    phase: Phase,
+    decoder: FrameDecoder,
+    /// When the peer last made progress, or reading went on after a pause of ours.
+    progress: Option<Instant>,
+    /// Whether reading was wanted after the last step.
+    reading: bool,
+    calls: InFlight,
+    next_id: u64,
+    serving: Serving,
+    /// Highest id the peer has used; full dialect only.
+    peer_id: Option<u64>,
+    outgoing: Outgoing,
+    orders: VecDeque<Output>,
+    counters: Counters,
+}
+
+/// How far a link's life has gone.
+///
+/// ```text
+///   Open ──peer closed──▶ Answering ──all answered──▶ Ended
+///     └──────close──────▶ Flushing ──all written────▶ Ended
+///     └──────broken, misbehaved, stalled────────────▶ Ended
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Phase {
+    Open,
+    /// The peer sends nothing more; requests it sent before are still answered.
+    Answering,
+    /// This end closes; what was answered is still written.
+    Flushing,
+    Ended(LinkLost),
+}
+
+/// What happened on a link so far. All counts are since its beginning.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Requests sent.
+    pub calls: u64,
+    /// Requests received, refused ones included.
+    pub requests: u64,
+    /// Answers that came after their call had ended, or twice, or to nothing that was asked.
+    pub late_replies: u64,
+    /// Requests refused as busy.
+    pub refused_busy: u64,
+    /// Frames of a newer version that were skipped.
+    pub skipped_frames: u64,
+    /// Bytes received, as frames count them.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+}
+
+/// Whether a call could be admitted now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Room {
+    /// Yes.
+    Yes,
+    /// Not now: too many calls or bytes are on their way. Later.
+    Later,
+    /// Never again: the link takes no calls any more.
+    Never,
+}
+
+impl Channel {
+    /// A link that has just been established.
+    pub fn new(config: Config) -> Channel {
+        let next_id = match (config.dialect, config.side) {
+            (Dialect::Full, Side::Acceptor) => 1,
+            _ => 0,
+        };
+        Channel {
+            encoding: config.encoding,
+            decoder: FrameDecoder::new(config.frame_bytes),
+            config,
+            phase: Phase::Open,
+            progress: None,
+            reading: true,
+            calls: InFlight::default(),
+            next_id,
+            serving: Serving::default(),
+            peer_id: None,
+            outgoing: Outgoing::default(),
+            orders: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Feeds one input. The returned orders must be carried out in sequence before the next input.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Outputs<'_, Output> {
+        match input {
+            Input::Received(bytes) => self.received(now, bytes),
+            Input::PeerClosed => self.peer_closed(),
+            Input::Broken(why) => self.end(LinkLost::Broken(why)),
+            Input::Timeout => self.timeout(now),
+            Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
+            Input::Cancel(token) => self.cancel(now, token),
+            Input::Reply { request, content } => self.reply(request, content),
+            Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
+            Input::Stopped { request, stop } => self.stopped(request, stop),
+            Input::Fetched(request) => self.serving.fetched(request),
+            Input::Written(transmit) => self.written(transmit),
+            Input::Close => self.close(),
+        }
+        self.finish_if_done();
+        let reading = self.wants_bytes();
+        if reading && !self.reading {
+            // The pause was ours, not the peer's.
+            self.progress = Some(now);
+        }
+        self.reading = reading;
+        Outputs::new(&mut self.orders)
+    }
+
+    /// Hands out the bytes that wait to be written. They come back with [`Input::Written`]; until then there are no more.
+    pub fn transmit(&mut self) -> Option<Transmit> {
+        if self.is_ended() { None } else { self.outgoing.take() }
+    }
+
+    /// Lends out the body of a large frame that is still arriving, to be read into place from the socket.
+    ///
+    /// It comes back with [`take_back`](Self::take_back), followed by an empty [`Input::Received`]; in between the
+    /// machine must not be given bytes.
+    pub fn lend(&mut self) -> Option<Unfinished> {
+        self.decoder.lend(LEND_FROM_BYTES)
+    }
+
+    /// Takes back what [`lend`](Self::lend) gave out.
+    pub fn take_back(&mut self, unfinished: Unfinished) {
+        self.decoder.take_back(unfinished);
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let stall = self.stalls_at();
+        match (self.calls.next_deadline(), stall) {
+            (Some(deadline), Some(stall)) => Some(deadline.min(stall)),
+            (deadline, stall) => deadline.or(stall),
+        }
+    }
+
+    /// Whether the machine wants to be given bytes. While it does not, a plain peer is held back by TCP.
+    pub fn wants_bytes(&self) -> bool {
+        if self.phase != Phase::Open {
+            return false;
+        }
+        let crowded =
+            self.config.dialect == Dialect::Plain && self.serving.len() >= self.config.served_at_once as usize;
+        !crowded
+            && self.serving.unread() < limits::UNREAD_REQUEST_BYTES
+            && self.outgoing.len() < limits::UNSENT_REPLY_BYTES
+    }
+
+    /// Whether [`transmit`](Self::transmit) has something to hand out.
+    pub fn wants_to_write(&self) -> bool {
+        self.outgoing.is_ready() && !self.is_ended()
+    }
+
+    /// Whether a call could be admitted now.
+    pub fn room(&self) -> Room {
+        if self.phase != Phase::Open {
+            Room::Never
+        } else if self.calls.len() >= self.config.calls_in_flight as usize
+            || self.outgoing.len() >= limits::UNSENT_BYTES_HIGH
+        {
+            Room::Later
+        } else {
+            Room::Yes
+        }
+    }
+
+    /// Whether the link has ended.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// Whether this end is closing and only waits for its last answers to be written.
+    pub fn is_closing(&self) -> bool {
+        self.phase == Phase::Flushing
+    }
+
+    /// The encoding of the link; `None` while it is still to be recognised.
+    pub fn encoding(&self) -> Option<Encoding> {
+        self.encoding
+    }
+
+    /// How this end behaves.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Calls of ours without an outcome.
+    pub fn calls_in_flight(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Requests of the peer without an answer.
+    pub fn requests_in_service(&self) -> usize {
+        self.serving.len()
+    }
+
+    /// Bytes that wait to be written.
+    pub fn unsent_bytes(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    fn stalls_at(&self) -> Option<Instant> {
+        if !self.decoder.is_partial() || !self.wants_bytes() {
+            return None;
+        }
+        self.progress.map(|progress| progress + limits::FRAME_STALL)
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        if self.stalls_at().is_some_and(|at| at <= now) {
+            self.end(LinkLost::Stalled);
+        }
+        while let Some(token) = self.calls.expired(now) {
+            self.call_expired(now, token);
+        }
+    }
+
+    fn peer_closed(&mut self) {
+        match self.phase {
+            Phase::Open if self.decoder.is_partial() => {
+                self.end(LinkLost::Broken("closed in the middle of a frame".to_owned()));
+            }
+            Phase::Open => {
+                // No answer can come any more, but what the peer asked before is still answered: it may only have
+                // closed its own direction.
+                self.settle_all(&LinkLost::PeerClosed);
+                self.phase = Phase::Answering;
+            }
+            Phase::Answering | Phase::Flushing | Phase::Ended(_) => {}
+        }
+    }
+
+    fn close(&mut self) {
+        if matches!(self.phase, Phase::Open | Phase::Answering) {
+            self.settle_all(&LinkLost::ClosedHere);
+            self.serving.clear();
+            self.phase = Phase::Flushing;
+        }
+    }
+
+    fn written(&mut self, transmit: Transmit) {
+        self.counters.bytes_out += self.outgoing.give_back(transmit);
+        if self.is_ended() {
+            self.outgoing.clear();
+        }
+    }
+
+    fn finish_if_done(&mut self) {
+        let done = match self.phase {
+            Phase::Answering => self.serving.len() == 0 && self.outgoing.len() == 0,
+            Phase::Flushing => self.outgoing.len() == 0,
+            Phase::Open | Phase::Ended(_) => false,
+        };
+        if done {
+            let why = if self.phase == Phase::Answering { LinkLost::PeerClosed } else { LinkLost::ClosedHere };
+            self.end(why);
+        }
+    }
+
+    /// Ends the link at once: every call gets its outcome, what waits to be written is dropped.
+    fn end(&mut self, why: LinkLost) {
+        if self.is_ended() {
+            return;
+        }
+        self.settle_all(&why);
+        self.serving.clear();
+        self.outgoing.clear();
+        self.phase = Phase::Ended(why.clone());
+        self.orders.push_back(Output::Ended(why));
+    }
+
+    fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
+        if self.calls.settle(token).is_some() {
+            self.orders.push_back(Output::Settled { token, result });
+        }
+    }
+}
+
+/// The shortest wait a busy peer is asked for.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// Why a peer at its limit of requests says no.
+const FULL: Busy = Busy::LimitReached;
+
+/// Missing bytes of a frame from which on it is read into place instead of through the driver's buffer.
+const LEND_FROM_BYTES: usize = 64 << 10;

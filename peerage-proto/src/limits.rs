@@ -49,15 +49,34 @@ pub const UNREAD_REQUEST_BYTES: usize = 16 << 20;
 /// 512 KiB: about what one write to a loopback socket takes; more queueing would only add delay.
 pub const UNSENT_BYTES_HIGH: usize = 512 << 10;
 
+/// Bytes of answers waiting to be written on one link above which reading stops: a peer that does not read its answers
+/// gets no more of them.
+pub const UNSENT_REPLY_BYTES: usize = 16 << 20;
+
+/// Longest wait that a busy peer can ask for. Longer ones are cut.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
 /// Longest text of a failure that goes to a peer, in bytes. Longer texts are cut.
 pub const FAILURE_MESSAGE_BYTES: usize = 4 << 10;
 
 /// Port of an address that names none.
 pub const PORT_DEFAULT: u16 = 5000;
 
+/// Longest text that is read as an address, in bytes.
+///
+/// 4 KiB: the longest path, name and options with every byte escaped, so that whatever is printed can be read again.
+pub const ADDRESS_BYTES_MAX: usize = 4 << 10;
+
+/// Longest path of a unix address, in bytes. Systems take far less (Linux 107); this only bounds the text.
+pub const ADDRESS_PATH_BYTES_MAX: usize = 1 << 10;
+
+/// Longest name of a memory address and longest pattern of services, in bytes: that of a tag.
+pub const ADDRESS_NAME_BYTES_MAX: usize = 255;
+
 /// How far `?next=N` may move on from a taken port.
 pub const NEXT_PORT_MAX: u16 = 999;
 
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
+const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);
 const _: () = assert!(BUFFER_AHEAD_BYTES < PLAIN_FRAME_BYTES_DEFAULT as usize);

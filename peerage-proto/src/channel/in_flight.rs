@@ -1,0 +1,247 @@
+//! Requests sent and not yet answered, with their deadlines.
+//!
+//! Three questions are asked of it all the time, and each is answered without a search: *whose answer is this?* (a table
+//! by id), *whose time is up?* (a list in the order of deadlines) and *what of this token?* (slots by token). Most calls
+//! of a link share one deadline, so a new one nearly always goes to the end of the list; only an unusual one walks.
+
+use std::time::Instant;
+
+use super::id_table::IdTable;
+use crate::id::RequestId;
+
+/// The driver's own number for a call: small, dense, chosen by it, free again once the call is settled.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Token(pub u32);
+
+/// Calls that have no outcome yet.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    slots: Vec<Option<Waiting>>,
+    by_id: IdTable,
+    /// Ends of the list in the order of `until`.
+    first: Option<u32>,
+    last: Option<u32>,
+    count: usize,
+}
+
+/// A call that has no outcome yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) id: RequestId,
+    /// When something must happen; `None` for a call without a deadline.
+    pub(super) until: Option<Instant>,
+    /// Place of its frame among the outgoing bytes, and its length.
+    pub(super) place: u64,
+    pub(super) len: usize,
+    pub(super) state: State,
+    before: Option<u32>,
+    after: Option<u32>,
+}
+
+/// What a call waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum State {
+    /// Its answer.
+    Answer,
+    /// The callee's word after the deadline passed.
+    StopAfterDeadline,
+    /// The callee's word after the caller gave up.
+    StopAfterCancel,
+}
+
+impl InFlight {
+    /// Calls without an outcome.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Enters a call. Its token must be free.
+    pub(super) fn open(&mut self, token: Token, id: RequestId, until: Option<Instant>, place: u64, len: usize) {
+        let slot = token.0 as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        assert!(self.slots[slot].is_none(), "the driver reuses a token only after its call was settled");
+        self.slots[slot] = Some(Waiting { id, until, place, len, state: State::Answer, before: None, after: None });
+        self.by_id.insert(id.0, token.0);
+        self.count += 1;
+        self.link(token.0);
+    }
+
+    /// The call with this id.
+    pub(super) fn by_id(&self, id: RequestId) -> Option<Token> {
+        self.by_id.find(id.0).map(Token)
+    }
+
+    /// The call of this token.
+    pub(super) fn get(&self, token: Token) -> Option<&Waiting> {
+        self.slots.get(token.0 as usize)?.as_ref()
+    }
+
+    /// Lets a call wait for something else, until another time.
+    pub(super) fn wait_for(&mut self, token: Token, state: State, until: Instant) {
+        self.unlink(token.0);
+        if let Some(waiting) = self.slot(token.0) {
+            waiting.state = state;
+            waiting.until = Some(until);
+        }
+        self.link(token.0);
+    }
+
+    /// Takes a call out: it has its outcome.
+    pub(super) fn settle(&mut self, token: Token) -> Option<Waiting> {
+        self.get(token)?;
+        self.unlink(token.0);
+        let waiting = self.slots[token.0 as usize].take()?;
+        self.by_id.remove(waiting.id.0);
+        self.count -= 1;
+        if self.count == 0 && self.slots.len() > KEEP_SLOTS {
+            self.slots = Vec::new();
+        }
+        Some(waiting)
+    }
+
+    /// Some call, if there is one: the one with the nearest deadline first.
+    pub(super) fn any(&self) -> Option<Token> {
+        self.first.map(Token).or_else(|| self.slots.iter().position(Option::is_some).map(|slot| Token(slot as u32)))
+    }
+
+    /// The next time at which a call needs attention.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.get(Token(self.first?))?.until
+    }
+
+    /// A call whose time is up.
+    pub(super) fn expired(&self, now: Instant) -> Option<Token> {
+        let first = Token(self.first?);
+        self.get(first)?.until.filter(|until| *until <= now).map(|_| first)
+    }
+
+    /// Moves the places of all calls behind `place` forward by `len`: a frame before them was taken out.
+    pub(super) fn close_gap(&mut self, place: u64, len: usize) {
+        for waiting in self.slots.iter_mut().flatten().filter(|waiting| waiting.place > place) {
+            waiting.place -= len as u64;
+        }
+    }
+
+    fn slot(&mut self, slot: u32) -> Option<&mut Waiting> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    fn until(&self, slot: u32) -> Option<Instant> {
+        self.get(Token(slot))?.until
+    }
+
+    /// Enters a slot into the list, behind all that are due no later.
+    fn link(&mut self, slot: u32) {
+        let Some(until) = self.until(slot) else { return };
+        let mut before = self.last;
+        while let Some(candidate) = before.filter(|&b| self.until(b) > Some(until)) {
+            before = self.get(Token(candidate)).and_then(|w| w.before);
+        }
+        let after = match before {
+            Some(before) => self.get(Token(before)).and_then(|w| w.after),
+            None => self.first,
+        };
+        if let Some(waiting) = self.slot(slot) {
+            (waiting.before, waiting.after) = (before, after);
+        }
+        self.join(before, Some(slot));
+        self.join(Some(slot), after);
+    }
+
+    /// Takes a slot out of the list.
+    fn unlink(&mut self, slot: u32) {
+        let Some(waiting) = self.slot(slot).filter(|w| w.until.is_some()) else { return };
+        let (before, after) = (waiting.before.take(), waiting.after.take());
+        self.join(before, after);
+    }
+
+    /// Makes two slots neighbours; `None` is an end of the list.
+    fn join(&mut self, before: Option<u32>, after: Option<u32>) {
+        match before {
+            None => self.first = after,
+            Some(before) => {
+                if let Some(waiting) = self.slot(before) {
+                    waiting.after = after;
+                }
+            }
+        }
+        match after {
+            None => self.last = before,
+            Some(after) => {
+                if let Some(waiting) = self.slot(after) {
+                    waiting.before = before;
+                }
+            }
+        }
+    }
+}
+
+/// Slots that an emptied table keeps, so that an idle link holds little memory.
+const KEEP_SLOTS: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn epoch() -> Instant {
+        // Any fixed instant will do; the machine never asks for the time itself.
+        #[allow(clippy::disallowed_methods, reason = "tests need one instant to count from")]
+        static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        *EPOCH
+    }
+
+    proptest! {
+        #[test]
+        fn deadlines_come_up_in_order_whatever_is_opened_and_settled(
+            steps in prop::collection::vec((0_u32..32, prop::option::of(0_u64..50), 0_u8..3), 1..200)
+        ) {
+            let mut calls = InFlight::default();
+            let mut model: Vec<(u32, Option<u64>)> = Vec::new();
+            for (n, (token, after, what)) in steps.into_iter().enumerate() {
+                let at = |ms: u64| epoch() + Duration::from_millis(ms);
+                match model.iter().position(|(t, _)| *t == token) {
+                    None => {
+                        calls.open(Token(token), RequestId(n as u64), after.map(at), 0, 1);
+                        model.push((token, after));
+                    }
+                    Some(found) if what == 0 => {
+                        let later = after.unwrap_or(7);
+                        calls.wait_for(Token(token), State::StopAfterCancel, at(later));
+                        model[found].1 = Some(later);
+                    }
+                    Some(found) => {
+                        prop_assert!(calls.settle(Token(token)).is_some());
+                        model.remove(found);
+                    }
+                }
+                let nearest = model.iter().filter_map(|(_, until)| *until).min();
+                prop_assert_eq!(calls.next_deadline(), nearest.map(at));
+                prop_assert_eq!(calls.len(), model.len());
+                prop_assert_eq!(calls.any().is_some(), !model.is_empty());
+            }
+            let mut last = None;
+            while let Some(token) = calls.expired(epoch() + Duration::from_secs(1)) {
+                let until = calls.settle(token).and_then(|w| w.until);
+                prop_assert!(last <= until);
+                last = until;
+            }
+            prop_assert_eq!(calls.len(), model.iter().filter(|(_, until)| until.is_none()).count());
+        }
+    }
+
+    #[test]
+    fn an_answer_finds_its_call_by_id_until_it_is_settled() {
+        let mut calls = InFlight::default();
+        calls.open(Token(3), RequestId(7), None, 0, 1);
+        assert_eq!(calls.by_id(RequestId(7)), Some(Token(3)));
+        assert!(calls.settle(Token(3)).is_some());
+        assert_eq!(calls.by_id(RequestId(7)), None);
+        assert!(calls.settle(Token(3)).is_none());
+    }
+}

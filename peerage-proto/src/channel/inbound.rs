@@ -1,0 +1,220 @@
+//! What arrives: frames of the peer, and our answers to its requests.
+
+use std::time::{Duration, Instant};
+
+use super::{Channel, Content, FULL, Output, Phase, RETRY_AFTER, Served};
+use crate::codec::{Encoding, Payload, Value};
+use crate::frame::{Body, Dialect, Kind};
+use crate::id::RequestId;
+use crate::limits;
+use crate::outcome::{Busy, CallError, Code, LinkLost, PeerMisbehaved, Refused, Stop};
+
+impl Channel {
+    pub(super) fn received(&mut self, now: Instant, bytes: &[u8]) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.counters.bytes_in += bytes.len() as u64;
+        let mut rest = bytes;
+        loop {
+            match self.decoder.next(&mut rest) {
+                Ok(Some(body)) => {
+                    if let Err(misbehaved) = self.frame(&body) {
+                        return self.end(LinkLost::Misbehaved(misbehaved));
+                    }
+                }
+                Ok(None) => break,
+                Err(misbehaved) => return self.end(LinkLost::Misbehaved(misbehaved)),
+            }
+        }
+        self.progress = self.decoder.is_partial().then_some(now);
+    }
+
+    fn frame(&mut self, body: &Body<'_>) -> Result<(), PeerMisbehaved> {
+        let encoding = self.encoding_of(body.bytes())?;
+        let triple = encoding.split(body.bytes()).map_err(PeerMisbehaved::BadFrame)?;
+        let Some(kind) = Kind::from_number(triple.kind, self.config.dialect) else {
+            if self.config.dialect == Dialect::Full && triple.kind >= Kind::SKIPPABLE_FROM {
+                self.counters.skipped_frames += 1;
+                return Ok(());
+            }
+            return Err(PeerMisbehaved::UnknownKind(triple.kind));
+        };
+        let content = || Payload::from_parts(encoding, body.part(triple.content.clone()));
+        match kind {
+            Kind::Request => self.request(triple.id, content)?,
+            Kind::Result => self.answered(triple.id, Ok(content())),
+            Kind::Exception => self.answered(triple.id, Err(failure(&content(), self.config.dialect))),
+            Kind::Cancel => self.cancelled_by_peer(triple.id),
+            Kind::Stopped => {
+                let number: u64 = content().decode().map_err(|_| PeerMisbehaved::BadContent("stopped"))?;
+                self.stop_confirmed(triple.id, Stop::from_number(number).unwrap_or(Stop::Unconfirmed));
+            }
+            Kind::Busy => {
+                let (why, wait): (u64, u64) = content().decode().map_err(|_| PeerMisbehaved::BadContent("busy"))?;
+                let why = Busy::from_number(why).unwrap_or(Busy::Overloaded);
+                let retry_after = Duration::from_millis(wait).min(limits::RETRY_AFTER_MAX);
+                self.answered(triple.id, Err(CallError::Busy { why, retry_after }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The encoding of the link, recognised from the first byte of its first body where it was left open.
+    fn encoding_of(&mut self, body: &[u8]) -> Result<Encoding, PeerMisbehaved> {
+        if let Some(encoding) = self.encoding {
+            return Ok(encoding);
+        }
+        let first = *body.first().ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
+        let encoding = Encoding::recognise(first).ok_or(PeerMisbehaved::UnknownCodec(first))?;
+        self.encoding = Some(encoding);
+        Ok(encoding)
+    }
+
+    fn request(&mut self, id: u64, content: impl FnOnce() -> Payload) -> Result<(), PeerMisbehaved> {
+        self.counters.requests += 1;
+        let full = self.config.dialect == Dialect::Full;
+        if full {
+            self.check_peer_id(id)?;
+            if self.serving.len() >= self.config.served_at_once as usize {
+                self.refuse(id, FULL, RETRY_AFTER);
+                return Ok(());
+            }
+        }
+        let content = content();
+        let request = self.serving.open(RequestId(id), content.len(), full);
+        self.orders.push_back(Output::Request { request, content });
+        Ok(())
+    }
+
+    /// In the full dialect ids of one end have one parity and rise, so an id names one request for ever.
+    fn check_peer_id(&mut self, id: u64) -> Result<(), PeerMisbehaved> {
+        let ours = self.next_id % 2;
+        if id % 2 == ours || self.peer_id.is_some_and(|last| id <= last) {
+            return Err(PeerMisbehaved::BadRequestId(id));
+        }
+        self.peer_id = Some(id);
+        Ok(())
+    }
+
+    fn refuse(&mut self, id: u64, why: Busy, retry_after: Duration) {
+        self.counters.refused_busy += 1;
+        let content = (why.number(), retry_after.as_millis() as u64);
+        self.put_value(Kind::Busy, id, &content);
+    }
+
+    fn cancelled_by_peer(&mut self, id: u64) {
+        match self.serving.by_id(RequestId(id)) {
+            Some(request) => self.orders.push_back(Output::Stop(request)),
+            // Answered already: the answer is on its way, or the caller would not have cancelled it.
+            None => self.put_value(Kind::Stopped, id, &Stop::Completed.number()),
+        }
+    }
+
+    pub(super) fn reply(&mut self, request: Served, content: Content<'_>) {
+        let Some(id) = self.serving.answer(request) else { return };
+        if self.put_frame(Kind::Result, id.0, content).is_err() {
+            let limit = self.config.frame_bytes;
+            let text = format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len());
+            self.put_failure(id.0, &Code::INTERNAL, &text, None);
+        }
+    }
+
+    pub(super) fn fail(&mut self, request: Served, code: &Code, message: &str, data: Option<&Payload>) {
+        if let Some(id) = self.serving.answer(request) {
+            self.put_failure(id.0, code, message, data);
+        }
+    }
+
+    pub(super) fn stopped(&mut self, request: Served, stop: Stop) {
+        let Some(number) = stop.number() else { return };
+        if let Some(id) = self.serving.answer(request)
+            && self.config.dialect == Dialect::Full
+        {
+            self.put_value(Kind::Stopped, id.0, &number);
+        }
+    }
+
+    /// A plain peer gets one text, the code in brackets before it; between our own also code and data travel.
+    fn put_failure(&mut self, id: u64, code: &Code, message: &str, data: Option<&Payload>) {
+        let message = cut(message, limits::FAILURE_MESSAGE_BYTES);
+        if self.config.dialect == Dialect::Full {
+            // Data that the encoding of the link cannot carry is left out: the failure itself must arrive.
+            let data = data.and_then(|data| data.decode::<Value>().ok());
+            return self.put_value(Kind::Exception, id, &(code.as_str(), message, data));
+        }
+        let text = if *code == Code::PLAIN { message.to_owned() } else { format!("[{code}] {message}") };
+        self.put_value(Kind::Exception, id, &text);
+    }
+
+    fn put_value<T: serde::Serialize>(&mut self, kind: Kind, id: u64, value: &T) {
+        let Some(encoding) = self.encoding else { return };
+        let content = Payload::encode(value, encoding).unwrap_or_else(|_| Payload::null(encoding));
+        // Texts of failures are cut and everything else is a few bytes, so these always fit.
+        let fits = self.put_frame(kind, id, Content::Shared(content.bytes()));
+        debug_assert!(fits.is_ok() || self.config.frame_bytes < 64 << 10);
+    }
+
+    /// Queues a frame that says all by its kind and id.
+    pub(super) fn put_empty(&mut self, kind: Kind, id: u64) {
+        let Some(encoding) = self.encoding else { return };
+        let fits = self.put_frame(kind, id, Content::Copied(encoding.null()));
+        debug_assert!(fits.is_ok(), "a control frame is a few bytes");
+    }
+
+    /// Queues one frame.
+    pub(super) fn put_frame(&mut self, kind: Kind, id: u64, content: Content<'_>) -> Result<(), Refused> {
+        let Some(encoding) = self.encoding else { return Ok(()) };
+        let limit = self.config.frame_bytes;
+        if content.len() > limit as usize {
+            return Err(Refused::TooLarge { size: content.len() as u64, limit });
+        }
+        if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
+            return Ok(());
+        }
+        let mut size = 0;
+        let tail = encoding.tail_len();
+        self.outgoing.gather(|buffer| {
+            let start = buffer.len();
+            buffer.extend_from_slice(&[0; 4]);
+            encoding.put_head(kind.number(), id, buffer);
+            size = buffer.len() - start - 4 + content.len() + tail;
+            if size <= limit as usize {
+                buffer[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
+            } else {
+                buffer.truncate(start);
+            }
+        });
+        if size > limit as usize {
+            return Err(Refused::TooLarge { size: size as u64, limit });
+        }
+        self.outgoing.content(content);
+        if tail > 0 {
+            self.outgoing.gather(|buffer| encoding.put_tail(buffer));
+        }
+        Ok(())
+    }
+}
+
+/// The failure that an exception frame reports: a text in the plain dialect, code, message and data in the full one.
+fn failure(content: &Payload, dialect: Dialect) -> CallError {
+    if dialect == Dialect::Full
+        && let Ok((code, message, data)) = content.decode::<(String, String, Option<Value>)>()
+    {
+        let data = data.and_then(|data| Payload::encode(&data, content.encoding()).ok());
+        return CallError::Remote { code: Code::new(code), message, data };
+    }
+    match content.decode::<String>() {
+        Ok(message) => CallError::Remote { code: Code::PLAIN, message, data: None },
+        Err(_) => CallError::Remote {
+            code: Code::PLAIN,
+            message: "the peer's failure is not a text".to_owned(),
+            data: Some(content.clone()),
+        },
+    }
+}
+
+/// The first `limit` bytes of a text, cut between characters.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}

@@ -1,0 +1,149 @@
+//! Our own calls: sending, giving up, and how they end.
+
+use std::time::{Duration, Instant};
+
+use super::in_flight::State;
+use super::{Channel, Content, Output, Phase, Token};
+use crate::codec::Payload;
+use crate::frame::{Dialect, Kind};
+use crate::id::RequestId;
+use crate::limits;
+use crate::outcome::{CallError, LinkLost, NotSent, Refused, Stop};
+
+impl Channel {
+    pub(super) fn call(&mut self, now: Instant, token: Token, content: Content<'_>, deadline: Option<Instant>) {
+        let refused = |result| Output::Settled { token, result: Err(result) };
+        if self.encoding.is_none() {
+            let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
+            self.orders.push_back(refused(CallError::Refused { why: Refused::BadRequest(why.to_owned()) }));
+            return;
+        }
+        if self.phase != Phase::Open {
+            self.orders.push_back(refused(CallError::NotSent { why: self.no_way() }));
+            return;
+        }
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.orders.push_back(refused(CallError::NotSent { why: NotSent::QueueFull }));
+            return;
+        }
+        let place = self.outgoing.end();
+        let id = self.next_id;
+        if let Err(why) = self.put_frame(Kind::Request, id, content) {
+            self.orders.push_back(refused(CallError::Refused { why }));
+            return;
+        }
+        self.next_id += if self.config.dialect == Dialect::Full { 2 } else { 1 };
+        self.counters.calls += 1;
+        let len = (self.outgoing.end() - place) as usize;
+        self.calls.open(token, RequestId(id), deadline, place, len);
+    }
+
+    pub(super) fn cancel(&mut self, now: Instant, token: Token) {
+        let Some(waiting) = self.calls.get(token) else { return };
+        let id = waiting.id;
+        if self.take_out(token) {
+            self.settle(token, Err(CallError::NotSent { why: NotSent::Cancelled }));
+        } else if self.config.dialect == Dialect::Plain {
+            self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed }));
+        } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
+            self.put_empty(Kind::Cancel, id.0);
+            self.calls.wait_for(token, State::StopAfterCancel, now + STOP_AWAITED);
+        }
+    }
+
+    /// The time of a call is up, or the time in which the callee's word is awaited.
+    pub(super) fn call_expired(&mut self, now: Instant, token: Token) {
+        let Some(waiting) = self.calls.get(token) else { return };
+        let (id, state) = (waiting.id, waiting.state);
+        match state {
+            State::Answer if self.take_out(token) => {
+                self.settle(token, Err(CallError::NotSent { why: NotSent::QueueFull }));
+            }
+            State::Answer if self.config.dialect == Dialect::Full => {
+                self.put_empty(Kind::Cancel, id.0);
+                let until = waiting_until(self.calls.get(token).and_then(|w| w.until), now);
+                self.calls.wait_for(token, State::StopAfterDeadline, until);
+            }
+            State::Answer | State::StopAfterDeadline => {
+                self.settle(token, Err(CallError::Deadline { stop: Stop::Unconfirmed }));
+            }
+            State::StopAfterCancel => self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed })),
+        }
+    }
+
+    /// An answer to one of our calls arrived.
+    pub(super) fn answered(&mut self, id: u64, result: Result<Payload, CallError>) {
+        let Some(token) = self.calls.by_id(RequestId(id)) else {
+            self.counters.late_replies += 1;
+            return;
+        };
+        match self.calls.get(token).map(|waiting| waiting.state) {
+            Some(State::Answer) => self.settle(token, result),
+            // The work was done before the callee heard that nobody waits.
+            Some(State::StopAfterDeadline | State::StopAfterCancel) => {
+                self.counters.late_replies += 1;
+                let stop = if matches!(result, Err(CallError::Busy { .. })) { Stop::NotStarted } else { Stop::Completed };
+                self.stop_confirmed(id, stop);
+            }
+            None => {}
+        }
+    }
+
+    /// The callee's word on work nobody waits for.
+    pub(super) fn stop_confirmed(&mut self, id: u64, stop: Stop) {
+        let Some(token) = self.calls.by_id(RequestId(id)) else { return };
+        match self.calls.get(token).map(|waiting| waiting.state) {
+            Some(State::StopAfterDeadline) => self.settle(token, Err(CallError::Deadline { stop })),
+            Some(State::StopAfterCancel) => self.settle(token, Err(CallError::Cancelled { stop })),
+            // Nobody asked for it; the answer is still awaited.
+            Some(State::Answer) | None => {}
+        }
+    }
+
+    /// Gives every call its outcome: the link takes no more answers.
+    pub(super) fn settle_all(&mut self, why: &LinkLost) {
+        while let Some(token) = self.calls.any() {
+            let state = self.calls.get(token).map(|waiting| waiting.state);
+            let unsent = self.take_out(token);
+            let error = match (state, why) {
+                _ if unsent => CallError::NotSent { why: self.no_way_after(why) },
+                (Some(State::StopAfterDeadline), _) => CallError::Deadline { stop: Stop::Unconfirmed },
+                (Some(State::StopAfterCancel), _) => CallError::Cancelled { stop: Stop::Unconfirmed },
+                (_, LinkLost::Misbehaved(misbehaved)) => CallError::Protocol { why: misbehaved.to_string() },
+                (_, why) => CallError::ConnectionLost { why: why.clone() },
+            };
+            self.settle(token, Err(error));
+        }
+    }
+
+    /// Takes a call's frame out of the outgoing bytes if certainly no byte of it was written.
+    fn take_out(&mut self, token: Token) -> bool {
+        let Some(waiting) = self.calls.get(token) else { return false };
+        let (place, len) = (waiting.place, waiting.len);
+        if waiting.state != State::Answer || self.outgoing.may_be_written(place) {
+            return false;
+        }
+        self.outgoing.remove(place, len);
+        self.calls.close_gap(place, len);
+        true
+    }
+
+    fn no_way(&self) -> NotSent {
+        match &self.phase {
+            Phase::Flushing | Phase::Ended(LinkLost::ClosedHere) => NotSent::ShuttingDown,
+            Phase::Open | Phase::Answering | Phase::Ended(_) => NotSent::NoRoute,
+        }
+    }
+
+    fn no_way_after(&self, why: &LinkLost) -> NotSent {
+        if *why == LinkLost::ClosedHere { NotSent::ShuttingDown } else { NotSent::NoRoute }
+    }
+}
+
+/// The callee's word is awaited until this long after the deadline itself, not after the moment it was noticed.
+fn waiting_until(deadline: Option<Instant>, now: Instant) -> Instant {
+    deadline.unwrap_or(now) + limits::OUTCOME_GRACE
+}
+
+/// How long the callee's word is awaited after a cancel.
+const STOP_AWAITED: Duration = Duration::from_secs(1);

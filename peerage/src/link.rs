@@ -1,0 +1,397 @@
+//! One connection at work: the machine of `peerage_proto::channel` behind a short lock, and the task that moves bytes.
+//!
+//! A call does not travel through a queue between tasks. The caller itself locks the machine for the instant it takes to
+//! append its frame, and is woken by the task that reads the answer. That task, the *driver*, is the only one that
+//! touches the socket. Everything that gathers while it is busy leaves with its next write, so many callers share one
+//! system call without a timer. `docs/decisions/002-data-path.md` has the measurement behind this.
+//!
+//! ```text
+//!   caller ──lock, append frame, unlock──▶ machine ◀──lock, feed bytes, unlock── driver ◀──bytes── socket
+//!      ▲                                                                           │  └──one write a batch──▶
+//!      └──────────────────────────── woken with its outcome ───────────────────────┘
+//! ```
+//!
+//! The lock is never held while user code runs, while a task is woken, or during a system call.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use peerage_proto::channel::{Channel, Config, Content, Counters, Input, Output, Room, Served, Token};
+use peerage_proto::codec::{Encoding, Payload};
+use peerage_proto::outcome::{CallError, Code, LinkLost, NotSent, Stop};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::transport::{Connection, UnixCredentials};
+
+mod cells;
+mod driver;
+mod in_place;
+
+use cells::Cells;
+
+pub(crate) use in_place::{InPlace, Serve};
+
+/// A link as its users hold it.
+#[derive(Clone)]
+pub(crate) struct Link(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// The driver's waker, from its first turn on.
+    driver: OnceLock<Waker>,
+    /// The driver will look at the state again before it sleeps, so nobody needs to wake it.
+    awake: AtomicBool,
+    encoding: OnceLock<Encoding>,
+    ended: Notify,
+    facts: Facts,
+}
+
+/// What is known about a connection from its beginning.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) local: Address,
+    pub(crate) remote: Address,
+    pub(crate) credentials: Option<UnixCredentials>,
+}
+
+struct State {
+    machine: Channel,
+    cells: Cells,
+    /// Callers that wait for room, in the order in which they came.
+    waiting: BTreeMap<u64, Waker>,
+    next_ticket: u64,
+    /// Requests nobody has fetched yet. Bounded by the machine, which stops asking for bytes.
+    inbox: VecDeque<(Served, Payload)>,
+    /// Who waits for the next request.
+    reader: Option<Waker>,
+    /// Handlers at work that can be told to stop.
+    running: BTreeMap<Served, oneshot::Sender<()>>,
+    /// Requests whose callers no longer wait.
+    stopping: BTreeSet<Served>,
+    ended: Option<LinkLost>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Default)]
+struct Errands {
+    wake: Vec<Waker>,
+    /// The reader of requests, apart because there is at most one.
+    reader: Option<Waker>,
+    ended: bool,
+    stop: Vec<oneshot::Sender<()>>,
+}
+
+impl Errands {
+    fn is_empty(&self) -> bool {
+        self.wake.is_empty() && self.reader.is_none() && !self.ended && self.stop.is_empty()
+    }
+}
+
+impl Link {
+    /// Starts the driver of a connection. With `server` requests go to it, else they wait for [`Link::poll_request`].
+    pub(crate) fn start(
+        connection: Connection,
+        config: Config,
+        server: Option<Box<dyn Serve>>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Link {
+        let facts =
+            Facts { local: connection.local, remote: connection.remote, credentials: connection.credentials };
+        let encoding = OnceLock::new();
+        if let Some(known) = config.encoding {
+            encoding.get_or_init(|| known);
+        }
+        let state = State {
+            machine: Channel::new(config),
+            cells: Cells::default(),
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            inbox: VecDeque::new(),
+            reader: None,
+            running: BTreeMap::new(),
+            stopping: BTreeSet::new(),
+            ended: None,
+        };
+        let link = Link(Arc::new(Shared {
+            state: Mutex::new(state),
+            driver: OnceLock::new(),
+            awake: AtomicBool::new(false),
+            encoding,
+            ended: Notify::new(),
+            facts,
+        }));
+        tokio::spawn(driver::Driver::new(link.clone(), connection.stream, server, permit));
+        link
+    }
+
+    /// What is known about the connection from its beginning.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.0.facts
+    }
+
+    /// The encoding of the link; `None` until the first frame of the peer tells.
+    pub(crate) fn encoding(&self) -> Option<Encoding> {
+        self.0.encoding.get().copied()
+    }
+
+    /// Counters of the link.
+    pub(crate) fn counters(&self) -> Counters {
+        self.lock().machine.counters()
+    }
+
+    /// Tries to send a call: `Pending` while the link has no room, with `waiting` as the place in the queue.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        content: Content<'_>,
+        deadline: Option<Instant>,
+        ticket: &mut Option<u64>,
+    ) -> Poll<Result<Token, CallError>> {
+        let mut errands = Errands::default();
+        let mut state = self.lock();
+        let is_first = match *ticket {
+            Some(ticket) => state.waiting.first_key_value().is_none_or(|(first, _)| *first >= ticket),
+            None => state.waiting.is_empty(),
+        };
+        if state.machine.room() == Room::Later || (!is_first && state.machine.room() == Room::Yes) {
+            return match state.wait(cx, ticket) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            };
+        }
+        if let Some(ticket) = ticket.take() {
+            state.waiting.remove(&ticket);
+        }
+        let now = Instant::now().into_std();
+        let token = state.cells.open(cx.waker());
+        let input = Input::Call { token, content, deadline: deadline.map(Instant::into_std) };
+        state.carry_out(now, input, &mut errands);
+        // A caller that is refused at once learns it now; its waker must not be woken for that.
+        let result = match state.cells.take(token) {
+            Some(result) => Err(result.expect_err("a call has no value before its frame is written")),
+            None => Ok(token),
+        };
+        drop(state);
+        self.run(errands);
+        self.wake_driver();
+        Poll::Ready(result)
+    }
+
+    /// Leaves the queue of callers that wait for room.
+    pub(crate) fn leave_queue(&self, ticket: u64) {
+        let mut errands = Errands::default();
+        let mut state = self.lock();
+        state.waiting.remove(&ticket);
+        state.admit_next(&mut errands);
+        drop(state);
+        self.run(errands);
+    }
+
+    /// The outcome of a call that was sent.
+    pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>, token: Token) -> Poll<Result<Payload, CallError>> {
+        self.lock().cells.poll(cx, token)
+    }
+
+    /// Nobody waits for this call any more.
+    pub(crate) fn abandon(&self, token: Token) {
+        let mut errands = Errands::default();
+        let mut state = self.lock();
+        if state.cells.abandon(token) {
+            state.carry_out(Instant::now().into_std(), Input::Cancel(token), &mut errands);
+        }
+        drop(state);
+        self.run(errands);
+        self.wake_driver();
+    }
+
+    /// The next request of the peer; `None` when the link has ended and all that were read are fetched.
+    pub(crate) fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Option<(Served, Payload)>> {
+        let mut errands = Errands::default();
+        let mut state = self.lock();
+        if let Some((request, content)) = state.inbox.pop_front() {
+            state.carry_out(Instant::now().into_std(), Input::Fetched(request), &mut errands);
+            drop(state);
+            self.run(errands);
+            self.wake_driver();
+            return Poll::Ready(Some((request, content)));
+        }
+        if state.ended.is_some() {
+            return Poll::Ready(None);
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Answers a request with a value.
+    pub(crate) fn reply(&self, request: Served, content: Content<'_>) {
+        self.answer(request, Input::Reply { request, content });
+    }
+
+    /// Answers a request with a failure.
+    pub(crate) fn fail(&self, request: Served, code: Code, message: &str, data: Option<&Payload>) {
+        self.answer(request, Input::Fail { request, code, message, data });
+    }
+
+    /// A request was dropped without an answer: a failure for its caller, or the word it waits for after a cancel.
+    pub(crate) fn drop_request(&self, request: Served, panicked: bool) {
+        let told_to_stop = self.lock().stopping.contains(&request);
+        let (code, message) = match panicked {
+            true => (Code::INTERNAL, "the handler panicked"),
+            false => (Code::DROPPED, "the request was dropped without an answer"),
+        };
+        self.answer(request, match told_to_stop {
+            true => Input::Stopped { request, stop: Stop::Stopped },
+            false => Input::Fail { request, code, message, data: None },
+        });
+    }
+
+    /// Makes it possible to stop the handler of a request; false if the link has ended and the handler must not go on.
+    pub(crate) fn running(&self, request: Served, stop: oneshot::Sender<()>) -> bool {
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return false;
+        }
+        state.running.insert(request, stop);
+        true
+    }
+
+    /// Starts closing: calls end, what was answered is still written.
+    pub(crate) fn close(&self) {
+        let mut errands = Errands::default();
+        let mut state = self.lock();
+        state.carry_out(Instant::now().into_std(), Input::Close, &mut errands);
+        errands.stop.extend(std::mem::take(&mut state.running).into_values());
+        drop(state);
+        self.run(errands);
+        self.wake_driver();
+    }
+
+    /// Waits until the link has ended.
+    pub(crate) async fn ended(&self) -> LinkLost {
+        loop {
+            let ended = self.0.ended.notified();
+            if let Some(why) = self.lock().ended.clone() {
+                return why;
+            }
+            ended.await;
+        }
+    }
+
+    /// Why the link ended, if it has.
+    pub(crate) fn why_ended(&self) -> Option<LinkLost> {
+        self.lock().ended.clone()
+    }
+
+    fn answer(&self, request: Served, input: Input<'_>) {
+        let mut errands = Errands::default();
+        let mut state = self.lock();
+        let running = state.running.remove(&request);
+        state.stopping.remove(&request);
+        state.carry_out(Instant::now().into_std(), input, &mut errands);
+        drop(state);
+        drop(running);
+        self.run(errands);
+        self.wake_driver();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock would be a bug of ours in the machine; the state is still the best there is.
+        self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn wake_driver(&self) {
+        if !self.0.awake.swap(true, Ordering::AcqRel)
+            && let Some(driver) = self.0.driver.get()
+        {
+            driver.wake_by_ref();
+        }
+    }
+
+    fn run(&self, errands: Errands) {
+        if errands.is_empty() {
+            return;
+        }
+        for waker in errands.wake.into_iter().chain(errands.reader) {
+            waker.wake();
+        }
+        for stop in errands.stop {
+            // The handler may have just ended by itself.
+            let _ = stop.send(());
+        }
+        if errands.ended {
+            self.0.ended.notify_waiters();
+        }
+    }
+}
+
+impl State {
+    /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
+    fn carry_out(&mut self, now: std::time::Instant, input: Input<'_>, errands: &mut Errands) {
+        let mut not_started = Vec::new();
+        for output in self.machine.handle(now, input) {
+            match output {
+                Output::Settled { token, result } => errands.wake.extend(self.cells.settle(token, result)),
+                Output::Request { request, content } => {
+                    self.inbox.push_back((request, content));
+                    errands.reader = errands.reader.take().or_else(|| self.reader.take());
+                }
+                Output::Stop(request) => {
+                    let before = self.inbox.len();
+                    self.inbox.retain(|(waiting, _)| *waiting != request);
+                    if self.inbox.len() < before {
+                        not_started.push(request);
+                    } else {
+                        self.stopping.insert(request);
+                        errands.stop.extend(self.running.remove(&request));
+                    }
+                }
+                Output::Ended(why) => {
+                    self.ended = Some(why);
+                    errands.ended = true;
+                    errands.wake.extend(std::mem::take(&mut self.waiting).into_values());
+                    errands.reader = errands.reader.take().or_else(|| self.reader.take());
+                    errands.stop.extend(std::mem::take(&mut self.running).into_values());
+                }
+            }
+        }
+        for request in not_started {
+            // Only ever queues a frame.
+            let orders = self.machine.handle(now, Input::Stopped { request, stop: Stop::NotStarted });
+            debug_assert_eq!(orders.count(), 0);
+        }
+        self.admit_next(errands);
+    }
+
+    /// Takes a place in the queue of callers that wait for room, or keeps it.
+    fn wait(&mut self, cx: &Context<'_>, ticket: &mut Option<u64>) -> Result<(), CallError> {
+        let number = match *ticket {
+            Some(number) => number,
+            None if self.waiting.len() >= CALLERS_WAITING_MAX => {
+                return Err(CallError::NotSent { why: NotSent::LimitReached });
+            }
+            None => {
+                self.next_ticket += 1;
+                self.next_ticket
+            }
+        };
+        *ticket = Some(number);
+        self.waiting.insert(number, cx.waker().clone());
+        Ok(())
+    }
+
+    /// Wakes the caller that waits longest if it could be admitted now, or never again.
+    fn admit_next(&mut self, errands: &mut Errands) {
+        if self.machine.room() != Room::Later
+            && let Some((_, waker)) = self.waiting.first_key_value()
+        {
+            errands.wake.push(waker.clone());
+        }
+    }
+}
+
+/// Callers that may wait for room on one link; one more is told so at once.
+const CALLERS_WAITING_MAX: usize = 65_536;
