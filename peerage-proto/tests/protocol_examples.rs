@@ -1,0 +1,182 @@
+//! The examples of `PROTOCOL.md`, decoded.
+//!
+//! A document with bytes in it goes stale silently, so its `frames` blocks are test vectors: each line names a codec, a
+//! frame in hex and what a reader must find in it. The form of a line is described in PROTOCOL §1.
+
+use peerage_proto::codec::Encoding;
+
+const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
+
+/// Names of the kinds as §4 gives them; others are written `kind-<number>`.
+const KINDS: &[&str] = &["request", "result", "exception", "cancel", "stopped", "busy"];
+
+#[test]
+fn every_length_in_the_document_is_that_of_its_body() {
+    for example in examples() {
+        let length = u32::from_be_bytes(example.length);
+        assert_eq!(
+            length as usize,
+            example.body.len(),
+            "PROTOCOL.md line {}: {}",
+            example.line,
+            example.text
+        );
+    }
+}
+
+#[test]
+fn every_example_is_split_into_the_kind_id_and_content_written_beside_it() {
+    for example in examples() {
+        let Meaning::Triple { kind, id, content } = &example.meaning else {
+            continue;
+        };
+        let place = format!("PROTOCOL.md line {}: {}", example.line, example.text);
+        let triple = example
+            .encoding
+            .split(&example.body)
+            .unwrap_or_else(|why| panic!("{place}\n  refused: {why}"));
+        assert_eq!((triple.kind, triple.id), (*kind, *id), "{place}");
+        let found = &example.body[triple.content.clone()];
+        match (content.strip_prefix("hex:"), example.encoding) {
+            (Some(hex), _) => assert_eq!(found, bytes_of(hex), "{place}"),
+            (None, Encoding::Json) => assert_eq!(String::from_utf8_lossy(found), content.as_str(), "{place}"),
+            (None, _) => assert_eq!(value_of(found), json_of(content), "{place}"),
+        }
+    }
+}
+
+#[test]
+fn every_example_marked_refused_is_refused() {
+    let refused: Vec<_> = examples()
+        .into_iter()
+        .filter(|e| matches!(e.meaning, Meaning::Refused))
+        .collect();
+    for example in &refused {
+        let answer = example.encoding.split(&example.body);
+        assert!(
+            answer.is_err(),
+            "PROTOCOL.md line {} was taken: {}",
+            example.line,
+            example.text
+        );
+    }
+    assert!(
+        refused.len() >= 20,
+        "only {} refused examples were found",
+        refused.len()
+    );
+}
+
+#[test]
+fn both_codecs_and_all_kinds_have_an_example() {
+    for (kind, name) in KINDS.iter().enumerate() {
+        for encoding in [Encoding::Json, Encoding::MsgPack] {
+            let shown = examples().iter().any(|example| {
+                let shows_kind = matches!(&example.meaning, Meaning::Triple { kind: k, .. } if *k == kind as u64);
+                shows_kind && example.encoding == encoding
+            });
+            assert!(shown, "PROTOCOL.md has no {encoding:?} example of a {name}");
+        }
+    }
+}
+
+/// One line of a `frames` block.
+struct Example {
+    line: usize,
+    text: String,
+    encoding: Encoding,
+    length: [u8; 4],
+    body: Vec<u8>,
+    meaning: Meaning,
+}
+
+/// What the document says the body means.
+enum Meaning {
+    Triple { kind: u64, id: u64, content: String },
+    Refused,
+}
+
+fn examples() -> Vec<Example> {
+    let mut found = Vec::new();
+    let mut inside = false;
+    for (index, text) in PROTOCOL.lines().enumerate() {
+        match text {
+            "```frames" => inside = true,
+            "```" => inside = false,
+            _ if inside => found.push(example(index + 1, text)),
+            _ => {}
+        }
+    }
+    assert!(
+        found.len() >= 40,
+        "only {} examples were found: has the form of the blocks changed?",
+        found.len()
+    );
+    found
+}
+
+fn example(line: usize, text: &str) -> Example {
+    let wrong = |what: &str| -> String { format!("PROTOCOL.md line {line} has no {what}: {text}") };
+    let (codec, rest) = word(text).unwrap_or_else(|| panic!("{}", wrong("codec")));
+    let (length, rest) = word(rest).unwrap_or_else(|| panic!("{}", wrong("length")));
+    let (body, rest) = word(rest).unwrap_or_else(|| panic!("{}", wrong("body")));
+    let (name, rest) = word(rest).unwrap_or_else(|| panic!("{}", wrong("meaning")));
+    let meaning = if name == "refused" {
+        Meaning::Refused
+    } else {
+        let (id, content) = word(rest).unwrap_or_else(|| panic!("{}", wrong("id")));
+        let id = id.parse().unwrap_or_else(|_| panic!("{}", wrong("number as its id")));
+        Meaning::Triple {
+            kind: kind_of(name),
+            id,
+            content: content.trim().to_owned(),
+        }
+    };
+    Example {
+        line,
+        text: text.to_owned(),
+        encoding: match codec {
+            "json" => Encoding::Json,
+            "msgpack" => Encoding::MsgPack,
+            _ => panic!("{}", wrong("codec we know")),
+        },
+        length: bytes_of(length)
+            .try_into()
+            .unwrap_or_else(|_| panic!("{}", wrong("length of four bytes"))),
+        body: bytes_of(body),
+        meaning,
+    }
+}
+
+/// The first word of `text` and what follows it.
+fn word(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    if text.is_empty() {
+        return None;
+    }
+    Some(text.split_once(' ').unwrap_or((text, "")))
+}
+
+fn kind_of(name: &str) -> u64 {
+    match KINDS.iter().position(|known| *known == name) {
+        Some(kind) => kind as u64,
+        None => name
+            .strip_prefix("kind-")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_else(|| panic!("no kind is {name}")),
+    }
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    assert!(hex.len().is_multiple_of(2), "half a byte: {hex}");
+    let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap_or_else(|_| panic!("not hex: {hex}"));
+    (0..hex.len()).step_by(2).map(digits).collect()
+}
+
+fn value_of(msgpack: &[u8]) -> serde_json::Value {
+    rmp_serde::from_slice(msgpack).expect("content of an example that is not marked hex: can be written as JSON")
+}
+
+fn json_of(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|why| panic!("not JSON: {text}: {why}"))
+}

@@ -1,0 +1,217 @@
+//! Who may use whom, what a module may be called, who may drive a machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tree::{self, Source};
+
+/// What the modules of `peerage-proto` may use of their own crate. Arrows point down only.
+const PROTO_MAY_USE: &[(&str, &[&str])] = &[
+    ("limits", &[]),
+    ("outputs", &[]),
+    ("id", &[]),
+    ("backoff", &["limits"]),
+    ("codec", &["limits"]),
+    // The vocabulary of ends: it names what a peer did wrong and carries a failure's data unopened.
+    ("outcome", &["codec", "limits"]),
+    ("frame", &["codec", "id", "limits", "outcome"]),
+    // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
+    ("address", &["codec", "frame", "id", "limits"]),
+    (
+        "channel",
+        &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"],
+    ),
+];
+
+/// What the modules of `peerage` may use: of their own crate, and of `peerage-proto`.
+const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
+    // Turns names into addresses; knows neither transports nor frames.
+    ("address", &[], &["address", "limits"]),
+    // Bytes, addresses and keys; never a frame or a value.
+    ("transport", &["address"], &["address", "backoff", "limits"]),
+    // The only place below the public face that drives a channel machine.
+    (
+        "link",
+        &["transport"],
+        &[
+            "address", "channel", "codec", "frame", "id", "limits", "outcome", "outputs",
+        ],
+    ),
+    // The public face of request and reply. It talks to a link, never to a machine or a socket.
+    (
+        "channel",
+        &["address", "link", "transport"],
+        &["address", "backoff", "codec", "frame", "limits", "outcome"],
+    ),
+];
+
+/// Files that may call `.handle(` of a machine: drivers. Tests, the simulator and fuzz targets may as well.
+const DRIVERS: &[&str] = &["peerage/src/link.rs", "peerage/src/link/"];
+
+/// Names that say nothing, and so attract everything.
+const NAMES_THAT_SAY_NOTHING: &[&str] = &["util", "utils", "common", "helper", "helpers", "manager", "misc"];
+
+#[test]
+fn modules_of_peerage_proto_use_only_what_lies_below_them() {
+    let rows = PROTO_MAY_USE.iter().map(|(module, own)| (*module, own.to_vec()));
+    let faults = faults_of("peerage-proto", "crate", &rows.collect());
+    assert!(faults.is_empty(), "{RULE}\n{}", faults.join("\n"));
+}
+
+#[test]
+fn modules_of_peerage_use_only_what_lies_below_them() {
+    let own = PEERAGE_MAY_USE.iter().map(|(module, own, _)| (*module, own.to_vec()));
+    let proto = PEERAGE_MAY_USE
+        .iter()
+        .map(|(module, _, proto)| (*module, proto.to_vec()));
+    let mut faults = faults_of("peerage", "crate", &own.collect());
+    faults.extend(faults_of("peerage", "peerage_proto", &proto.collect()));
+    assert!(faults.is_empty(), "{RULE}\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_command_line_uses_the_public_api_only() {
+    for file in tree::rust_files()
+        .iter()
+        .filter(|file| file.inside("peerage-cli").is_some())
+    {
+        assert!(
+            !file.shipped_code().contains("peerage_proto"),
+            "{}: the command line may use the crate `peerage` only, so that whatever it can do, your code can do too",
+            file.path
+        );
+    }
+}
+
+#[test]
+fn only_drivers_call_a_machine() {
+    for file in tree::rust_files() {
+        let exempt = file.path.starts_with("fuzz/") || DRIVERS.iter().any(|driver| file.path.starts_with(driver));
+        if exempt {
+            continue;
+        }
+        let code = file.shipped_code();
+        let calls = code
+            .match_indices(".handle(")
+            .filter(|(at, call)| !code[at + call.len()..].starts_with(')'));
+        for (at, _) in calls {
+            panic!(
+                "{}:{}: only drivers call `.handle(` of a machine ({}), so that one file shows everything that can wake it",
+                file.path,
+                line_of(&code, at),
+                DRIVERS.join(", ")
+            );
+        }
+    }
+}
+
+#[test]
+fn modules_have_names_that_say_something() {
+    for file in tree::rust_files() {
+        for part in file.path.trim_end_matches(".rs").split('/') {
+            assert!(
+                !NAMES_THAT_SAY_NOTHING.contains(&part),
+                "{}: a module is named by its noun; \"{part}\" says nothing and attracts everything",
+                file.path
+            );
+        }
+    }
+}
+
+const RULE: &str = "Modules use only what lies below them (ARCHITECTURE.md, layering). \
+    If the new arrow is right, add it to the table in peerage/tests/source/layering.rs with its reason:";
+
+/// The uses of `<prefix>::module` in the crate in `folder` that no row allows.
+fn faults_of(folder: &str, prefix: &str, rows: &BTreeMap<&str, Vec<&str>>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let known = modules_below(if prefix == "crate" { folder } else { "peerage-proto" });
+    for file in tree::rust_files() {
+        let Some(module) = file.module_of(folder) else { continue };
+        let Some(allowed) = rows.get(module) else {
+            faults.push(format!(
+                "  {}: the module `{module}` has no row in the table",
+                file.path
+            ));
+            continue;
+        };
+        for used in uses_of(&file, prefix).intersection(&known) {
+            let own = prefix == "crate" && used == module;
+            if !own && !allowed.contains(&used.as_str()) {
+                faults.push(format!(
+                    "  {}: `{module}` may not use `{prefix}::{used}`; it may use {allowed:?}",
+                    file.path
+                ));
+            }
+        }
+    }
+    faults.sort();
+    faults.dedup();
+    faults
+}
+
+/// Names of the modules directly below the root of a crate.
+pub(crate) fn modules_below(krate: &str) -> BTreeSet<String> {
+    tree::rust_files()
+        .iter()
+        .filter_map(|file| file.module_of(krate).map(str::to_owned))
+        .collect()
+}
+
+/// First path elements behind `<prefix>::` in shipped code, groups `{a, b::c}` included.
+fn uses_of(file: &Source, prefix: &str) -> BTreeSet<String> {
+    let code = file.shipped_code();
+    let start = format!("{prefix}::");
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices(&start) {
+        let in_word = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        if !in_word {
+            found.extend(heads(code[at + start.len()..].trim_start()));
+        }
+    }
+    found
+}
+
+/// The identifiers a path or a group of paths begins with.
+fn heads(path: &str) -> Vec<String> {
+    let Some(group) = path.strip_prefix('{') else {
+        return vec![path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()];
+    };
+    let (mut depth, mut heads, mut head) = (1, Vec::new(), String::new());
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || (depth == 1 && c == ',') {
+            heads.push(std::mem::take(&mut head));
+        } else {
+            head.push(c);
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    heads
+        .iter()
+        .map(|head| {
+            head.trim()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
+        })
+        .collect()
+}
+
+/// The line, from 1, in which byte `at` stands.
+pub(crate) fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
+#[test]
+fn groups_of_imports_are_read_to_their_heads() {
+    assert_eq!(
+        heads("{codec::{Encoding, Payload}, limits, id::RequestId}"),
+        ["codec", "limits", "id"]
+    );
+    assert_eq!(heads("frame::Kind;"), ["frame"]);
+}
