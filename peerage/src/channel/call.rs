@@ -138,12 +138,8 @@ impl<R> Calling<R> {
             ticket,
             timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
         });
-        match &mut queued.timer {
-            Some(timer) if timer.as_mut().poll(cx).is_ready() => {
-                Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull }))
-            }
-            _ => Poll::Pending,
-        }
+        let over = queued.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if over { Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull })) } else { Poll::Pending }
     }
 }
 
