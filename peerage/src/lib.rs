@@ -1,1 +1,3 @@
 //! A brokerless application mesh (story follows).
+
+pub mod address;
