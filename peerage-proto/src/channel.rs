@@ -31,7 +31,6 @@ use crate::limits;
 use crate::outcome::{Busy, CallError, Code, LinkLost, Stop};
 use crate::outputs::Outputs;
 
-mod id_table;
 mod in_flight;
 mod inbound;
 mod outbound;
@@ -157,7 +156,7 @@ pub enum Output {
         /// Which call.
         token: Token,
         /// How it ended.
-        result: Result<Payload, CallError>,
+        result: Result<Payload, Box<CallError>>,
     },
     /// The caller no longer waits for this request: end the work and say what became of it with [`Input::Stopped`].
     Stop(Served),
@@ -452,7 +451,8 @@ impl Channel {
 
     fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
         if self.calls.settle(token).is_some() {
-            self.orders.push_back(Output::Settled { token, result });
+            // Boxed, because errors are large and rare, and every outcome is moved several times.
+            self.orders.push_back(Output::Settled { token, result: result.map_err(Box::new) });
         }
     }
 }

@@ -86,6 +86,8 @@ struct State {
     /// Requests whose callers no longer wait.
     stopping: BTreeSet<Served>,
     ended: Option<LinkLost>,
+    /// When the machine was last fed.
+    clock: std::time::Instant,
 }
 
 /// What is to be done once the lock is released.
@@ -128,6 +130,7 @@ impl Link {
             running: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ended: None,
+            clock: Instant::now().into_std(),
         };
         let link = Link(Arc::new(Shared {
             state: Mutex::new(state),
@@ -165,6 +168,7 @@ impl Link {
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
+        now: Instant,
         content: Content<'_>,
         deadline: Option<Instant>,
         ticket: &mut Option<u64>,
@@ -184,17 +188,16 @@ impl Link {
         if let Some(ticket) = ticket.take() {
             state.waiting.remove(&ticket);
         }
-        let now = Instant::now().into_std();
         let token = state.cells.open(cx.waker());
         let input = Input::Call { token, content, deadline: deadline.map(Instant::into_std) };
-        state.carry_out(now, input, &mut errands);
+        state.carry_out(now.into_std(), input, &mut errands);
         // A caller that is refused at once learns it now; its waker must not be woken for that.
         let result = match state.cells.take(token) {
-            Some(result) => Err(result.expect_err("a call has no value before its frame is written")),
+            Some(result) => Err(*result.expect_err("a call has no value before its frame is written")),
             None => Ok(token),
         };
         drop(state);
-        self.run(errands);
+        self.run(&mut errands);
         self.wake_driver();
         Poll::Ready(result)
     }
@@ -206,12 +209,12 @@ impl Link {
         state.waiting.remove(&ticket);
         state.admit_next(&mut errands);
         drop(state);
-        self.run(errands);
+        self.run(&mut errands);
     }
 
     /// The outcome of a call that was sent.
     pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>, token: Token) -> Poll<Result<Payload, CallError>> {
-        self.lock().cells.poll(cx, token)
+        self.lock().cells.poll(cx, token).map_err(|error| *error)
     }
 
     /// Nobody waits for this call any more.
@@ -222,7 +225,7 @@ impl Link {
             state.carry_out(Instant::now().into_std(), Input::Cancel(token), &mut errands);
         }
         drop(state);
-        self.run(errands);
+        self.run(&mut errands);
         self.wake_driver();
     }
 
@@ -233,7 +236,7 @@ impl Link {
         if let Some((request, content)) = state.inbox.pop_front() {
             state.carry_out(Instant::now().into_std(), Input::Fetched(request), &mut errands);
             drop(state);
-            self.run(errands);
+            self.run(&mut errands);
             self.wake_driver();
             return Poll::Ready(Some((request, content)));
         }
@@ -284,7 +287,7 @@ impl Link {
         state.carry_out(Instant::now().into_std(), Input::Close, &mut errands);
         errands.stop.extend(std::mem::take(&mut state.running).into_values());
         drop(state);
-        self.run(errands);
+        self.run(&mut errands);
         self.wake_driver();
     }
 
@@ -309,10 +312,12 @@ impl Link {
         let mut state = self.lock();
         let running = state.running.remove(&request);
         state.stopping.remove(&request);
-        state.carry_out(Instant::now().into_std(), input, &mut errands);
+        // Only a link that stopped reading needs the time, to start its peer's clock anew; the usual answer does without.
+        let now = if state.machine.wants_bytes() { state.clock } else { Instant::now().into_std() };
+        state.carry_out(now, input, &mut errands);
         drop(state);
         drop(running);
-        self.run(errands);
+        self.run(&mut errands);
         self.wake_driver();
     }
 
@@ -329,18 +334,21 @@ impl Link {
         }
     }
 
-    fn run(&self, errands: Errands) {
+    fn run(&self, errands: &mut Errands) {
         if errands.is_empty() {
             return;
         }
-        for waker in errands.wake.into_iter().chain(errands.reader) {
+        for waker in errands.wake.drain(..).chain(errands.reader.take()) {
             waker.wake();
         }
-        for stop in errands.stop {
+        if errands.wake.capacity() > WAKERS_KEPT {
+            errands.wake = Vec::new();
+        }
+        for stop in errands.stop.drain(..) {
             // The handler may have just ended by itself.
             let _ = stop.send(());
         }
-        if errands.ended {
+        if std::mem::take(&mut errands.ended) {
             self.0.ended.notify_waiters();
         }
     }
@@ -350,6 +358,7 @@ impl State {
     /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
     fn carry_out(&mut self, now: std::time::Instant, input: Input<'_>, errands: &mut Errands) {
         let mut not_started = Vec::new();
+        self.clock = now;
         for output in self.machine.handle(now, input) {
             match output {
                 Output::Settled { token, result } => errands.wake.extend(self.cells.settle(token, result)),
@@ -410,6 +419,9 @@ impl State {
         }
     }
 }
+
+/// Wakers whose memory is kept for the next batch, so that an idle link holds little memory.
+const WAKERS_KEPT: usize = 64;
 
 /// Callers that may wait for room on one link; one more is told so at once.
 const CALLERS_WAITING_MAX: usize = 65_536;

@@ -4,9 +4,9 @@
 //! by id), *whose time is up?* (a list in the order of deadlines) and *what of this token?* (slots by token). Most calls
 //! of a link share one deadline, so a new one nearly always goes to the end of the list; only an unusual one walks.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::id_table::IdTable;
 use crate::id::RequestId;
 
 /// The driver's own number for a call: small, dense, chosen by it, free again once the call is settled.
@@ -17,7 +17,7 @@ pub struct Token(pub u32);
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     slots: Vec<Option<Waiting>>,
-    by_id: IdTable,
+    by_id: ById,
     /// Ends of the list in the order of `until`.
     first: Option<u32>,
     last: Option<u32>,
@@ -63,14 +63,15 @@ impl InFlight {
         }
         assert!(self.slots[slot].is_none(), "the driver reuses a token only after its call was settled");
         self.slots[slot] = Some(Waiting { id, until, place, len, state: State::Answer, before: None, after: None });
-        self.by_id.insert(id.0, token.0);
         self.count += 1;
+        self.by_id.enter(id.0, token.0, self.count, &self.slots);
         self.link(token.0);
     }
 
     /// The call with this id.
     pub(super) fn by_id(&self, id: RequestId) -> Option<Token> {
-        self.by_id.find(id.0).map(Token)
+        let token = Token(self.by_id.look_up(id.0)?);
+        self.get(token).filter(|waiting| waiting.id == id).map(|_| token)
     }
 
     /// The call of this token.
@@ -93,10 +94,10 @@ impl InFlight {
         self.get(token)?;
         self.unlink(token.0);
         let waiting = self.slots[token.0 as usize].take()?;
-        self.by_id.remove(waiting.id.0);
+        self.by_id.leave(waiting.id.0);
         self.count -= 1;
         if self.count == 0 && self.slots.len() > KEEP_SLOTS {
-            self.slots = Vec::new();
+            (self.slots, self.by_id) = (Vec::new(), ById::default());
         }
         Some(waiting)
     }
@@ -178,6 +179,66 @@ impl InFlight {
     }
 }
 
+/// Finds the token of an id.
+///
+/// Ids count up, so their low bits are a perfect spread over a ring of recent tokens. A place is only a hint: whether the
+/// call there still lives and has this id is seen in its slot, so nothing need be cleared when a call ends. An id whose
+/// place is taken by an older call that still waits goes into an ordinary map.
+#[derive(Debug, Default)]
+struct ById {
+    /// A power of two; no token is [`NOBODY`].
+    ring: Vec<u32>,
+    crowded_out: BTreeMap<u64, u32>,
+}
+
+impl ById {
+    /// Enters the call in slot `token`, one of `count`.
+    fn enter(&mut self, id: u64, token: u32, count: usize, slots: &[Option<Waiting>]) {
+        if count > self.ring.len() / 2 {
+            self.ring = vec![NOBODY; (count * 4).next_power_of_two().max(16)];
+            self.crowded_out.clear();
+            for (other, waiting) in slots.iter().enumerate() {
+                if let Some(waiting) = waiting {
+                    self.place(waiting.id.0, other as u32, slots);
+                }
+            }
+        } else {
+            self.place(id, token, slots);
+        }
+    }
+
+    fn place(&mut self, id: u64, token: u32, slots: &[Option<Waiting>]) {
+        let home = self.home(id);
+        let there = slots.get(self.ring[home] as usize).and_then(Option::as_ref);
+        if there.is_some_and(|there| there.id.0 != id && self.home(there.id.0) == home) {
+            self.crowded_out.insert(id, token);
+        } else {
+            self.ring[home] = token;
+        }
+    }
+
+    /// The token that this id may have.
+    fn look_up(&self, id: u64) -> Option<u32> {
+        if let Some(token) = self.crowded_out.get(&id) {
+            return Some(*token);
+        }
+        if self.ring.is_empty() { None } else { Some(self.ring[self.home(id)]) }
+    }
+
+    fn leave(&mut self, id: u64) {
+        if !self.crowded_out.is_empty() {
+            self.crowded_out.remove(&id);
+        }
+    }
+
+    fn home(&self, id: u64) -> usize {
+        id as usize & (self.ring.len() - 1)
+    }
+}
+
+/// A place in the ring that was never used.
+const NOBODY: u32 = u32::MAX;
+
 /// Slots that an emptied table keeps, so that an idle link holds little memory.
 const KEEP_SLOTS: usize = 128;
 
@@ -232,6 +293,35 @@ mod tests {
                 last = until;
             }
             prop_assert_eq!(calls.len(), model.iter().filter(|(_, until)| until.is_none()).count());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_waiting_call_is_found_by_its_id_and_no_other_is(
+            steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400)
+        ) {
+            let mut calls = InFlight::default();
+            let mut waiting: Vec<(u32, u64)> = Vec::new();
+            let mut free: Vec<u32> = (0..64).collect();
+            // Ids jump by a multiple of any ring now and then, so that new ones meet old ones that still wait.
+            let mut id = 0;
+            for (open, pick) in steps {
+                if open && waiting.len() < 40 {
+                    let token = free.pop().expect("more tokens than calls");
+                    id += if pick == 0 { 1024 } else { 1 };
+                    calls.open(Token(token), RequestId(id), None, 0, 1);
+                    waiting.push((token, id));
+                } else if !waiting.is_empty() {
+                    let (token, id) = waiting.remove(pick % waiting.len());
+                    prop_assert!(calls.settle(Token(token)).is_some());
+                    prop_assert_eq!(calls.by_id(RequestId(id)), None);
+                    free.push(token);
+                }
+                for (token, id) in &waiting {
+                    prop_assert_eq!(calls.by_id(RequestId(*id)), Some(Token(*token)));
+                }
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use crate::link::Link;
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Call<R> {
     link: Link,
-    content: Result<Encoded, CallError>,
+    content: Result<Encoded, Box<CallError>>,
     deadline: Option<Duration>,
     open: fn(Payload) -> Result<R, CallError>,
 }
@@ -40,8 +40,17 @@ enum Encoded {
 pub struct Calling<R> {
     link: Link,
     stage: Stage,
-    deadline: Option<Instant>,
+    time: Time,
     open: fn(Payload) -> Result<R, CallError>,
+}
+
+/// When a call ends without an answer. The clock is read once, when the call is first polled.
+#[derive(Clone, Copy, Debug)]
+enum Time {
+    /// So long from the first poll on; `None` for as long as the connection lives.
+    From(Option<Duration>),
+    /// At this time.
+    At(Option<Instant>),
 }
 
 /// How far a call has come.
@@ -51,7 +60,7 @@ pub struct Calling<R> {
 ///     └── the link has no room: a place in its queue ──┘
 /// ```
 enum Stage {
-    Unsent { content: Result<Encoded, CallError>, queued: Option<Queued> },
+    Unsent { content: Result<Encoded, Box<CallError>>, queued: Option<Queued> },
     Sent(Token),
     Over,
 }
@@ -67,7 +76,7 @@ impl<R: DeserializeOwned> Call<R> {
     pub(super) fn typed(link: Link, content: &(impl Serialize + ?Sized)) -> Call<R> {
         let content = match link.encoding() {
             Some(encoding) => encode(content, encoding),
-            None => Err(unknown_codec()),
+            None => Err(Box::new(unknown_codec())),
         };
         Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open }
     }
@@ -79,9 +88,9 @@ impl Call<Payload> {
             Some(encoding) if encoding == content.encoding() => Ok(Encoded::Before(content)),
             Some(encoding) => {
                 let why = format!("the channel speaks {encoding}, the payload is {}", content.encoding());
-                Err(CallError::Refused { why: Refused::BadRequest(why) })
+                Err(Box::new(CallError::Refused { why: Refused::BadRequest(why) }))
             }
-            None => Err(unknown_codec()),
+            None => Err(Box::new(unknown_codec())),
         };
         Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open: Ok }
     }
@@ -107,7 +116,7 @@ impl<R> IntoFuture for Call<R> {
 
     fn into_future(self) -> Calling<R> {
         Calling {
-            deadline: self.deadline.map(|deadline| Instant::now() + deadline),
+            time: Time::From(self.deadline),
             link: self.link,
             stage: Stage::Unsent { content: self.content, queued: None },
             open: self.open,
@@ -121,19 +130,24 @@ impl<R> Calling<R> {
         let Stage::Unsent { content, queued } = &mut self.stage else {
             unreachable!("only called before the call is sent")
         };
+        let now = Instant::now();
+        let deadline = match self.time {
+            Time::From(deadline) => deadline.map(|deadline| now + deadline),
+            Time::At(deadline) => deadline,
+        };
+        self.time = Time::At(deadline);
         let content = match content {
             Ok(Encoded::Here(bytes)) => Content::Copied(bytes),
             Ok(Encoded::Before(payload)) => Content::Shared(payload.bytes()),
-            Err(error) => return Poll::Ready(Err(error.clone())),
+            Err(error) => return Poll::Ready(Err((**error).clone())),
         };
         let mut ticket = queued.as_ref().map(|queued| queued.ticket);
-        if let Poll::Ready(sent) = self.link.poll_send(cx, content, self.deadline, &mut ticket) {
+        if let Poll::Ready(sent) = self.link.poll_send(cx, now, content, deadline, &mut ticket) {
             // The link has taken back the ticket.
             *queued = None;
             return Poll::Ready(sent);
         }
         let Some(ticket) = ticket else { return Poll::Pending };
-        let deadline = self.deadline;
         let queued = queued.get_or_insert_with(|| Queued {
             ticket,
             timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
@@ -198,15 +212,15 @@ impl<R> fmt::Debug for Call<R> {
 
 impl<R> fmt::Debug for Calling<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calling").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Calling").field("time", &self.time).finish_non_exhaustive()
     }
 }
 
-fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, CallError> {
-    let mut bytes = Vec::new();
+fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, Box<CallError>> {
+    let mut bytes = Vec::with_capacity(CONTENT_FIRST_BYTES);
     match codec::encode_into(content, encoding, &mut bytes) {
         Ok(()) => Ok(Encoded::Here(bytes)),
-        Err(error) => Err(refused(&error)),
+        Err(error) => Err(Box::new(refused(&error))),
     }
 }
 
@@ -222,3 +236,6 @@ fn unknown_codec() -> CallError {
 fn open<R: DeserializeOwned>(answer: Payload) -> Result<R, CallError> {
     answer.decode().map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
 }
+
+/// First size of the buffer for an encoded content: most requests fit, and the allocator is quick with it.
+const CONTENT_FIRST_BYTES: usize = 128;

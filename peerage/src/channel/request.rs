@@ -7,7 +7,6 @@ use peerage_proto::codec::{self, DecodeError, Encoding, Payload};
 use peerage_proto::outcome::Code;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
 
 use super::{Caller, Failure};
 use crate::link::Link;
@@ -24,19 +23,9 @@ pub struct Request {
     answered: bool,
 }
 
-/// What remains of a request while its handler runs: enough to stop it.
-pub(crate) struct Handle {
-    link: Link,
-    served: Served,
-}
-
 impl Request {
     pub(crate) fn new(link: Link, served: Served, content: Payload) -> Request {
         Request { link, served, content, answered: false }
-    }
-
-    pub(crate) fn handle(&self) -> Handle {
-        Handle { link: self.link.clone(), served: self.served }
     }
 
     /// The content as a value of this type.
@@ -60,7 +49,7 @@ impl Request {
     /// Answers with a value. A value that the channel's encoding cannot carry becomes a failure that says so.
     pub fn reply(mut self, value: &(impl Serialize + ?Sized)) {
         self.answered = true;
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(CONTENT_FIRST_BYTES);
         match codec::encode_into(value, self.encoding(), &mut bytes) {
             Ok(()) => self.link.reply(self.served, Content::Copied(&bytes)),
             Err(error) => self.link.fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
@@ -110,9 +99,5 @@ impl fmt::Debug for Request {
     }
 }
 
-impl Handle {
-    /// Makes it possible to stop the handler; false if it must not go on.
-    pub(crate) fn running(&self, stop: oneshot::Sender<()>) -> bool {
-        self.link.running(self.served, stop)
-    }
-}
+/// First size of the buffer for an encoded answer: most fit, and the allocator is quick with it.
+const CONTENT_FIRST_BYTES: usize = 128;

@@ -20,7 +20,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::{Errands, Link, Serve};
-use crate::channel::Request;
 use crate::transport::ByteStream;
 
 /// Moves the bytes of one link until it has ended.
@@ -39,6 +38,8 @@ pub(super) struct Driver {
     /// Whether callers may run between this task and others on the same thread before it (see `stand_back`).
     may_stand_back: bool,
     closing: Closing,
+    /// Kept from step to step for its memory only.
+    errands: Errands,
 }
 
 /// How far the end of the link has come.
@@ -70,6 +71,7 @@ impl Driver {
             stood_back: false,
             may_stand_back,
             closing: Closing::Not,
+            errands: Errands::default(),
         }
     }
 
@@ -152,9 +154,8 @@ impl Driver {
     }
 
     fn feed(&mut self, input: Input<'_>) {
-        let mut errands = Errands::default();
         let mut state = self.link.lock();
-        state.carry_out(Instant::now().into_std(), input, &mut errands);
+        state.carry_out(Instant::now().into_std(), input, &mut self.errands);
         self.wants_bytes = state.machine.wants_bytes();
         if self.link.0.encoding.get().is_none()
             && let Some(known) = state.machine.encoding()
@@ -162,8 +163,8 @@ impl Driver {
             self.link.0.encoding.get_or_init(|| known);
         }
         drop(state);
-        self.woken = errands.wake.len();
-        self.link.run(errands);
+        self.woken = self.errands.wake.len();
+        self.link.run(&mut self.errands);
     }
 
     /// Runs the handlers of the requests that came.
@@ -171,7 +172,7 @@ impl Driver {
         let Some(server) = &mut self.server else { return };
         let mut batch = std::mem::take(&mut self.link.lock().inbox);
         for (served, content) in batch.drain(..) {
-            server.serve(cx, Request::new(self.link.clone(), served, content));
+            server.serve(cx, &self.link, served, content);
         }
         let mut state = self.link.lock();
         if state.inbox.is_empty() && batch.capacity() <= INBOX_KEPT {
