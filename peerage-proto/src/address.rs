@@ -131,6 +131,13 @@ impl Address {
         self
     }
 
+    /// The same place with the options of another address.
+    #[must_use]
+    pub fn with_options_of(mut self, other: &Address) -> Self {
+        self.options = other.options.clone();
+        self
+    }
+
     /// The same without `next=`: what an address is once its port is certain.
     #[must_use]
     pub fn without_next(mut self) -> Self {
@@ -327,7 +334,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Writes a path so that it stays one word and its end is certain: `%`, `?`, white space and control characters as `%xx`.
+/// Writes a path so that it stays one word with a certain end: `%`, `?`, white space and control characters as `%xx`.
 fn write_path(f: &mut fmt::Formatter<'_>, path: &str) -> fmt::Result {
     for character in path.chars() {
         if matches!(character, '%' | '?') || character.is_whitespace() || character.is_control() {

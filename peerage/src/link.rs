@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use peerage_proto::channel::{Channel, Config, Content, Counters, Input, Output, Room, Served, Token};
@@ -38,6 +38,19 @@ pub(crate) use in_place::{InPlace, Serve};
 /// A link as its users hold it.
 #[derive(Clone)]
 pub(crate) struct Link(Arc<Shared>);
+
+/// A link as somebody remembers it who does not keep it in memory.
+pub(crate) struct WeakLink(Weak<Shared>);
+
+impl WeakLink {
+    pub(crate) fn upgrade(&self) -> Option<Link> {
+        self.0.upgrade().map(Link)
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
 
 struct Shared {
     state: Mutex<State>,
@@ -126,6 +139,11 @@ impl Link {
         }));
         tokio::spawn(driver::Driver::new(link.clone(), connection.stream, server, permit));
         link
+    }
+
+    /// A reference that does not keep the link in memory.
+    pub(crate) fn downgrade(&self) -> WeakLink {
+        WeakLink(Arc::downgrade(&self.0))
     }
 
     /// What is known about the connection from its beginning.

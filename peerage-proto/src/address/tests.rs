@@ -293,6 +293,10 @@ fn an_address_can_be_changed_in_parts() {
         address.clone().with_codec(None).with_dialect(Dialect::Full),
         read("h:0?dialect=full&next=3")
     );
+    assert_eq!(
+        read("[::1]:7").with_options_of(&address),
+        read("[::1]:7?codec=json&next=3")
+    );
     assert_eq!(address.with_node(id()).bare(), read("h:0"));
     assert_eq!(read("unix:///x").with_port(9), read("unix:///x"));
 }

@@ -1,0 +1,111 @@
+//! tarpc over its own TCP transport, with bincode, in the settings that its documentation offers for speed.
+//!
+//! `--mode ""` spawns every handler, as the examples of tarpc do; `--mode inline` awaits it where the request was read, which
+//! the documentation of `Channel::execute` allows as well and which suits a handler that never waits.
+
+// The service macro generates public items without docs.
+#![allow(missing_docs, unreachable_pub)]
+
+use std::{io, net::Ipv4Addr, process::ExitCode};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use harness::{PAYLOAD, Peer, Tally, announce};
+use tarpc::{
+    client, context,
+    serde_transport::tcp,
+    server::{BaseChannel, Channel as _},
+};
+use tokio_serde::formats::Bincode;
+
+fn main() -> ExitCode {
+    harness::run::<Tarpc>()
+}
+
+/// The service. `Bytes` is written and read as one run of bytes, and the client need not copy it for each call.
+#[tarpc::service]
+trait Echo {
+    async fn echo(content: Bytes) -> Bytes;
+}
+
+#[derive(Clone)]
+struct EchoServer;
+
+impl Echo for EchoServer {
+    async fn echo(self, _: context::Context, content: Bytes) -> Bytes {
+        content
+    }
+}
+
+/// The peer, and how its server runs a handler.
+#[derive(Clone, Copy, Debug)]
+enum Tarpc {
+    Spawned,
+    Inline,
+}
+
+impl Peer for Tarpc {
+    type Connection = EchoClient;
+
+    fn with_mode(mode: &str) -> io::Result<Self> {
+        match mode {
+            "" => Ok(Self::Spawned),
+            "inline" => Ok(Self::Inline),
+            other => Err(io::Error::other(format!("tarpc has no mode {other:?}"))),
+        }
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let mut incoming = tcp::listen((Ipv4Addr::LOCALHOST, 0), Bincode::default).await?;
+        announce(incoming.local_addr())?;
+        while let Some(transport) = incoming.next().await {
+            let transport = transport?;
+            transport.get_ref().set_nodelay(true)?;
+            let handlers = BaseChannel::with_defaults(transport).execute(EchoServer.serve());
+            match self {
+                Self::Spawned => tokio::spawn(handlers.for_each(|handler| async {
+                    tokio::spawn(handler);
+                })),
+                Self::Inline => tokio::spawn(handlers.for_each(|handler| handler)),
+            };
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, address: &str) -> io::Result<EchoClient> {
+        let transport = tcp::connect(address, Bincode::default).await?;
+        transport.get_ref().set_nodelay(true)?;
+        Ok(EchoClient::new(client::Config::default(), transport).spawn())
+    }
+
+    async fn echo(&self, client: &mut EchoClient) -> io::Result<()> {
+        call(client).await
+    }
+
+    fn flood(&self, client: EchoClient, callers: usize, tally: &Tally) {
+        for _ in 0..callers {
+            let client = client.clone();
+            let mut counter = tally.counter();
+            tokio::spawn(async move {
+                loop {
+                    match call(&client).await {
+                        Ok(()) => counter.add(1),
+                        Err(why) => return counter.fail(why),
+                    }
+                }
+            });
+        }
+    }
+}
+
+async fn call(client: &EchoClient) -> io::Result<()> {
+    let answer = client
+        .echo(context::current(), Bytes::from_static(&PAYLOAD))
+        .await
+        .map_err(io::Error::other)?;
+    if answer.len() == PAYLOAD.len() {
+        Ok(())
+    } else {
+        Err(io::Error::other("the answer is not the payload"))
+    }
+}

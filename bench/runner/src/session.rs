@@ -1,0 +1,130 @@
+//! One measurement: a server, a client, and their end.
+
+use std::{
+    error::Error,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use harness::{Measurement, Pins, Runtime, Workload};
+
+use crate::peers::Row;
+
+/// What is about to be measured, and where.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    row: &'a Row,
+    workload: Workload,
+    server_cpu: Option<usize>,
+    client_cpu: Option<usize>,
+    period: Duration,
+}
+
+impl<'a> Session<'a> {
+    /// Places both processes as the workload asks, on the first of `cpus`.
+    pub(crate) fn new(row: &'a Row, workload: Workload, cpus: &[usize], period: Duration) -> Self {
+        let first = cpus.first().copied();
+        let second = cpus.get(1).copied().or(first);
+        let (server_cpu, client_cpu) = match (workload.pins(), row.runtime) {
+            (Pins::OneCpu, _) => (first, first),
+            (Pins::TwoCpus, _) | (Pins::TwoCpusIfSingleThreaded, Runtime::Current) => {
+                (first, second)
+            }
+            (Pins::TwoCpusIfSingleThreaded, Runtime::Multi) => (None, None),
+        };
+        Self {
+            row,
+            workload,
+            server_cpu,
+            client_cpu,
+            period,
+        }
+    }
+
+    /// Starts a server of its own, has a client measure it, and ends both.
+    ///
+    /// # Errors
+    /// When a process does not start, says something else than agreed, or is silent for too long.
+    pub(crate) fn measure(&self, binaries: &Path) -> Result<Measurement, Box<dyn Error>> {
+        let program = binaries.join(self.row.binary);
+        let mut server = Running::start(self.command(&program, "server", self.server_cpu))?;
+        let ready = server.first_line(READY_WITHIN)?;
+        let address = ready
+            .strip_prefix("ready ")
+            .ok_or_else(|| format!("the server said {ready:?}"))?;
+
+        let mut command = self.command(&program, "client", self.client_cpu);
+        command.args(["--workload", self.workload.name(), "--address", address]);
+        command.arg("--server-pid").arg(server.0.id().to_string());
+        command
+            .arg("--seconds")
+            .arg(self.period.as_secs_f64().to_string());
+        let line = Running::start(command)?.first_line(self.period + ANSWER_WITHIN)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn command(&self, program: &Path, role: &str, cpu: Option<usize>) -> Command {
+        let mut command = Command::new(program);
+        command.args([
+            role,
+            "--runtime",
+            self.row.runtime.name(),
+            "--mode",
+            self.row.mode,
+        ]);
+        if let Some(cpu) = cpu {
+            command.arg("--cpu").arg(cpu.to_string());
+        }
+        command
+    }
+}
+
+/// A process that ends when this is dropped.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> Result<Self, Box<dyn Error>> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        child
+            .map(Self)
+            .map_err(|why| format!("{}: {why}", command.get_program().display()).into())
+    }
+
+    /// The first line the process writes. It may be asked for once.
+    fn first_line(&mut self, within: Duration) -> Result<String, Box<dyn Error>> {
+        let out = self.0.stdout.take().ok_or("the output was already read")?;
+        let (send, receive) = mpsc::sync_channel(1);
+        // A pipe cannot be read with a time limit. The thread ends with the process at the latest.
+        thread::spawn(move || {
+            let mut line = String::new();
+            let outcome = BufReader::new(out).read_line(&mut line).map(|_| line);
+            // Nobody waits any more when the time was over.
+            drop(send.send(outcome));
+        });
+        let line = receive
+            .recv_timeout(within)
+            .map_err(|_| format!("silent for {within:?}"))??;
+        if line.is_empty() {
+            Err("ended without a word".into())
+        } else {
+            Ok(line.trim_end().to_owned())
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do but to collect it.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Connecting, the warm-up and, for W6, 2,000 connections come on top of the measured period.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);

@@ -1,0 +1,224 @@
+//! One call: from its content to its one outcome.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use peerage_proto::channel::{Content, Token};
+use peerage_proto::codec::{self, EncodeError, Encoding, Payload};
+use peerage_proto::limits;
+use peerage_proto::outcome::{CallError, NotSent, Refused};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, Sleep};
+
+use super::FOREVER;
+use crate::link::Link;
+
+/// A call to be made. Await it.
+///
+/// Nothing is sent before it is awaited (or polled); calls leave in the order in which they are first polled.
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Call<R> {
+    link: Link,
+    content: Result<Encoded, CallError>,
+    deadline: Option<Duration>,
+    open: fn(Payload) -> Result<R, CallError>,
+}
+
+/// The content of a call.
+enum Encoded {
+    /// Encoded for this call.
+    Here(Vec<u8>),
+    /// Encoded before, maybe shared with others.
+    Before(Payload),
+}
+
+/// A call being made: the future behind [`Call`]. Dropping it gives up.
+#[must_use = "futures do nothing unless polled"]
+pub struct Calling<R> {
+    link: Link,
+    stage: Stage,
+    deadline: Option<Instant>,
+    open: fn(Payload) -> Result<R, CallError>,
+}
+
+/// How far a call has come.
+///
+/// ```text
+///   Unsent ──room──▶ Sent ──outcome──▶ Over
+///     └── the link has no room: a place in its queue ──┘
+/// ```
+enum Stage {
+    Unsent { content: Result<Encoded, CallError>, queued: Option<Queued> },
+    Sent(Token),
+    Over,
+}
+
+/// A call that waits for room on its link.
+struct Queued {
+    ticket: u64,
+    /// Rings at the deadline, since the machine does not know of this call yet.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<R: DeserializeOwned> Call<R> {
+    pub(super) fn typed(link: Link, content: &(impl Serialize + ?Sized)) -> Call<R> {
+        let content = match link.encoding() {
+            Some(encoding) => encode(content, encoding),
+            None => Err(unknown_codec()),
+        };
+        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open }
+    }
+}
+
+impl Call<Payload> {
+    pub(super) fn opaque(link: Link, content: Payload) -> Call<Payload> {
+        let content = match link.encoding() {
+            Some(encoding) if encoding == content.encoding() => Ok(Encoded::Before(content)),
+            Some(encoding) => {
+                let why = format!("the channel speaks {encoding}, the payload is {}", content.encoding());
+                Err(CallError::Refused { why: Refused::BadRequest(why) })
+            }
+            None => Err(unknown_codec()),
+        };
+        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open: Ok }
+    }
+}
+
+impl<R> Call<R> {
+    /// Ends the call without an answer after this long, at most 100 ms later. Default 30 s. Counts from the await.
+    pub fn deadline(mut self, deadline: Duration) -> Call<R> {
+        self.deadline = Some(deadline.min(FOREVER));
+        self
+    }
+
+    /// Waits for the answer as long as the connection lives.
+    pub fn without_deadline(mut self) -> Call<R> {
+        self.deadline = None;
+        self
+    }
+}
+
+impl<R> IntoFuture for Call<R> {
+    type Output = Result<R, CallError>;
+    type IntoFuture = Calling<R>;
+
+    fn into_future(self) -> Calling<R> {
+        Calling {
+            deadline: self.deadline.map(|deadline| Instant::now() + deadline),
+            link: self.link,
+            stage: Stage::Unsent { content: self.content, queued: None },
+            open: self.open,
+        }
+    }
+}
+
+impl<R> Calling<R> {
+    /// Sends the call, or waits for room on the link.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
+        let Stage::Unsent { content, queued } = &mut self.stage else {
+            unreachable!("only called before the call is sent")
+        };
+        let content = match content {
+            Ok(Encoded::Here(bytes)) => Content::Copied(bytes),
+            Ok(Encoded::Before(payload)) => Content::Shared(payload.bytes()),
+            Err(error) => return Poll::Ready(Err(error.clone())),
+        };
+        let mut ticket = queued.as_ref().map(|queued| queued.ticket);
+        if let Poll::Ready(sent) = self.link.poll_send(cx, content, self.deadline, &mut ticket) {
+            // The link has taken back the ticket.
+            *queued = None;
+            return Poll::Ready(sent);
+        }
+        let Some(ticket) = ticket else { return Poll::Pending };
+        let deadline = self.deadline;
+        let queued = queued.get_or_insert_with(|| Queued {
+            ticket,
+            timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+        });
+        let over = queued.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if over { Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull })) } else { Poll::Pending }
+    }
+}
+
+impl<R> Future for Calling<R> {
+    type Output = Result<R, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let outcome = match this.stage {
+            Stage::Unsent { .. } => match this.poll_send(cx) {
+                Poll::Ready(Ok(token)) => {
+                    // The link has our waker since it gave the token.
+                    this.stage = Stage::Sent(token);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => Err(error),
+                Poll::Pending => return Poll::Pending,
+            },
+            Stage::Sent(token) => match this.link.poll_outcome(cx, token) {
+                Poll::Ready(outcome) => {
+                    // The token is free and may be another call's by now.
+                    this.stage = Stage::Over;
+                    outcome
+                }
+                Poll::Pending => return Poll::Pending,
+            },
+            Stage::Over => panic!("a call was polled after it had ended"),
+        };
+        this.leave();
+        Poll::Ready(outcome.and_then(this.open))
+    }
+}
+
+impl<R> Calling<R> {
+    /// Gives back whatever the link still holds for this call.
+    fn leave(&mut self) {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Unsent { queued: Some(queued), .. } => self.link.leave_queue(queued.ticket),
+            Stage::Sent(token) => self.link.abandon(token),
+            Stage::Unsent { queued: None, .. } | Stage::Over => {}
+        }
+    }
+}
+
+impl<R> Drop for Calling<R> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl<R> fmt::Debug for Calling<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calling").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, CallError> {
+    let mut bytes = Vec::new();
+    match codec::encode_into(content, encoding, &mut bytes) {
+        Ok(()) => Ok(Encoded::Here(bytes)),
+        Err(error) => Err(refused(&error)),
+    }
+}
+
+fn refused(error: &EncodeError) -> CallError {
+    CallError::Refused { why: Refused::BadRequest(error.to_string()) }
+}
+
+fn unknown_codec() -> CallError {
+    let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
+    CallError::Refused { why: Refused::BadRequest(why.to_owned()) }
+}
+
+fn open<R: DeserializeOwned>(answer: Payload) -> Result<R, CallError> {
+    answer.decode().map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
+}

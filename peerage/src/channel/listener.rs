@@ -1,0 +1,244 @@
+//! Listening: an address that others connect to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use peerage_proto::codec::Encoding;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Channel, Handler, Request, Settings};
+use crate::address::Address;
+use crate::link::{InPlace, Link, Serve, WeakLink};
+use crate::transport::{self, BindError, Connection, Listening};
+
+/// An address that others connect to.
+///
+/// Dropping it frees the address; connections already accepted live on.
+#[derive(Debug)]
+pub struct Listener {
+    listening: Listening,
+    settings: Settings,
+    handlers: usize,
+    connections: Arc<Semaphore>,
+    turned_away: Arc<AtomicU64>,
+}
+
+/// A listener at work with a handler. Dropping it stops listening and closes its connections.
+#[derive(Debug)]
+pub struct Server {
+    local: Address,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+    turned_away: Arc<AtomicU64>,
+}
+
+impl Listener {
+    /// Listens at an address. Port 0 picks a free one; `?next=N` moves on to the next free one, at most N further.
+    ///
+    /// The encoding is the address's `?codec=`, else that of each connection's first frame.
+    ///
+    /// # Errors
+    /// [`BindError`], which names the address and the remedy.
+    pub async fn bind(address: &Address) -> Result<Listener, BindError> {
+        let settings = Settings { encoding: address.codec(), ..Settings::default() };
+        Ok(Listener {
+            listening: transport::listen(address).await?,
+            settings,
+            handlers: Semaphore::MAX_PERMITS,
+            connections: Arc::new(Semaphore::new(connections_default())),
+            turned_away: Arc::default(),
+        })
+    }
+
+    /// The encoding of all connections, in place of the one that each first frame shows.
+    pub fn encoding(mut self, encoding: Encoding) -> Listener {
+        self.settings.encoding = Some(encoding);
+        self
+    }
+
+    /// Largest frame accepted and sent, in bytes. Default 16 MiB, at most 64 MiB.
+    pub fn max_frame(mut self, bytes: u32) -> Listener {
+        self.settings.frame_bytes = bytes;
+        self
+    }
+
+    /// Requests served at once over all connections of [`serve`](Self::serve). Above it requests wait, and a connection
+    /// that has as many waiting is not read any more. Default: 1,024 for each connection.
+    pub fn concurrency(mut self, requests: usize) -> Listener {
+        self.handlers = requests.clamp(1, Semaphore::MAX_PERMITS);
+        self.settings.served_at_once =
+            self.settings.served_at_once.min(u32::try_from(self.handlers).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// Connections at once; one more is closed as soon as it is accepted, and counted. Default 16,384, or half the limit
+    /// of open files if that is less.
+    pub fn max_connections(mut self, connections: usize) -> Listener {
+        self.connections = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        self
+    }
+
+    /// The address that was bound, with the port that was picked.
+    pub fn local_address(&self) -> &Address {
+        self.listening.local_address()
+    }
+
+    /// Connections that were closed at once because there were too many.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// The next connection. Never fails: errors of single connections, and a shortage of descriptors, are waited out.
+    ///
+    /// Cancel-safe: dropping the future loses no connection.
+    pub async fn accept(&mut self) -> Channel {
+        let (connection, permit) = self.admit().await;
+        let config = self.settings.config(self.listening.local_address(), None);
+        Channel::from_link(Link::start(connection, config, None, Some(permit)))
+    }
+
+    /// Answers the requests of all connections with this handler, in the background, until the [`Server`] is closed or
+    /// dropped.
+    ///
+    /// A handler takes its first step on the task that reads the connection, so a quick one costs no task; one that
+    /// waits goes on as a task of its own. It must not block the thread.
+    pub fn serve<Form: 'static>(self, handler: impl Handler<Form>) -> Server {
+        let stop = CancellationToken::new();
+        let (local, turned_away) = (self.local_address().clone(), self.turned_away.clone());
+        let task = tokio::spawn(self.accept_and_serve(Arc::new(handler), stop.clone()));
+        Server { local, stop, task: Some(task), turned_away }
+    }
+
+    /// Stops listening and frees the address. Connections already accepted live on.
+    pub fn close(self) {}
+
+    async fn accept_and_serve<Form: 'static>(mut self, handler: Arc<impl Handler<Form>>, stop: CancellationToken) {
+        let handlers = Arc::new(Semaphore::new(self.handlers));
+        // Dropped with this task, however it ends: that closes the links.
+        let mut links = Links::default();
+        loop {
+            let (connection, permit) = tokio::select! {
+                accepted = self.admit() => accepted,
+                () = stop.cancelled() => break,
+            };
+            let config = self.settings.config(self.listening.local_address(), None);
+            let server = in_place(handler.clone(), handlers.clone());
+            links.push(&Link::start(connection, config, Some(server), Some(permit)));
+        }
+        drop(self);
+        links.close().await;
+    }
+
+    async fn admit(&mut self) -> (Connection, OwnedSemaphorePermit) {
+        loop {
+            let connection = self.listening.accept().await;
+            match self.connections.clone().try_acquire_owned() {
+                Ok(permit) => return (connection, permit),
+                Err(_) => {
+                    self.turned_away.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(local = %self.listening.local_address(), "connection limit reached, one turned away");
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    /// The address that was bound, with the port that was picked.
+    pub fn local_address(&self) -> &Address {
+        &self.local
+    }
+
+    /// Connections that were closed at once because there were too many.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Stops listening and closes all connections; answers already given are still written. Closing twice is harmless.
+    pub async fn close(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            // It only ends early when its runtime does.
+            let _ = task.await;
+        }
+    }
+
+    /// Waits for ever, or until the runtime ends: for programs whose only business is to serve.
+    pub async fn forever(mut self) {
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The connections of a server, as far as they still live.
+#[derive(Default)]
+struct Links {
+    links: Vec<WeakLink>,
+    /// Length at which the ended ones are dropped from the list.
+    tidy_at: usize,
+}
+
+impl Links {
+    fn push(&mut self, link: &Link) {
+        if self.links.len() >= self.tidy_at {
+            self.links.retain(WeakLink::is_alive);
+            self.tidy_at = (self.links.len() * 2).max(64);
+        }
+        self.links.push(link.downgrade());
+    }
+
+    async fn close(mut self) {
+        let links: Vec<Link> = self.links.drain(..).filter_map(|link| link.upgrade()).collect();
+        links.iter().for_each(Link::close);
+        for link in links {
+            link.ended().await;
+        }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        for link in self.links.iter().filter_map(WeakLink::upgrade) {
+            link.close();
+        }
+    }
+}
+
+/// Runs a handler for each request, as many at once as there are permits.
+fn in_place<Form: 'static>(handler: Arc<impl Handler<Form>>, permits: Arc<Semaphore>) -> Box<dyn Serve> {
+    Box::new(InPlace::new(move |request: Request| {
+        let handler = handler.clone();
+        let permit = permits.clone().try_acquire_owned();
+        let permits = permits.clone();
+        async move {
+            let _permit = match permit {
+                Ok(permit) => permit,
+                // Only ever closed with the listener's last connection.
+                Err(_) => match permits.acquire_owned().await {
+                    Ok(permit) => permit,
+                    Err(_) => return,
+                },
+            };
+            handler.handle(request).await;
+        }
+    }))
+}
+
+/// 16,384, or half the limit of open files if that is less.
+fn connections_default() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.map_or(usize::MAX, |limit| usize::try_from(limit / 2).unwrap_or(usize::MAX));
+    CONNECTIONS_DEFAULT.min(half)
+}
+
+/// Connections of a listener unless configured otherwise or descriptors are fewer.
+const CONNECTIONS_DEFAULT: usize = 16_384;

@@ -1,0 +1,220 @@
+//! Why there is no connection, and why nobody listens.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use peerage_proto::address::{Address, Scheme};
+
+/// Why an attempt to connect gave no connection. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// Nobody listens there.
+    #[error("nobody listens at {address}")]
+    Refused {
+        /// Whom we dialled.
+        address: Address,
+    },
+    /// The socket file of a unix address does not exist.
+    #[error("nobody listens at {address}: there is no such file")]
+    NotFound {
+        /// Whom we dialled.
+        address: Address,
+    },
+    /// The socket file of a unix address is there, its listener is gone.
+    #[error("nobody listens at {address} any more: the file was left behind")]
+    StaleSocket {
+        /// Whom we dialled.
+        address: Address,
+    },
+    /// The file of a unix address is no socket.
+    #[error("{address} is no socket but another kind of file")]
+    NotASocket {
+        /// Whom we dialled.
+        address: Address,
+    },
+    /// The path of a unix address is longer than the system's sockets allow, 107 bytes.
+    #[error("the path of {address} is too long: a socket's has at most {PATH_BYTES_MAX} bytes")]
+    PathTooLong {
+        /// Whom we dialled.
+        address: Address,
+    },
+    /// The host has no address, or the resolver did not answer.
+    #[error("{source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said, with the name.
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("no connection to {address} within {after:?}")]
+    TimedOut {
+        /// Whom we dialled.
+        address: Address,
+        /// How long this attempt was allowed to take.
+        after: Duration,
+    },
+    /// This release does not speak the scheme.
+    #[error("{scheme}:// is not available in this release: use tcp, unix or memory")]
+    Unsupported {
+        /// The scheme.
+        scheme: Scheme,
+    },
+    /// The address holds something that has a meaning for listeners only.
+    #[error("cannot connect to {address}: {what} is for listening")]
+    ListeningOnly {
+        /// Whom we were to dial.
+        address: Address,
+        /// What it holds.
+        what: &'static str,
+    },
+    /// The system does not let us.
+    #[error("not allowed to connect to {address}: {source}")]
+    Denied {
+        /// Whom we dialled.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Any other failure, such as an unreachable network.
+    #[error("cannot connect to {address}: {source}")]
+    Io {
+        /// Whom we dialled.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DialError {
+    /// Whether the same attempt may succeed later, without anybody changing the address or a permission.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            DialError::Refused { .. }
+            | DialError::NotFound { .. }
+            | DialError::StaleSocket { .. }
+            | DialError::Resolve { .. }
+            | DialError::TimedOut { .. }
+            | DialError::Io { .. } => true,
+            DialError::NotASocket { .. }
+            | DialError::PathTooLong { .. }
+            | DialError::Unsupported { .. }
+            | DialError::ListeningOnly { .. }
+            | DialError::Denied { .. } => false,
+        }
+    }
+
+    /// The error of connecting a socket.
+    pub(super) fn from_io(address: &Address, source: io::Error) -> Self {
+        let address = address.clone();
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused => DialError::Refused { address },
+            io::ErrorKind::PermissionDenied => DialError::Denied { address, source },
+            _ => DialError::Io { address, source },
+        }
+    }
+}
+
+/// Why an address cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Somebody else listens there.
+    #[error("{}", in_use(address))]
+    AddressInUse {
+        /// Where we were to listen.
+        address: Address,
+    },
+    /// The system does not let us.
+    #[error("not allowed to listen at {address}: {source}")]
+    Denied {
+        /// Where we were to listen.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The host is not this machine.
+    #[error(
+        "cannot listen at {address}: the host is not this machine; use one of its own addresses, or 0.0.0.0"
+    )]
+    NotLocal {
+        /// Where we were to listen.
+        address: Address,
+    },
+    /// The host has no address, or the resolver did not answer.
+    #[error("{source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said, with the name.
+        source: io::Error,
+    },
+    /// The path of a unix address is longer than the system's sockets allow, 107 bytes.
+    #[error("the path {} is too long: a socket's has at most {PATH_BYTES_MAX} bytes", path.display())]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file that is no socket lies at the path of a unix address. It is left alone.
+    #[error("{} is no socket but another kind of file: remove it, or choose another path", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory of the path of a unix address does not exist.
+    #[error("the directory of {} does not exist: create it, or choose another path", path.display())]
+    NoDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// This release does not speak the scheme.
+    #[error("{scheme}:// is not available in this release: use tcp, unix or memory")]
+    Unsupported {
+        /// The scheme.
+        scheme: Scheme,
+    },
+    /// Any other failure.
+    #[error("cannot listen at {address}: {source}")]
+    Io {
+        /// Where we were to listen.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl BindError {
+    /// The error of binding a socket or starting to listen with it.
+    pub(super) fn from_io(address: &Address, source: io::Error) -> Self {
+        let address = address.clone();
+        match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::AddressInUse { address },
+            io::ErrorKind::AddrNotAvailable => BindError::NotLocal { address },
+            io::ErrorKind::PermissionDenied => BindError::Denied { address, source },
+            _ => BindError::Io { address, source },
+        }
+    }
+}
+
+fn in_use(address: &Address) -> String {
+    let place = address.bare();
+    match (address.scheme(), address.next()) {
+        (Scheme::Unix, _) => {
+            format!("{place} is in use: stop its listener, or choose another path")
+        }
+        (Scheme::Memory, _) => format!("{place} is in use: choose another name"),
+        (_, None | Some(0)) => {
+            format!("{place} is in use: choose another port, port 0, or ?next=N")
+        }
+        (_, Some(next)) => {
+            format!(
+                "{place} and the next {next} ports are in use: choose another port, port 0, or a larger ?next=N"
+            )
+        }
+    }
+}
+
+/// Longest path of a unix socket, in bytes: what Linux has room for, less the zero at the end.
+pub(super) const PATH_BYTES_MAX: usize = 107;
