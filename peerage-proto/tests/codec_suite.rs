@@ -1,5 +1,7 @@
 //! One suite, every codec: adding a codec means adding a word at the end.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

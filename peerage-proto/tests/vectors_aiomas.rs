@@ -1,4 +1,6 @@
-//! The frames that the original aiomas package wrote, read and written again by our codec (PROTOCOL §2).
+//! The frames that the original aiomas package wrote, read and written again by our codec.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
 use bytes::Bytes;
 use peerage_proto::codec::{BadTriple, DecodeError, Encoding, Payload, Value, encode_into};

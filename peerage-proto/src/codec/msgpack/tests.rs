@@ -178,3 +178,17 @@ fn nesting_is_counted_by_open_containers_only() {
         Err(Fault::TooDeep(5))
     );
 }
+
+#[test]
+fn each_level_remembers_what_is_still_to_come_after_the_levels_inside() {
+    for depth in [1, 7, 8, 9, 20, 32] {
+        // [[[…, 0], 0], 0]: each list has one more item after the list inside it.
+        let value = [vec![0x92; depth], vec![0; depth + 1]].concat();
+        assert_eq!(survey(&value, 0, depth), Ok(value.len()));
+        assert_eq!(survey(&value, 0, depth - 1), Err(Fault::TooDeep(depth - 1)));
+        assert!(matches!(
+            survey(&value[..value.len() - 1], 0, depth),
+            Err(Fault::Truncated(_))
+        ));
+    }
+}
