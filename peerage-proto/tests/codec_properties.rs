@@ -36,25 +36,12 @@ fn leaf() -> impl Strategy<Value = Value> {
 fn text() -> impl Strategy<Value = Value> {
     let characters = prop_oneof![
         any::<char>(),
-        prop::sample::select(vec![
-            '$',
-            '"',
-            '\\',
-            '\u{0}',
-            '\n',
-            '[',
-            '}',
-            'ä',
-            '\u{1f600}'
-        ])
+        prop::sample::select(vec!['$', '"', '\\', '\u{0}', '\n', '[', '}', 'ä', '\u{1f600}'])
     ];
     vec(characters, 0..12).prop_map(|characters| Value::Text(characters.into_iter().collect()))
 }
 
-fn in_containers(
-    leaf: BoxedStrategy<Value>,
-    key: BoxedStrategy<Value>,
-) -> impl Strategy<Value = Value> {
+fn in_containers(leaf: BoxedStrategy<Value>, key: BoxedStrategy<Value>) -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 6, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..20).prop_map(Value::List),
@@ -96,12 +83,8 @@ fn encoding_and_value() -> impl Strategy<Value = (Encoding, Value)> {
 
 /// Bytes that resemble what is read: random ones, the characters of JSON, and valid content with one byte changed.
 fn bytes_alike() -> impl Strategy<Value = Vec<u8>> {
-    let changed = (
-        encoding_and_value(),
-        any::<prop::sample::Index>(),
-        any::<u8>(),
-    )
-        .prop_map(|((encoding, value), at, byte)| {
+    let changed =
+        (encoding_and_value(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|((encoding, value), at, byte)| {
             let mut bytes = Payload::encode(&value, encoding).unwrap().bytes().to_vec();
             let at = at.index(bytes.len());
             bytes[at] = byte;

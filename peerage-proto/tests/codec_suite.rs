@@ -47,11 +47,7 @@ fn reading() -> Reading {
             low: i64::MIN,
             high: 1 << 40,
         },
-        history: vec![
-            Kind::Unit,
-            Kind::Newtype(-128),
-            Kind::Tuple(65_535, String::new()),
-        ],
+        history: vec![Kind::Unit, Kind::Newtype(-128), Kind::Tuple(65_535, String::new())],
         note: None,
     }
 }
@@ -64,15 +60,9 @@ fn frame(encoding: Encoding, kind: u8, id: u64, content: &[u8]) -> Vec<u8> {
     out
 }
 
-fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
-    value: T,
-    encoding: Encoding,
-) {
+fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: T, encoding: Encoding) {
     let payload = Payload::encode(&value, encoding).unwrap();
-    assert_eq!(
-        Payload::parse(encoding, payload.bytes().clone()).as_ref(),
-        Ok(&payload)
-    );
+    assert_eq!(Payload::parse(encoding, payload.bytes().clone()).as_ref(), Ok(&payload));
     assert_eq!(payload.decode(), Ok(value));
 }
 
@@ -82,16 +72,11 @@ fn types_come_back_as_they_were(encoding: Encoding) {
     there_and_back((true, false, 'ä', -1_i8, i64::MIN, u64::MAX), encoding);
     there_and_back((i128::from(i64::MIN), u128::from(u64::MAX)), encoding);
     there_and_back((1.5_f32, f64::MIN_POSITIVE, f64::MAX, 0.1 + 0.2), encoding);
-    there_and_back(
-        (Wrapped(7), Nothing, Some(3), None::<u8>, [1_u16; 3]),
-        encoding,
-    );
+    there_and_back((Wrapped(7), Nothing, Some(3), None::<u8>, [1_u16; 3]), encoding);
     there_and_back("x".repeat(70_000), encoding);
     there_and_back(vec![0_u32; 70_000], encoding);
     there_and_back(
-        (0..20)
-            .map(|n| (n.to_string(), n))
-            .collect::<BTreeMap<_, _>>(),
+        (0..20).map(|n| (n.to_string(), n)).collect::<BTreeMap<_, _>>(),
         encoding,
     );
     for n in [
@@ -119,10 +104,7 @@ fn unknown_fields_and_variants_are_skipped_and_named(encoding: Encoding) {
     }
     let payload = Payload::encode(&reading(), encoding).unwrap();
     assert_eq!(payload.decode(), Ok(Less { at: u64::MAX }));
-    for unknown in [
-        Value::from("Other"),
-        Value::Map(vec![("Other".into(), Value::Null)]),
-    ] {
+    for unknown in [Value::from("Other"), Value::Map(vec![("Other".into(), Value::Null)])] {
         let why = Payload::encode(&unknown, encoding)
             .unwrap()
             .decode::<Kind>()
@@ -131,10 +113,7 @@ fn unknown_fields_and_variants_are_skipped_and_named(encoding: Encoding) {
     }
     let unit_with_content = Value::Map(vec![("Unit".into(), 1.into())]);
     let newtype_without = Value::from("Newtype");
-    let two = Value::Map(vec![
-        ("Unit".into(), Value::Null),
-        ("Newtype".into(), 1.into()),
-    ]);
+    let two = Value::Map(vec![("Unit".into(), Value::Null), ("Newtype".into(), 1.into())]);
     for odd in [
         unit_with_content,
         newtype_without,
@@ -143,46 +122,25 @@ fn unknown_fields_and_variants_are_skipped_and_named(encoding: Encoding) {
         Value::List(vec![]),
     ] {
         assert!(
-            Payload::encode(&odd, encoding)
-                .unwrap()
-                .decode::<Kind>()
-                .is_err(),
+            Payload::encode(&odd, encoding).unwrap().decode::<Kind>().is_err(),
             "{odd}"
         );
     }
 }
 
 fn null_is_one_value_and_nothing_is_none(encoding: Encoding) {
-    assert_eq!(
-        Payload::null(encoding),
-        Payload::encode(&(), encoding).unwrap()
-    );
+    assert_eq!(Payload::null(encoding), Payload::encode(&(), encoding).unwrap());
     assert_eq!(Payload::null(encoding).decode(), Ok(Value::Null));
     assert_eq!(Payload::null(encoding).len(), encoding.null().len());
     let nothing = Payload::from_parts(encoding, Bytes::new());
     assert!(nothing.is_empty() && !Payload::null(encoding).is_empty());
-    assert!(matches!(
-        nothing.decode::<Value>(),
-        Err(DecodeError::Malformed { .. })
-    ));
+    assert!(matches!(nothing.decode::<Value>(), Err(DecodeError::Malformed { .. })));
     assert_eq!(encoding.split(&[]), Err(BadTriple::Empty));
 }
 
 fn a_head_and_its_content_split_into_what_they_were(encoding: Encoding) {
     for kind in [0, 1, 2, 127, 128, 255] {
-        for id in [
-            0,
-            9,
-            10,
-            127,
-            128,
-            255,
-            256,
-            65_535,
-            65_536,
-            1 << 32,
-            u64::MAX,
-        ] {
+        for id in [0, 9, 10, 127, 128, 255, 256, 65_535, 65_536, 1 << 32, u64::MAX] {
             let content = Payload::encode(&reading(), encoding).unwrap().into_bytes();
             let body = frame(encoding, kind, id, &content);
             let triple = encoding.split(&body).unwrap();
@@ -194,12 +152,7 @@ fn a_head_and_its_content_split_into_what_they_were(encoding: Encoding) {
 }
 
 fn no_part_of_a_frame_is_a_frame(encoding: Encoding) {
-    let body = frame(
-        encoding,
-        0,
-        300,
-        Payload::encode(&reading(), encoding).unwrap().bytes(),
-    );
+    let body = frame(encoding, 0, 300, Payload::encode(&reading(), encoding).unwrap().bytes());
     for len in 0..body.len() {
         assert!(encoding.split(&body[..len]).is_err(), "cut to {len} bytes");
     }
@@ -214,26 +167,15 @@ fn no_part_of_a_frame_is_a_frame(encoding: Encoding) {
 
 fn nesting_is_bounded_where_content_is_opened(encoding: Encoding) {
     let nested = |depth: usize| {
-        let value = (1..depth).fold(Value::List(vec![]), |inner, _| {
-            Value::Map(vec![("a".into(), inner)])
-        });
+        let value = (1..depth).fold(Value::List(vec![]), |inner, _| Value::Map(vec![("a".into(), inner)]));
         Payload::encode(&value, encoding).unwrap()
     };
     assert!(nested(NESTING_DEFAULT).decode::<Value>().is_ok());
     let why = nested(NESTING_DEFAULT + 1).decode::<Value>().unwrap_err();
-    assert_eq!(
-        why,
-        DecodeError::NestedTooDeep {
-            limit: NESTING_DEFAULT
-        }
-    );
+    assert_eq!(why, DecodeError::NestedTooDeep { limit: NESTING_DEFAULT });
     assert_eq!(why.to_string(), "the value nests containers deeper than 32");
     // Also where the type would not look: what is skipped is bounded too.
-    assert!(
-        nested(NESTING_DEFAULT + 1)
-            .decode::<serde::de::IgnoredAny>()
-            .is_err()
-    );
+    assert!(nested(NESTING_DEFAULT + 1).decode::<serde::de::IgnoredAny>().is_err());
 }
 
 /// T14: a mebibyte of opening brackets on a stack of a quarter of that.
@@ -262,9 +204,7 @@ fn hostile_nesting_needs_no_stack(encoding: Encoding) {
             let payload = Payload::from_parts(encoding, bytes.into());
             assert_eq!(
                 payload.decode::<Value>(),
-                Err(DecodeError::NestedTooDeep {
-                    limit: NESTING_DEFAULT
-                })
+                Err(DecodeError::NestedTooDeep { limit: NESTING_DEFAULT })
             );
             drop(Payload::parse(encoding, payload.into_bytes()));
         }

@@ -34,16 +34,8 @@ fn joined(encoding: Encoding, kind: u8, id: u64, content: &[u8]) -> Vec<u8> {
 fn carried(encoding: Encoding, body: &[u8]) -> (u64, u64, Payload) {
     let triple = encoding.split(body).unwrap();
     let content = &body[triple.content.clone()];
-    let again = joined(
-        encoding,
-        u8::try_from(triple.kind).unwrap(),
-        triple.id,
-        content,
-    );
-    assert_eq!(
-        again, body,
-        "carried unopened, the frame is the same to the byte"
-    );
+    let again = joined(encoding, u8::try_from(triple.kind).unwrap(), triple.id, content);
+    assert_eq!(again, body, "carried unopened, the frame is the same to the byte");
     (
         triple.kind,
         triple.id,
@@ -67,11 +59,7 @@ fn every_frame_reads_as_stated_and_our_own_form_of_it_reads_the_same() {
             // Equal floats may differ in sign or kind of zero; their texts do not.
             assert_eq!(format!("{value:?}"), format!("{stated:?}"), "{name}");
             if let Some(read_back) = vector.get("decoded_by_aiomas") {
-                assert_eq!(
-                    Value::from_notation(read_back[2].clone()).unwrap(),
-                    value,
-                    "{name}"
-                );
+                assert_eq!(Value::from_notation(read_back[2].clone()).unwrap(), value, "{name}");
             }
 
             let mut ours = Vec::new();
@@ -79,10 +67,7 @@ fn every_frame_reads_as_stated_and_our_own_form_of_it_reads_the_same() {
             let (_, _, again) = carried(encoding, &joined(encoding, kind as u8, id, &ours));
             assert_eq!(again.decode(), Ok(value), "{name}");
             if encoding == Encoding::MsgPack {
-                assert_eq!(
-                    again, payload,
-                    "{name}: shortest forms, as the package writes them"
-                );
+                assert_eq!(again, payload, "{name}: shortest forms, as the package writes them");
             }
             count += 1;
         }
@@ -123,10 +108,7 @@ fn odd_and_hostile_input_gets_the_verdict_of_the_plain_dialect() {
         let content = |kind, id| {
             let triple = verdict.clone().unwrap();
             assert_eq!((triple.kind, triple.id), (kind, id), "{name}");
-            Payload::from_parts(
-                Encoding::Json,
-                Bytes::copy_from_slice(&sent.as_bytes()[triple.content]),
-            )
+            Payload::from_parts(Encoding::Json, Bytes::copy_from_slice(&sent.as_bytes()[triple.content]))
         };
         match name.as_str() {
             "garbage" | "not_triple" => assert_eq!(verdict, Err(BadTriple::NotATriple), "{name}"),
@@ -151,11 +133,7 @@ fn odd_and_hostile_input_gets_the_verdict_of_the_plain_dialect() {
             "compact_json" => assert_eq!(content(0, 1).bytes(), r#"{"a":1}"#),
             "unknown___type__" => {
                 let data = r#"{"__type__":[5,1]}"#.parse::<Value>();
-                assert_eq!(
-                    content(0, 1).decode(),
-                    Ok(data.unwrap()),
-                    "data like any other"
-                );
+                assert_eq!(content(0, 1).decode(), Ok(data.unwrap()), "data like any other");
             }
             "half_close_then_slow_reply" => drop(content(0, 0)),
             other => panic!("no verdict for the case {other}"),

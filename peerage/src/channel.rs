@@ -129,7 +129,9 @@ impl Channel {
 
     /// What the transport knows of the program at the other end.
     pub fn peer(&self) -> Peer {
-        Peer { credentials: self.caller.link.facts().credentials.clone() }
+        Peer {
+            credentials: self.caller.link.facts().credentials.clone(),
+        }
     }
 
     /// The encoding in use; `None` on an accepted connection that left it open and has not read a frame yet.
@@ -154,7 +156,9 @@ impl Channel {
     }
 
     fn from_link(link: Link) -> Channel {
-        Channel { caller: Caller { link } }
+        Channel {
+            caller: Caller { link },
+        }
     }
 
     fn start(connection: Connection, settings: &Settings, address: &Address) -> Channel {

@@ -114,8 +114,11 @@ impl Link {
         server: Option<Box<dyn Serve>>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Link {
-        let facts =
-            Facts { local: connection.local, remote: connection.remote, credentials: connection.credentials };
+        let facts = Facts {
+            local: connection.local,
+            remote: connection.remote,
+            credentials: connection.credentials,
+        };
         let encoding = OnceLock::new();
         if let Some(known) = config.encoding {
             encoding.get_or_init(|| known);
@@ -176,7 +179,10 @@ impl Link {
         let mut errands = Errands::default();
         let mut state = self.lock();
         let is_first = match *ticket {
-            Some(ticket) => state.waiting.first_key_value().is_none_or(|(first, _)| *first >= ticket),
+            Some(ticket) => state
+                .waiting
+                .first_key_value()
+                .is_none_or(|(first, _)| *first >= ticket),
             None => state.waiting.is_empty(),
         };
         if state.machine.room() == Room::Later || (!is_first && state.machine.room() == Room::Yes) {
@@ -189,7 +195,11 @@ impl Link {
             state.waiting.remove(&ticket);
         }
         let token = state.cells.open(cx.waker());
-        let input = Input::Call { token, content, deadline: deadline.map(Instant::into_std) };
+        let input = Input::Call {
+            token,
+            content,
+            deadline: deadline.map(Instant::into_std),
+        };
         state.carry_out(now.into_std(), input, &mut errands);
         // A caller that is refused at once learns it now; its waker must not be woken for that.
         let result = match state.cells.take(token) {
@@ -254,7 +264,15 @@ impl Link {
 
     /// Answers a request with a failure.
     pub(crate) fn fail(&self, request: Served, code: Code, message: &str, data: Option<&Payload>) {
-        self.answer(request, Input::Fail { request, code, message, data });
+        self.answer(
+            request,
+            Input::Fail {
+                request,
+                code,
+                message,
+                data,
+            },
+        );
     }
 
     /// A request was dropped without an answer: a failure for its caller, or the word it waits for after a cancel.
@@ -264,10 +282,21 @@ impl Link {
             true => (Code::INTERNAL, "the handler panicked"),
             false => (Code::DROPPED, "the request was dropped without an answer"),
         };
-        self.answer(request, match told_to_stop {
-            true => Input::Stopped { request, stop: Stop::Stopped },
-            false => Input::Fail { request, code, message, data: None },
-        });
+        self.answer(
+            request,
+            match told_to_stop {
+                true => Input::Stopped {
+                    request,
+                    stop: Stop::Stopped,
+                },
+                false => Input::Fail {
+                    request,
+                    code,
+                    message,
+                    data: None,
+                },
+            },
+        );
     }
 
     /// Makes it possible to stop the handler of a request; false if the link has ended and the handler must not go on.
@@ -313,7 +342,11 @@ impl Link {
         let running = state.running.remove(&request);
         state.stopping.remove(&request);
         // Only a link that stopped reading needs the time, to start its peer's clock anew; the usual answer does without.
-        let now = if state.machine.wants_bytes() { state.clock } else { Instant::now().into_std() };
+        let now = if state.machine.wants_bytes() {
+            state.clock
+        } else {
+            Instant::now().into_std()
+        };
         state.carry_out(now, input, &mut errands);
         drop(state);
         drop(running);
@@ -387,7 +420,13 @@ impl State {
         }
         for request in not_started {
             // Only ever queues a frame.
-            let orders = self.machine.handle(now, Input::Stopped { request, stop: Stop::NotStarted });
+            let orders = self.machine.handle(
+                now,
+                Input::Stopped {
+                    request,
+                    stop: Stop::NotStarted,
+                },
+            );
             debug_assert_eq!(orders.count(), 0);
         }
         self.admit_next(errands);
@@ -398,7 +437,9 @@ impl State {
         let number = match *ticket {
             Some(number) => number,
             None if self.waiting.len() >= CALLERS_WAITING_MAX => {
-                return Err(CallError::NotSent { why: NotSent::LimitReached });
+                return Err(CallError::NotSent {
+                    why: NotSent::LimitReached,
+                });
             }
             None => {
                 self.next_ticket += 1;

@@ -60,7 +60,10 @@ enum Time {
 ///     └── the link has no room: a place in its queue ──┘
 /// ```
 enum Stage {
-    Unsent { content: Result<Encoded, Box<CallError>>, queued: Option<Queued> },
+    Unsent {
+        content: Result<Encoded, Box<CallError>>,
+        queued: Option<Queued>,
+    },
     Sent(Token),
     Over,
 }
@@ -78,7 +81,12 @@ impl<R: DeserializeOwned> Call<R> {
             Some(encoding) => encode(content, encoding),
             None => Err(Box::new(unknown_codec())),
         };
-        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open }
+        Call {
+            link,
+            content,
+            deadline: Some(limits::CALL_DEADLINE_DEFAULT),
+            open,
+        }
     }
 }
 
@@ -88,11 +96,18 @@ impl Call<Payload> {
             Some(encoding) if encoding == content.encoding() => Ok(Encoded::Before(content)),
             Some(encoding) => {
                 let why = format!("the channel speaks {encoding}, the payload is {}", content.encoding());
-                Err(Box::new(CallError::Refused { why: Refused::BadRequest(why) }))
+                Err(Box::new(CallError::Refused {
+                    why: Refused::BadRequest(why),
+                }))
             }
             None => Err(Box::new(unknown_codec())),
         };
-        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open: Ok }
+        Call {
+            link,
+            content,
+            deadline: Some(limits::CALL_DEADLINE_DEFAULT),
+            open: Ok,
+        }
     }
 }
 
@@ -118,7 +133,10 @@ impl<R> IntoFuture for Call<R> {
         Calling {
             time: Time::From(self.deadline),
             link: self.link,
-            stage: Stage::Unsent { content: self.content, queued: None },
+            stage: Stage::Unsent {
+                content: self.content,
+                queued: None,
+            },
             open: self.open,
         }
     }
@@ -152,8 +170,17 @@ impl<R> Calling<R> {
             ticket,
             timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
         });
-        let over = queued.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-        if over { Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull })) } else { Poll::Pending }
+        let over = queued
+            .timer
+            .as_mut()
+            .is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if over {
+            Poll::Ready(Err(CallError::NotSent {
+                why: NotSent::QueueFull,
+            }))
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -191,7 +218,9 @@ impl<R> Calling<R> {
     /// Gives back whatever the link still holds for this call.
     fn leave(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Unsent { queued: Some(queued), .. } => self.link.leave_queue(queued.ticket),
+            Stage::Unsent {
+                queued: Some(queued), ..
+            } => self.link.leave_queue(queued.ticket),
             Stage::Sent(token) => self.link.abandon(token),
             Stage::Unsent { queued: None, .. } | Stage::Over => {}
         }
@@ -206,13 +235,17 @@ impl<R> Drop for Calling<R> {
 
 impl<R> fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }
 
 impl<R> fmt::Debug for Calling<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calling").field("time", &self.time).finish_non_exhaustive()
+        f.debug_struct("Calling")
+            .field("time", &self.time)
+            .finish_non_exhaustive()
     }
 }
 
@@ -225,16 +258,22 @@ fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Enc
 }
 
 fn refused(error: &EncodeError) -> CallError {
-    CallError::Refused { why: Refused::BadRequest(error.to_string()) }
+    CallError::Refused {
+        why: Refused::BadRequest(error.to_string()),
+    }
 }
 
 fn unknown_codec() -> CallError {
     let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-    CallError::Refused { why: Refused::BadRequest(why.to_owned()) }
+    CallError::Refused {
+        why: Refused::BadRequest(why.to_owned()),
+    }
 }
 
 fn open<R: DeserializeOwned>(answer: Payload) -> Result<R, CallError> {
-    answer.decode().map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
+    answer.decode().map_err(|error| CallError::Protocol {
+        why: format!("the answer does not fit: {error}"),
+    })
 }
 
 /// First size of the buffer for an encoded content: most requests fit, and the allocator is quick with it.

@@ -63,7 +63,9 @@ impl Cells {
             return None;
         }
         self.free.push(token.0);
-        let Cell::Done(result) = std::mem::replace(cell, Cell::Free) else { return None };
+        let Cell::Done(result) = std::mem::replace(cell, Cell::Free) else {
+            return None;
+        };
         if self.free.len() == self.cells.len() && self.cells.len() > KEEP_CELLS {
             (self.cells, self.free) = (Vec::new(), Vec::new());
         }

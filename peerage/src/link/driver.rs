@@ -183,7 +183,9 @@ impl Driver {
     /// Writes what has gathered until it is all written or the socket takes no more.
     fn write(&mut self, cx: &mut Context<'_>) -> Wrote {
         loop {
-            let Some(mut transmit) = self.link.lock().machine.transmit() else { return Wrote::All };
+            let Some(mut transmit) = self.link.lock().machine.transmit() else {
+                return Wrote::All;
+            };
             let result = write_some(&mut self.stream, cx, &mut transmit);
             let emptied = transmit.is_empty();
             self.feed_quietly(Input::Written(transmit));
@@ -298,7 +300,9 @@ impl Driver {
     /// `Ready` when `due` has come. The timer is only moved when it would ring too late: most deadlines never come, and
     /// one early ring every now and then is cheaper than moving it for every call.
     fn poll_timer(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if timer.deadline() > due || (timer.is_elapsed() && timer.deadline() < due) {
             timer.as_mut().reset(due);
         }
@@ -344,11 +348,7 @@ enum Rest {
 }
 
 /// Writes until the socket takes no more. `Ready(Ok)` when all is written.
-fn write_some(
-    stream: &mut Box<dyn ByteStream>,
-    cx: &mut Context<'_>,
-    transmit: &mut Transmit,
-) -> Poll<io::Result<()>> {
+fn write_some(stream: &mut Box<dyn ByteStream>, cx: &mut Context<'_>, transmit: &mut Transmit) -> Poll<io::Result<()>> {
     while !transmit.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = transmit.slices(&mut slices);
