@@ -35,6 +35,7 @@ mod in_flight;
 mod inbound;
 mod outbound;
 mod outgoing;
+mod pieces;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -259,11 +260,15 @@ impl Channel {
     /// Feeds one input. The returned orders must be carried out in sequence before the next input.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Outputs<'_, Output> {
         match input {
+            // A call changes nothing of what follows below, and there are many of them.
+            Input::Call { token, content, deadline } => {
+                self.call(now, token, content, deadline);
+                return Outputs::new(&mut self.orders);
+            }
             Input::Received(bytes) => self.received(now, bytes),
             Input::PeerClosed => self.peer_closed(),
             Input::Broken(why) => self.end(LinkLost::Broken(why)),
             Input::Timeout => self.timeout(now),
-            Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
             Input::Cancel(token) => self.cancel(now, token),
             Input::Reply { request, content } => self.reply(request, content),
             Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
@@ -449,6 +454,7 @@ impl Channel {
         self.orders.push_back(Output::Ended(why));
     }
 
+    #[inline]
     fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
         if self.calls.settle(token).is_some() {
             // Boxed, because errors are large and rare, and every outcome is moved several times.

@@ -155,7 +155,8 @@ impl Driver {
 
     fn feed(&mut self, input: Input<'_>) {
         let mut state = self.link.lock();
-        state.carry_out(Instant::now().into_std(), input, &mut self.errands);
+        state.carry_out(Instant::now().into_std(), input);
+        std::mem::swap(&mut state.errands, &mut self.errands);
         self.wants_bytes = state.machine.wants_bytes();
         if self.link.0.encoding.get().is_none()
             && let Some(known) = state.machine.encoding()
