@@ -220,9 +220,13 @@ impl Driver {
     /// Decides what comes next once this round is done.
     fn settle_down(&mut self, cx: &mut Context<'_>, wrote: Wrote) -> Rest {
         loop {
-            let state = self.link.lock();
+            let mut state = self.link.lock();
             let due = state.machine.next_timeout().map(Instant::from_std);
             let unsent = state.machine.wants_to_write();
+            if self.server.is_some() && self.batch.is_empty() {
+                // Answers may have made room for requests that had arrived before.
+                std::mem::swap(&mut state.inbox, &mut self.batch);
+            }
             let unserved = !self.batch.is_empty();
             let wanted_before = std::mem::replace(&mut self.wants_bytes, state.machine.wants_bytes());
             let ended = state.ended.clone();
