@@ -31,11 +31,11 @@ use crate::limits;
 use crate::outcome::{Busy, CallError, Code, LinkLost, Stop};
 use crate::outputs::Outputs;
 
-mod id_table;
 mod in_flight;
 mod inbound;
 mod outbound;
 mod outgoing;
+mod pieces;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -157,7 +157,7 @@ pub enum Output {
         /// Which call.
         token: Token,
         /// How it ended.
-        result: Result<Payload, CallError>,
+        result: Result<Payload, Box<CallError>>,
     },
     /// The caller no longer waits for this request: end the work and say what became of it with [`Input::Stopped`].
     Stop(Served),
@@ -260,11 +260,15 @@ impl Channel {
     /// Feeds one input. The returned orders must be carried out in sequence before the next input.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Outputs<'_, Output> {
         match input {
+            // A call changes nothing of what follows below, and there are many of them.
+            Input::Call { token, content, deadline } => {
+                self.call(now, token, content, deadline);
+                return Outputs::new(&mut self.orders);
+            }
             Input::Received(bytes) => self.received(now, bytes),
             Input::PeerClosed => self.peer_closed(),
             Input::Broken(why) => self.end(LinkLost::Broken(why)),
             Input::Timeout => self.timeout(now),
-            Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
             Input::Cancel(token) => self.cancel(now, token),
             Input::Reply { request, content } => self.reply(request, content),
             Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
@@ -450,9 +454,11 @@ impl Channel {
         self.orders.push_back(Output::Ended(why));
     }
 
+    #[inline]
     fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
         if self.calls.settle(token).is_some() {
-            self.orders.push_back(Output::Settled { token, result });
+            // Boxed, because errors are large and rare, and every outcome is moved several times.
+            self.orders.push_back(Output::Settled { token, result: result.map_err(Box::new) });
         }
     }
 }

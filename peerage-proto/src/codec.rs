@@ -12,7 +12,7 @@
 //! [`Encoding::split`] looks only at structure: MessagePack lengths, JSON brackets and quotes. It neither recurses nor
 //! allocates for what the bytes claim, so hostile nesting and item counts cost nothing. [`Payload`] is content with its
 //! encoding, opened at most once, by the receiver. [`Value`] is content of no type known in advance, and the text form of
-//! values on the command line is its [`Display`](fmt::Display). PROTOCOL §2 fixes the bytes.
+//! values on the command line is its [`Display`](fmt::Display). `PROTOCOL.md` fixes the bytes.
 
 use std::{fmt, ops::Range, str::FromStr};
 

@@ -34,10 +34,7 @@ pub async fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
     if let Host::Name(name) = host {
         let known = remembered().find(name, Instant::now());
         if let Some(ips) = known {
-            return Ok(ips
-                .into_iter()
-                .map(|ip| SocketAddr::new(ip, port))
-                .collect());
+            return Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
         }
     }
     look_up(address).await
@@ -51,13 +48,9 @@ pub(crate) async fn look_up(address: &Address) -> io::Result<Vec<SocketAddr>> {
         Host::V4(ip) => return Ok(vec![SocketAddr::new((*ip).into(), port)]),
         Host::V6(ip) => return Ok(vec![SocketAddr::new((*ip).into(), port)]),
     };
-    let failed =
-        |why: io::Error| io::Error::new(why.kind(), format!("cannot resolve `{name}`: {why}"));
+    let failed = |why: io::Error| io::Error::new(why.kind(), format!("cannot resolve `{name}`: {why}"));
     let mut ips = Vec::new();
-    for found in tokio::net::lookup_host((name.as_str(), port))
-        .await
-        .map_err(failed)?
-    {
+    for found in tokio::net::lookup_host((name.as_str(), port)).await.map_err(failed)? {
         if !ips.contains(&found.ip()) && ips.len() < ADDRESSES_PER_NAME_MAX {
             ips.push(found.ip());
         }
@@ -69,10 +62,7 @@ pub(crate) async fn look_up(address: &Address) -> io::Result<Vec<SocketAddr>> {
         )));
     }
     remembered().remember(name, &ips, Instant::now());
-    Ok(ips
-        .into_iter()
-        .map(|ip| SocketAddr::new(ip, port))
-        .collect())
+    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
 /// The name under which others on the network may know this machine: the first of its full name, its host name and
@@ -80,9 +70,7 @@ pub(crate) async fn look_up(address: &Address) -> io::Result<Vec<SocketAddr>> {
 ///
 /// Finding the full name is a reverse lookup, which may take seconds where name servers do not answer.
 pub async fn local_host_name() -> String {
-    let names = tokio::task::spawn_blocking(own_names)
-        .await
-        .unwrap_or_default();
+    let names = tokio::task::spawn_blocking(own_names).await.unwrap_or_default();
     for name in names.into_iter().chain(["localhost".to_owned()]) {
         let Ok(address) = name.parse::<Address>() else {
             continue;
@@ -219,14 +207,10 @@ mod tests {
     async fn an_unknown_name_is_named_and_not_remembered() {
         let why = resolve(&read("no-such-host.invalid")).await.unwrap_err();
         assert!(
-            why.to_string()
-                .starts_with("cannot resolve `no-such-host.invalid`: "),
+            why.to_string().starts_with("cannot resolve `no-such-host.invalid`: "),
             "{why}"
         );
-        assert_eq!(
-            remembered().find("no-such-host.invalid", Instant::now()),
-            None
-        );
+        assert_eq!(remembered().find("no-such-host.invalid", Instant::now()), None);
     }
 
     #[test]

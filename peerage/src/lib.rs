@@ -34,3 +34,8 @@ pub use peerage_proto::codec::{Encoding, Payload, Value};
 pub use peerage_proto::outcome::{self, CallError};
 pub use peerage_proto::{codec, limits};
 pub use transport::{BindError, DialError};
+
+/// The Rust in the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -86,6 +86,9 @@ struct State {
     /// Requests whose callers no longer wait.
     stopping: BTreeSet<Served>,
     ended: Option<LinkLost>,
+    /// When the machine was last fed.
+    clock: std::time::Instant,
+    errands: Errands,
 }
 
 /// What is to be done once the lock is released.
@@ -112,8 +115,11 @@ impl Link {
         server: Option<Box<dyn Serve>>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Link {
-        let facts =
-            Facts { local: connection.local, remote: connection.remote, credentials: connection.credentials };
+        let facts = Facts {
+            local: connection.local,
+            remote: connection.remote,
+            credentials: connection.credentials,
+        };
         let encoding = OnceLock::new();
         if let Some(known) = config.encoding {
             encoding.get_or_init(|| known);
@@ -128,6 +134,8 @@ impl Link {
             running: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ended: None,
+            clock: Instant::now().into_std(),
+            errands: Errands::default(),
         };
         let link = Link(Arc::new(Shared {
             state: Mutex::new(state),
@@ -165,17 +173,15 @@ impl Link {
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
+        now: Instant,
         content: Content<'_>,
         deadline: Option<Instant>,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<Token, CallError>> {
-        let mut errands = Errands::default();
         let mut state = self.lock();
-        let is_first = match *ticket {
-            Some(ticket) => state.waiting.first_key_value().is_none_or(|(first, _)| *first >= ticket),
-            None => state.waiting.is_empty(),
-        };
-        if state.machine.room() == Room::Later || (!is_first && state.machine.room() == Room::Yes) {
+        if (ticket.is_some() || !state.waiting.is_empty() || state.machine.room() != Room::Yes)
+            && !state.may_enter(*ticket)
+        {
             return match state.wait(cx, ticket) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
@@ -184,56 +190,52 @@ impl Link {
         if let Some(ticket) = ticket.take() {
             state.waiting.remove(&ticket);
         }
-        let now = Instant::now().into_std();
         let token = state.cells.open(cx.waker());
-        let input = Input::Call { token, content, deadline: deadline.map(Instant::into_std) };
-        state.carry_out(now, input, &mut errands);
+        let input = Input::Call {
+            token,
+            content,
+            deadline: deadline.map(Instant::into_std),
+        };
+        state.carry_out(now.into_std(), input);
         // A caller that is refused at once learns it now; its waker must not be woken for that.
         let result = match state.cells.take(token) {
-            Some(result) => Err(result.expect_err("a call has no value before its frame is written")),
+            Some(result) => Err(*result.expect_err("a call has no value before its frame is written")),
             None => Ok(token),
         };
-        drop(state);
-        self.run(errands);
+        self.release(state);
         self.wake_driver();
         Poll::Ready(result)
     }
 
     /// Leaves the queue of callers that wait for room.
     pub(crate) fn leave_queue(&self, ticket: u64) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         state.waiting.remove(&ticket);
-        state.admit_next(&mut errands);
-        drop(state);
-        self.run(errands);
+        state.admit_next();
+        self.release(state);
     }
 
     /// The outcome of a call that was sent.
     pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>, token: Token) -> Poll<Result<Payload, CallError>> {
-        self.lock().cells.poll(cx, token)
+        self.lock().cells.poll(cx, token).map_err(|error| *error)
     }
 
     /// Nobody waits for this call any more.
     pub(crate) fn abandon(&self, token: Token) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         if state.cells.abandon(token) {
-            state.carry_out(Instant::now().into_std(), Input::Cancel(token), &mut errands);
+            state.carry_out(Instant::now().into_std(), Input::Cancel(token));
         }
-        drop(state);
-        self.run(errands);
+        self.release(state);
         self.wake_driver();
     }
 
     /// The next request of the peer; `None` when the link has ended and all that were read are fetched.
     pub(crate) fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Option<(Served, Payload)>> {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         if let Some((request, content)) = state.inbox.pop_front() {
-            state.carry_out(Instant::now().into_std(), Input::Fetched(request), &mut errands);
-            drop(state);
-            self.run(errands);
+            state.carry_out(Instant::now().into_std(), Input::Fetched(request));
+            self.release(state);
             self.wake_driver();
             return Poll::Ready(Some((request, content)));
         }
@@ -251,7 +253,15 @@ impl Link {
 
     /// Answers a request with a failure.
     pub(crate) fn fail(&self, request: Served, code: Code, message: &str, data: Option<&Payload>) {
-        self.answer(request, Input::Fail { request, code, message, data });
+        self.answer(
+            request,
+            Input::Fail {
+                request,
+                code,
+                message,
+                data,
+            },
+        );
     }
 
     /// A request was dropped without an answer: a failure for its caller, or the word it waits for after a cancel.
@@ -261,10 +271,21 @@ impl Link {
             true => (Code::INTERNAL, "the handler panicked"),
             false => (Code::DROPPED, "the request was dropped without an answer"),
         };
-        self.answer(request, match told_to_stop {
-            true => Input::Stopped { request, stop: Stop::Stopped },
-            false => Input::Fail { request, code, message, data: None },
-        });
+        self.answer(
+            request,
+            match told_to_stop {
+                true => Input::Stopped {
+                    request,
+                    stop: Stop::Stopped,
+                },
+                false => Input::Fail {
+                    request,
+                    code,
+                    message,
+                    data: None,
+                },
+            },
+        );
     }
 
     /// Makes it possible to stop the handler of a request; false if the link has ended and the handler must not go on.
@@ -279,12 +300,11 @@ impl Link {
 
     /// Starts closing: calls end, what was answered is still written.
     pub(crate) fn close(&self) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
-        state.carry_out(Instant::now().into_std(), Input::Close, &mut errands);
-        errands.stop.extend(std::mem::take(&mut state.running).into_values());
-        drop(state);
-        self.run(errands);
+        state.carry_out(Instant::now().into_std(), Input::Close);
+        let running = std::mem::take(&mut state.running);
+        state.errands.stop.extend(running.into_values());
+        self.release(state);
         self.wake_driver();
     }
 
@@ -305,14 +325,18 @@ impl Link {
     }
 
     fn answer(&self, request: Served, input: Input<'_>) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         let running = state.running.remove(&request);
         state.stopping.remove(&request);
-        state.carry_out(Instant::now().into_std(), input, &mut errands);
-        drop(state);
+        // Only a link that stopped reading needs the time, to start its peer's clock anew; the usual answer does without.
+        let now = if state.machine.wants_bytes() {
+            state.clock
+        } else {
+            Instant::now().into_std()
+        };
+        state.carry_out(now, input);
+        self.release(state);
         drop(running);
-        self.run(errands);
         self.wake_driver();
     }
 
@@ -322,25 +346,37 @@ impl Link {
     }
 
     fn wake_driver(&self) {
-        if !self.0.awake.swap(true, Ordering::AcqRel)
+        // The driver lowers the flag before it takes the lock for its last look at the state. So whoever sees it raised
+        // after changing the state under the lock knows that the last look is still to come. Reading is enough for most.
+        if !self.0.awake.load(Ordering::Acquire)
+            && !self.0.awake.swap(true, Ordering::AcqRel)
             && let Some(driver) = self.0.driver.get()
         {
             driver.wake_by_ref();
         }
     }
 
-    fn run(&self, errands: Errands) {
-        if errands.is_empty() {
-            return;
+    /// Releases the lock, then runs the errands that came up under it.
+    fn release(&self, mut state: MutexGuard<'_, State>) {
+        if !state.errands.is_empty() {
+            let mut errands = std::mem::take(&mut state.errands);
+            drop(state);
+            self.run(&mut errands);
         }
-        for waker in errands.wake.into_iter().chain(errands.reader) {
+    }
+
+    fn run(&self, errands: &mut Errands) {
+        for waker in errands.wake.drain(..).chain(errands.reader.take()) {
             waker.wake();
         }
-        for stop in errands.stop {
+        if errands.wake.capacity() > WAKERS_KEPT {
+            errands.wake = Vec::new();
+        }
+        for stop in errands.stop.drain(..) {
             // The handler may have just ended by itself.
             let _ = stop.send(());
         }
-        if errands.ended {
+        if std::mem::take(&mut errands.ended) {
             self.0.ended.notify_waiters();
         }
     }
@@ -348,8 +384,10 @@ impl Link {
 
 impl State {
     /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
-    fn carry_out(&mut self, now: std::time::Instant, input: Input<'_>, errands: &mut Errands) {
+    fn carry_out(&mut self, now: std::time::Instant, input: Input<'_>) {
+        let errands = &mut self.errands;
         let mut not_started = Vec::new();
+        self.clock = now;
         for output in self.machine.handle(now, input) {
             match output {
                 Output::Settled { token, result } => errands.wake.extend(self.cells.settle(token, result)),
@@ -378,10 +416,26 @@ impl State {
         }
         for request in not_started {
             // Only ever queues a frame.
-            let orders = self.machine.handle(now, Input::Stopped { request, stop: Stop::NotStarted });
+            let orders = self.machine.handle(
+                now,
+                Input::Stopped {
+                    request,
+                    stop: Stop::NotStarted,
+                },
+            );
             debug_assert_eq!(orders.count(), 0);
         }
-        self.admit_next(errands);
+        self.admit_next();
+    }
+
+    /// Whether a caller may go on to the machine: it has room and the caller is next, or it takes no calls any more.
+    fn may_enter(&self, ticket: Option<u64>) -> bool {
+        let next = self.waiting.first_key_value().map(|(first, _)| *first);
+        match self.machine.room() {
+            Room::Never => true,
+            Room::Later => false,
+            Room::Yes => next.is_none_or(|next| ticket.is_some_and(|ticket| ticket <= next)),
+        }
     }
 
     /// Takes a place in the queue of callers that wait for room, or keeps it.
@@ -389,7 +443,9 @@ impl State {
         let number = match *ticket {
             Some(number) => number,
             None if self.waiting.len() >= CALLERS_WAITING_MAX => {
-                return Err(CallError::NotSent { why: NotSent::LimitReached });
+                return Err(CallError::NotSent {
+                    why: NotSent::LimitReached,
+                });
             }
             None => {
                 self.next_ticket += 1;
@@ -402,14 +458,17 @@ impl State {
     }
 
     /// Wakes the caller that waits longest if it could be admitted now, or never again.
-    fn admit_next(&mut self, errands: &mut Errands) {
-        if self.machine.room() != Room::Later
-            && let Some((_, waker)) = self.waiting.first_key_value()
+    fn admit_next(&mut self) {
+        if let Some((_, waker)) = self.waiting.first_key_value()
+            && self.machine.room() != Room::Later
         {
-            errands.wake.push(waker.clone());
+            self.errands.wake.push(waker.clone());
         }
     }
 }
+
+/// Wakers whose memory is kept for the next batch, so that an idle link holds little memory.
+const WAKERS_KEPT: usize = 64;
 
 /// Callers that may wait for room on one link; one more is told so at once.
 const CALLERS_WAITING_MAX: usize = 65_536;

@@ -72,10 +72,7 @@ pub struct UnixCredentials {
 /// Connects once, within `attempt_timeout`.
 ///
 /// A name is resolved anew, and all its addresses are tried, the next one after 250 ms or a failure.
-pub(crate) async fn dial(
-    address: &Address,
-    attempt_timeout: Duration,
-) -> Result<Connection, DialError> {
+pub(crate) async fn dial(address: &Address, attempt_timeout: Duration) -> Result<Connection, DialError> {
     if address.port() == Some(0) {
         return Err(DialError::ListeningOnly {
             address: address.clone(),
@@ -110,11 +107,7 @@ pub(crate) async fn dial(
 /// Pauses between attempts grow as those of [`Backoff::for_channel`]. A listener that appears while we pause for long
 /// is still found, because the last pause is cut so that one attempt takes place just before the deadline. After that
 /// the last error is returned, at the deadline and not later.
-pub(crate) async fn dial_until(
-    address: &Address,
-    deadline: Instant,
-    retry: bool,
-) -> Result<Connection, DialError> {
+pub(crate) async fn dial_until(address: &Address, deadline: Instant, retry: bool) -> Result<Connection, DialError> {
     let last_attempt_at = deadline.checked_sub(LAST_ATTEMPT).unwrap_or(deadline);
     let mut backoff = Backoff::for_channel();
     loop {
@@ -141,10 +134,7 @@ pub(crate) async fn listen(address: &Address) -> Result<Listening, BindError> {
         Scheme::Tcp => tcp::listen(address)
             .await
             .map(|(tcp, place)| (Acceptor::Tcp(tcp), place))?,
-        Scheme::Unix => (
-            Acceptor::Unix(unix::listen(address).await?),
-            address.clone(),
-        ),
+        Scheme::Unix => (Acceptor::Unix(unix::listen(address).await?), address.clone()),
         Scheme::Memory => (Acceptor::Memory(memory::listen(address)?), address.clone()),
         scheme @ (Scheme::Tls | Scheme::Quic) => return Err(BindError::Unsupported { scheme }),
     };

@@ -21,10 +21,7 @@ use crate::{
 ///
 /// # Errors
 /// When the peer fails, or nothing was answered.
-pub(crate) async fn drive<P: Peer>(
-    peer: &P,
-    arguments: &ClientArguments,
-) -> io::Result<Measurement> {
+pub(crate) async fn drive<P: Peer>(peer: &P, arguments: &ClientArguments) -> io::Result<Measurement> {
     match arguments.workload {
         Workload::W1OneCpu | Workload::W1TwoCpus => ping_pong(peer, arguments).await,
         Workload::W2 => flood(peer, arguments, 1).await,
@@ -63,11 +60,7 @@ async fn ping_pong<P: Peer>(peer: &P, arguments: &ClientArguments) -> io::Result
     })
 }
 
-async fn flood<P: Peer>(
-    peer: &P,
-    arguments: &ClientArguments,
-    connections: usize,
-) -> io::Result<Measurement> {
+async fn flood<P: Peer>(peer: &P, arguments: &ClientArguments, connections: usize) -> io::Result<Measurement> {
     let tally = Tally::default();
     for _ in 0..connections {
         let connection = peer.connect(&arguments.address).await?;

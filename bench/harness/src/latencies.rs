@@ -73,9 +73,6 @@ mod tests {
 
     #[test]
     fn without_a_round_trip_every_quantile_is_zero() {
-        assert_eq!(
-            Latencies::with_room().into_quantiles().microseconds(0.5),
-            0.0
-        );
+        assert_eq!(Latencies::with_room().into_quantiles().microseconds(0.5), 0.0);
     }
 }

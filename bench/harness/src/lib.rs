@@ -56,10 +56,7 @@ pub trait Peer: Clone + Send + Sync + Sized + 'static {
     fn connect(&self, address: &str) -> impl Future<Output = io::Result<Self::Connection>> + Send;
 
     /// Sends [`PAYLOAD`], waits for the answer, and fails when that is not as long as the payload.
-    fn echo(
-        &self,
-        connection: &mut Self::Connection,
-    ) -> impl Future<Output = io::Result<()>> + Send;
+    fn echo(&self, connection: &mut Self::Connection) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Spawns `callers` callers on the connection, each with one request in flight at any time until the process ends. Every
     /// answer is counted on a [`Counter`] from `tally`, and a failure is reported there.

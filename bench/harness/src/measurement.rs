@@ -57,12 +57,9 @@ impl Figure {
         match *self {
             Self::Latency { p50_us, .. } => p50_us,
             Self::Rate {
-                requests_per_second,
-                ..
+                requests_per_second, ..
             } => requests_per_second,
-            Self::Memory {
-                kib_per_connection, ..
-            } => kib_per_connection,
+            Self::Memory { kib_per_connection, .. } => kib_per_connection,
         }
     }
 

@@ -29,9 +29,7 @@ pub(crate) fn prepare(cpu: Option<usize>) -> io::Result<()> {
 /// When the operating system does not say.
 pub fn cpus_allowed() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
-    Ok((0..CpuSet::MAX_CPU)
-        .filter(|&cpu| set.is_set(cpu))
-        .collect())
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
 /// Thousands of idle connections need thousands of file descriptors; the usual soft limit is 1,024.

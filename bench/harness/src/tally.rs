@@ -30,20 +30,13 @@ impl Tally {
 
     /// All answers counted so far.
     pub fn total(&self) -> u64 {
-        self.with(|shared| {
-            shared
-                .cells
-                .iter()
-                .map(|cell| cell.0.load(Ordering::Relaxed))
-                .sum()
-        })
+        self.with(|shared| shared.cells.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum())
     }
 
     /// # Errors
     /// The first failure that any caller reported.
     pub fn check(&self) -> io::Result<()> {
-        self.with(|shared| shared.failure.take())
-            .map_or(Ok(()), Err)
+        self.with(|shared| shared.failure.take()).map_or(Ok(()), Err)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Shared) -> T) -> T {

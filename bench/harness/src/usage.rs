@@ -40,8 +40,7 @@ impl Usage {
                 continue;
             };
             usage.switches_voluntary += field(&status, "voluntary_ctxt_switches:").unwrap_or(0);
-            usage.switches_involuntary +=
-                field(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
+            usage.switches_involuntary += field(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
         }
         Ok(usage)
     }
@@ -64,12 +63,8 @@ impl Sub for Usage {
         Self {
             user_ms: self.user_ms.saturating_sub(earlier.user_ms),
             system_ms: self.system_ms.saturating_sub(earlier.system_ms),
-            switches_voluntary: self
-                .switches_voluntary
-                .saturating_sub(earlier.switches_voluntary),
-            switches_involuntary: self
-                .switches_involuntary
-                .saturating_sub(earlier.switches_involuntary),
+            switches_voluntary: self.switches_voluntary.saturating_sub(earlier.switches_voluntary),
+            switches_involuntary: self.switches_involuntary.saturating_sub(earlier.switches_involuntary),
         }
     }
 }
@@ -102,10 +97,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 }
 
 fn malformed(file: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("cannot read the kernel's {file}"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("cannot read the kernel's {file}"))
 }
 
 #[cfg(test)]

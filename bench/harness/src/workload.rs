@@ -38,13 +38,7 @@ pub enum Pins {
 
 impl Workload {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [
-        Self::W1OneCpu,
-        Self::W1TwoCpus,
-        Self::W2,
-        Self::W2x8,
-        Self::W6,
-    ];
+    pub const ALL: [Self; 5] = [Self::W1OneCpu, Self::W1TwoCpus, Self::W2, Self::W2x8, Self::W6];
 
     /// Its name on the command line and in the table.
     pub fn name(self) -> &'static str {
@@ -99,9 +93,7 @@ impl FromStr for Workload {
     type Err = UnknownWorkload;
 
     fn from_str(text: &str) -> Result<Self, UnknownWorkload> {
-        let known = Self::ALL
-            .into_iter()
-            .find(|workload| workload.name() == text);
+        let known = Self::ALL.into_iter().find(|workload| workload.name() == text);
         known.ok_or_else(|| UnknownWorkload(text.to_owned()))
     }
 }

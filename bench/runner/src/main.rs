@@ -74,9 +74,7 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     }
     let cpus = cpus_allowed()?;
     if cpus.len() < 2 {
-        eprintln!(
-            "warning: only one CPU: figures for two CPUs are left out, client and server share it"
-        );
+        eprintln!("warning: only one CPU: figures for two CPUs are left out, client and server share it");
     }
     processor::warn_if_busy()?;
 
@@ -89,12 +87,7 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         {
             for row in &rows {
                 let started_at = Instant::now();
-                let session = Session::new(
-                    row,
-                    workload,
-                    &cpus,
-                    Duration::from_secs_f64(arguments.seconds),
-                );
+                let session = Session::new(row, workload, &cpus, Duration::from_secs_f64(arguments.seconds));
                 match session.measure(&target.join("release")) {
                     Ok(measurement) => {
                         let figure = statistics::plain(measurement.figure.headline());
@@ -108,44 +101,33 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
                     }
                     Err(why) => {
                         failures += 1;
-                        eprintln!(
-                            "round {round}: {workload:<12} {:<24} failed: {why}",
-                            row.label
-                        );
+                        eprintln!("round {round}: {workload:<12} {:<24} failed: {why}", row.label);
                     }
                 }
             }
         }
     }
     print!("{report}");
-    let out = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| target.join("bench.json"));
+    let out = arguments.out.clone().unwrap_or_else(|| target.join("bench.json"));
     fs::write(&out, serde_json::to_string_pretty(&report)?)?;
     eprintln!("all rounds: {}", out.display());
     Ok(failures)
 }
 
 fn chosen_workloads(only: &[String]) -> Result<Vec<Workload>, Box<dyn Error>> {
-    let named =
-        |workload: &Workload, name: &str| name == workload.name() || name == workload.family();
+    let named = |workload: &Workload, name: &str| name == workload.name() || name == workload.family();
     if let Some(unknown) = only
         .iter()
         .find(|name| !Workload::ALL.iter().any(|workload| named(workload, name)))
     {
         return Err(Box::new(harness::UnknownWorkload(unknown.clone())));
     }
-    let chosen =
-        |workload: &Workload| only.is_empty() || only.iter().any(|name| named(workload, name));
+    let chosen = |workload: &Workload| only.is_empty() || only.iter().any(|name| named(workload, name));
     Ok(Workload::ALL.into_iter().filter(chosen).collect())
 }
 
 fn chosen_rows(peers: &[String]) -> Result<Vec<&'static Row>, Box<dyn Error>> {
-    if let Some(unknown) = peers
-        .iter()
-        .find(|name| !ROWS.iter().any(|row| row.binary == **name))
-    {
+    if let Some(unknown) = peers.iter().find(|name| !ROWS.iter().any(|row| row.binary == **name)) {
         return Err(format!("no peer is called {unknown:?}").into());
     }
     let chosen = ROWS

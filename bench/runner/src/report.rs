@@ -52,11 +52,7 @@ impl Report {
             .iter()
             .filter(|row| row.binary == binary)
             .filter_map(|row| self.median(workload, row));
-        let better = if workload.more_is_better() {
-            f64::max
-        } else {
-            f64::min
-        };
+        let better = if workload.more_is_better() { f64::max } else { f64::min };
         medians.reduce(better)
     }
 
@@ -68,16 +64,8 @@ impl Report {
     }
 
     fn write_workload(&self, workload: Workload, f: &mut Formatter<'_>) -> fmt::Result {
-        let better = if workload.more_is_better() {
-            "more"
-        } else {
-            "less"
-        };
-        writeln!(
-            f,
-            "\n**{workload}**, {}; {better} is better\n",
-            workload.unit()
-        )?;
+        let better = if workload.more_is_better() { "more" } else { "less" };
+        writeln!(f, "\n**{workload}**, {}; {better} is better\n", workload.unit())?;
         writeln!(
             f,
             "| | median | lowest – highest | p99 | p99.9 | × limit | × tarpc's better | server CPU µs/request | client CPU \
@@ -89,15 +77,10 @@ impl Report {
             let Some(middle) = self.median(workload, row) else {
                 continue;
             };
-            let figures = || {
-                rounds
-                    .iter()
-                    .map(|measurement| measurement.figure.headline())
-            };
+            let figures = || rounds.iter().map(|measurement| measurement.figure.headline());
             let lowest = figures().fold(f64::INFINITY, f64::min);
             let highest = figures().fold(0.0, f64::max);
-            let ratio =
-                |to: Option<f64>| cell(to.map(|to| middle / to), |ratio| format!("{ratio:.2}"));
+            let ratio = |to: Option<f64>| cell(to.map(|to| middle / to), |ratio| format!("{ratio:.2}"));
             write!(
                 f,
                 "| {} | {} | {} – {} ",
@@ -107,11 +90,7 @@ impl Report {
                 plain(highest)
             )?;
             for tail in [p99_us, p999_us] {
-                write!(
-                    f,
-                    "| {} ",
-                    cell(median(rounds.iter().filter_map(tail)), plain)
-                )?;
+                write!(f, "| {} ", cell(median(rounds.iter().filter_map(tail)), plain))?;
             }
             write!(
                 f,
@@ -129,11 +108,7 @@ impl Report {
                 let per_request = rounds
                     .iter()
                     .filter_map(|one| Some(used(one) / one.figure.requests()? as f64));
-                write!(
-                    f,
-                    "| {} ",
-                    cell(median(per_request), |share| format!("{share:.3}"))
-                )?;
+                write!(f, "| {} ", cell(median(per_request), |share| format!("{share:.3}")))?;
             }
             writeln!(f, "|")?;
         }
@@ -143,18 +118,12 @@ impl Report {
     /// All workloads beside each other, one line a row.
     fn write_summary(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "\n| median |")?;
-        self.rows
-            .keys()
-            .try_for_each(|workload| write!(f, " {workload} |"))?;
+        self.rows.keys().try_for_each(|workload| write!(f, " {workload} |"))?;
         write!(f, "\n|---|")?;
         self.rows.keys().try_for_each(|_| write!(f, "--:|"))?;
         writeln!(f)?;
         for row in ROWS {
-            let medians: Vec<_> = self
-                .rows
-                .keys()
-                .map(|&workload| self.median(workload, row))
-                .collect();
+            let medians: Vec<_> = self.rows.keys().map(|&workload| self.median(workload, row)).collect();
             if medians.iter().any(Option::is_some) {
                 write!(f, "| {} |", row.label)?;
                 medians
@@ -168,10 +137,7 @@ impl Report {
 
     /// A limit that tarpc comes close to is not the limit, and no ratio to it means anything.
     fn write_verdict(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (Some(limit), Some(tarpc)) = (
-            self.best(Workload::W2, LIMIT),
-            self.best(Workload::W2, TARPC),
-        ) else {
+        let (Some(limit), Some(tarpc)) = (self.best(Workload::W2, LIMIT), self.best(Workload::W2, TARPC)) else {
             return Ok(());
         };
         let ratio = limit / tarpc;
@@ -192,11 +158,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Machine {
-            model,
-            cpus,
-            kernel,
-        } = &self.machine;
+        let Machine { model, cpus, kernel } = &self.machine;
         writeln!(
             f,
             "{cpus} CPUs ({model}), Linux {kernel}; {} rounds of {} s",

@@ -31,9 +31,7 @@ impl<'a> Session<'a> {
         let second = cpus.get(1).copied().or(first);
         let (server_cpu, client_cpu) = match (workload.pins(), row.runtime) {
             (Pins::OneCpu, _) => (first, first),
-            (Pins::TwoCpus, _) | (Pins::TwoCpusIfSingleThreaded, Runtime::Current) => {
-                (first, second)
-            }
+            (Pins::TwoCpus, _) | (Pins::TwoCpusIfSingleThreaded, Runtime::Current) => (first, second),
             (Pins::TwoCpusIfSingleThreaded, Runtime::Multi) => (None, None),
         };
         Self {
@@ -60,22 +58,14 @@ impl<'a> Session<'a> {
         let mut command = self.command(&program, "client", self.client_cpu);
         command.args(["--workload", self.workload.name(), "--address", address]);
         command.arg("--server-pid").arg(server.0.id().to_string());
-        command
-            .arg("--seconds")
-            .arg(self.period.as_secs_f64().to_string());
+        command.arg("--seconds").arg(self.period.as_secs_f64().to_string());
         let line = Running::start(command)?.first_line(self.period + ANSWER_WITHIN)?;
         Ok(serde_json::from_str(&line)?)
     }
 
     fn command(&self, program: &Path, role: &str, cpu: Option<usize>) -> Command {
         let mut command = Command::new(program);
-        command.args([
-            role,
-            "--runtime",
-            self.row.runtime.name(),
-            "--mode",
-            self.row.mode,
-        ]);
+        command.args([role, "--runtime", self.row.runtime.name(), "--mode", self.row.mode]);
         if let Some(cpu) = cpu {
             command.arg("--cpu").arg(cpu.to_string());
         }

@@ -1,12 +1,13 @@
 //! Requests sent and not yet answered, with their deadlines.
 //!
 //! Three questions are asked of it all the time, and each is answered without a search: *whose answer is this?* (a table
-//! by id), *whose time is up?* (a list in the order of deadlines) and *what of this token?* (slots by token). Most calls
-//! of a link share one deadline, so a new one nearly always goes to the end of the list; only an unusual one walks.
+//! by id), *whose time is up?* (a queue in the order of deadlines) and *what of this token?* (slots by token). Most calls
+//! of a link share one deadline, so a new one nearly always goes to the end of the queue; only an unusual one goes into
+//! an ordered set beside it. Neither is searched when a call ends: its entry is found to be stale when it comes up.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use super::id_table::IdTable;
 use crate::id::RequestId;
 
 /// The driver's own number for a call: small, dense, chosen by it, free again once the call is settled.
@@ -17,10 +18,8 @@ pub struct Token(pub u32);
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     slots: Vec<Option<Waiting>>,
-    by_id: IdTable,
-    /// Ends of the list in the order of `until`.
-    first: Option<u32>,
-    last: Option<u32>,
+    by_id: ById,
+    due: Due,
     count: usize,
 }
 
@@ -34,8 +33,6 @@ pub(super) struct Waiting {
     pub(super) place: u64,
     pub(super) len: usize,
     pub(super) state: State,
-    before: Option<u32>,
-    after: Option<u32>,
 }
 
 /// What a call waits for.
@@ -62,15 +59,19 @@ impl InFlight {
             self.slots.resize_with(slot + 1, || None);
         }
         assert!(self.slots[slot].is_none(), "the driver reuses a token only after its call was settled");
-        self.slots[slot] = Some(Waiting { id, until, place, len, state: State::Answer, before: None, after: None });
-        self.by_id.insert(id.0, token.0);
+        self.slots[slot] = Some(Waiting { id, until, place, len, state: State::Answer });
         self.count += 1;
-        self.link(token.0);
+        self.by_id.enter(id.0, token.0, self.count, &self.slots);
+        if let Some(until) = until {
+            self.due.enter(until, token, id);
+            self.due.tidy(self.count, &self.slots);
+        }
     }
 
     /// The call with this id.
     pub(super) fn by_id(&self, id: RequestId) -> Option<Token> {
-        self.by_id.find(id.0).map(Token)
+        let token = Token(self.by_id.look_up(id.0)?);
+        self.get(token).filter(|waiting| waiting.id == id).map(|_| token)
     }
 
     /// The call of this token.
@@ -80,41 +81,42 @@ impl InFlight {
 
     /// Lets a call wait for something else, until another time.
     pub(super) fn wait_for(&mut self, token: Token, state: State, until: Instant) {
-        self.unlink(token.0);
-        if let Some(waiting) = self.slot(token.0) {
+        if let Some(Some(waiting)) = self.slots.get_mut(token.0 as usize) {
             waiting.state = state;
             waiting.until = Some(until);
+            self.due.enter(until, token, waiting.id);
         }
-        self.link(token.0);
+        self.due.drop_stale(&self.slots);
     }
 
     /// Takes a call out: it has its outcome.
     pub(super) fn settle(&mut self, token: Token) -> Option<Waiting> {
-        self.get(token)?;
-        self.unlink(token.0);
-        let waiting = self.slots[token.0 as usize].take()?;
-        self.by_id.remove(waiting.id.0);
+        let waiting = self.slots.get_mut(token.0 as usize)?.take()?;
+        self.by_id.leave(waiting.id.0);
+        if self.due.is_first(waiting.id) {
+            self.due.drop_stale(&self.slots);
+        }
         self.count -= 1;
         if self.count == 0 && self.slots.len() > KEEP_SLOTS {
-            self.slots = Vec::new();
+            (self.slots, self.by_id, self.due) = (Vec::new(), ById::default(), Due::default());
         }
         Some(waiting)
     }
 
     /// Some call, if there is one: the one with the nearest deadline first.
     pub(super) fn any(&self) -> Option<Token> {
-        self.first.map(Token).or_else(|| self.slots.iter().position(Option::is_some).map(|slot| Token(slot as u32)))
+        let nearest = self.due.first().map(|entry| entry.token);
+        nearest.or_else(|| self.slots.iter().position(Option::is_some).map(|slot| Token(slot as u32)))
     }
 
     /// The next time at which a call needs attention.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.get(Token(self.first?))?.until
+        self.due.first().map(|entry| entry.until)
     }
 
     /// A call whose time is up.
     pub(super) fn expired(&self, now: Instant) -> Option<Token> {
-        let first = Token(self.first?);
-        self.get(first)?.until.filter(|until| *until <= now).map(|_| first)
+        self.due.first().filter(|entry| entry.until <= now).map(|entry| entry.token)
     }
 
     /// Moves the places of all calls behind `place` forward by `len`: a frame before them was taken out.
@@ -123,60 +125,134 @@ impl InFlight {
             waiting.place -= len as u64;
         }
     }
+}
 
-    fn slot(&mut self, slot: u32) -> Option<&mut Waiting> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+/// Deadlines in order. The first one always belongs to a call that still waits for it; others may be stale.
+#[derive(Debug, Default)]
+struct Due {
+    /// Deadlines that came in order.
+    queue: VecDeque<Deadline>,
+    /// The others.
+    odd: BTreeSet<Deadline>,
+}
+
+/// Until when a call waits.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Deadline {
+    until: Instant,
+    token: Token,
+    id: RequestId,
+}
+
+impl Deadline {
+    fn is_stale(&self, slots: &[Option<Waiting>]) -> bool {
+        let waiting = slots.get(self.token.0 as usize).and_then(Option::as_ref);
+        !waiting.is_some_and(|waiting| waiting.id == self.id && waiting.until == Some(self.until))
     }
+}
 
-    fn until(&self, slot: u32) -> Option<Instant> {
-        self.get(Token(slot))?.until
-    }
-
-    /// Enters a slot into the list, behind all that are due no later.
-    fn link(&mut self, slot: u32) {
-        let Some(until) = self.until(slot) else { return };
-        let mut before = self.last;
-        while let Some(candidate) = before.filter(|&b| self.until(b) > Some(until)) {
-            before = self.get(Token(candidate)).and_then(|w| w.before);
+impl Due {
+    fn enter(&mut self, until: Instant, token: Token, id: RequestId) {
+        let deadline = Deadline { until, token, id };
+        if self.queue.back().is_none_or(|last| last.until <= until) {
+            self.queue.push_back(deadline);
+        } else {
+            self.odd.insert(deadline);
         }
-        let after = match before {
-            Some(before) => self.get(Token(before)).and_then(|w| w.after),
-            None => self.first,
-        };
-        if let Some(waiting) = self.slot(slot) {
-            (waiting.before, waiting.after) = (before, after);
-        }
-        self.join(before, Some(slot));
-        self.join(Some(slot), after);
     }
 
-    /// Takes a slot out of the list.
-    fn unlink(&mut self, slot: u32) {
-        let Some(waiting) = self.slot(slot).filter(|w| w.until.is_some()) else { return };
-        let (before, after) = (waiting.before.take(), waiting.after.take());
-        self.join(before, after);
+    fn first(&self) -> Option<&Deadline> {
+        match (self.queue.front(), self.odd.first()) {
+            (Some(queued), Some(odd)) => Some(queued.min(odd)),
+            (queued, odd) => queued.or(odd),
+        }
     }
 
-    /// Makes two slots neighbours; `None` is an end of the list.
-    fn join(&mut self, before: Option<u32>, after: Option<u32>) {
-        match before {
-            None => self.first = after,
-            Some(before) => {
-                if let Some(waiting) = self.slot(before) {
-                    waiting.after = after;
-                }
-            }
+    /// Whether a deadline of this call comes up next.
+    #[inline]
+    fn is_first(&self, id: RequestId) -> bool {
+        self.queue.front().is_some_and(|first| first.id == id) || self.odd.first().is_some_and(|first| first.id == id)
+    }
+
+    /// Restores the promise that the first one is not stale.
+    fn drop_stale(&mut self, slots: &[Option<Waiting>]) {
+        while self.queue.front().is_some_and(|first| first.is_stale(slots)) {
+            self.queue.pop_front();
         }
-        match after {
-            None => self.last = before,
-            Some(after) => {
-                if let Some(waiting) = self.slot(after) {
-                    waiting.before = before;
-                }
-            }
+        while self.odd.first().is_some_and(|first| first.is_stale(slots)) {
+            self.odd.pop_first();
+        }
+    }
+
+    /// Keeps the number of stale ones in proportion to the `count` of calls that wait.
+    #[inline]
+    fn tidy(&mut self, count: usize, slots: &[Option<Waiting>]) {
+        if self.queue.len() + self.odd.len() > 2 * count + KEEP_SLOTS {
+            self.queue.retain(|deadline| !deadline.is_stale(slots));
+            self.odd.retain(|deadline| !deadline.is_stale(slots));
         }
     }
 }
+
+/// Finds the token of an id.
+///
+/// Ids count up, so their low bits are a perfect spread over a ring of recent tokens. A place is only a hint: whether the
+/// call there still lives and has this id is seen in its slot, so nothing need be cleared when a call ends. An id whose
+/// place is taken by an older call that still waits goes into an ordinary map.
+#[derive(Debug, Default)]
+struct ById {
+    /// A power of two; no token is [`NOBODY`].
+    ring: Vec<u32>,
+    crowded_out: BTreeMap<u64, u32>,
+}
+
+impl ById {
+    /// Enters the call in slot `token`, one of `count`.
+    fn enter(&mut self, id: u64, token: u32, count: usize, slots: &[Option<Waiting>]) {
+        if count > self.ring.len() / 2 {
+            self.ring = vec![NOBODY; (count * 4).next_power_of_two().max(16)];
+            self.crowded_out.clear();
+            for (other, waiting) in slots.iter().enumerate() {
+                if let Some(waiting) = waiting {
+                    self.place(waiting.id.0, other as u32, slots);
+                }
+            }
+        } else {
+            self.place(id, token, slots);
+        }
+    }
+
+    fn place(&mut self, id: u64, token: u32, slots: &[Option<Waiting>]) {
+        let home = self.home(id);
+        let there = slots.get(self.ring[home] as usize).and_then(Option::as_ref);
+        if there.is_some_and(|there| there.id.0 != id && self.home(there.id.0) == home) {
+            self.crowded_out.insert(id, token);
+        } else {
+            self.ring[home] = token;
+        }
+    }
+
+    /// The token that this id may have.
+    fn look_up(&self, id: u64) -> Option<u32> {
+        if let Some(token) = self.crowded_out.get(&id) {
+            return Some(*token);
+        }
+        if self.ring.is_empty() { None } else { Some(self.ring[self.home(id)]) }
+    }
+
+    fn leave(&mut self, id: u64) {
+        if !self.crowded_out.is_empty() {
+            self.crowded_out.remove(&id);
+        }
+    }
+
+    fn home(&self, id: u64) -> usize {
+        id as usize & (self.ring.len() - 1)
+    }
+}
+
+/// A place in the ring that was never used.
+const NOBODY: u32 = u32::MAX;
 
 /// Slots that an emptied table keeps, so that an idle link holds little memory.
 const KEEP_SLOTS: usize = 128;
@@ -232,6 +308,35 @@ mod tests {
                 last = until;
             }
             prop_assert_eq!(calls.len(), model.iter().filter(|(_, until)| until.is_none()).count());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_waiting_call_is_found_by_its_id_and_no_other_is(
+            steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400)
+        ) {
+            let mut calls = InFlight::default();
+            let mut waiting: Vec<(u32, u64)> = Vec::new();
+            let mut free: Vec<u32> = (0..64).collect();
+            // Ids jump by a multiple of any ring now and then, so that new ones meet old ones that still wait.
+            let mut id = 0;
+            for (open, pick) in steps {
+                if open && waiting.len() < 40 {
+                    let token = free.pop().expect("more tokens than calls");
+                    id += if pick == 0 { 1024 } else { 1 };
+                    calls.open(Token(token), RequestId(id), None, 0, 1);
+                    waiting.push((token, id));
+                } else if !waiting.is_empty() {
+                    let (token, id) = waiting.remove(pick % waiting.len());
+                    prop_assert!(calls.settle(Token(token)).is_some());
+                    prop_assert_eq!(calls.by_id(RequestId(id)), None);
+                    free.push(token);
+                }
+                for (token, id) in &waiting {
+                    prop_assert_eq!(calls.by_id(RequestId(*id)), Some(Token(*token)));
+                }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::pieces::Pieces;
 use super::{Channel, Content, FULL, Output, Phase, RETRY_AFTER, Served};
 use crate::codec::{Encoding, Payload, Value};
 use crate::frame::{Body, Dialect, Kind};
@@ -16,10 +17,11 @@ impl Channel {
         }
         self.counters.bytes_in += bytes.len() as u64;
         let mut rest = bytes;
+        let mut pieces = Pieces::of(bytes);
         loop {
             match self.decoder.next(&mut rest) {
                 Ok(Some(body)) => {
-                    if let Err(misbehaved) = self.frame(&body) {
+                    if let Err(misbehaved) = self.frame(&body, &mut pieces, rest) {
                         return self.end(LinkLost::Misbehaved(misbehaved));
                     }
                 }
@@ -30,7 +32,8 @@ impl Channel {
         self.progress = self.decoder.is_partial().then_some(now);
     }
 
-    fn frame(&mut self, body: &Body<'_>) -> Result<(), PeerMisbehaved> {
+    /// Takes in one frame, which ends where `rest` of the bytes begins.
+    fn frame(&mut self, body: &Body<'_>, pieces: &mut Pieces<'_>, rest: &[u8]) -> Result<(), PeerMisbehaved> {
         let encoding = self.encoding_of(body.bytes())?;
         let triple = encoding.split(body.bytes()).map_err(PeerMisbehaved::BadFrame)?;
         let Some(kind) = Kind::from_number(triple.kind, self.config.dialect) else {
@@ -40,7 +43,7 @@ impl Channel {
             }
             return Err(PeerMisbehaved::UnknownKind(triple.kind));
         };
-        let content = || Payload::from_parts(encoding, body.part(triple.content.clone()));
+        let mut content = || Payload::from_parts(encoding, pieces.part(body, triple.content.clone(), rest));
         match kind {
             Kind::Request => self.request(triple.id, content)?,
             Kind::Result => self.answered(triple.id, Ok(content())),
@@ -172,21 +175,24 @@ impl Channel {
         if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
             return Ok(());
         }
-        let mut size = 0;
         let tail = encoding.tail_len();
+        let mut too_large = None;
         self.outgoing.gather(|buffer| {
             let start = buffer.len();
+            // Room for head and small content at once.
+            buffer.reserve(HEAD_BYTES_MAX + content.len().min(SMALL_BYTES));
             buffer.extend_from_slice(&[0; 4]);
             encoding.put_head(kind.number(), id, buffer);
-            size = buffer.len() - start - 4 + content.len() + tail;
+            let size = buffer.len() - start - 4 + content.len() + tail;
             if size <= limit as usize {
                 buffer[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
             } else {
                 buffer.truncate(start);
+                too_large = Some(size as u64);
             }
         });
-        if size > limit as usize {
-            return Err(Refused::TooLarge { size: size as u64, limit });
+        if let Some(size) = too_large {
+            return Err(Refused::TooLarge { size, limit });
         }
         self.outgoing.content(content);
         if tail > 0 {
@@ -213,6 +219,12 @@ fn failure(content: &Payload, dialect: Dialect) -> CallError {
         },
     }
 }
+
+/// Length, kind and id of a frame in either encoding, in bytes, at most: JSON needs `[255, 18446744073709551615, `.
+const HEAD_BYTES_MAX: usize = 32;
+
+/// Contents up to this size are reserved for together with their head.
+const SMALL_BYTES: usize = 1 << 10;
 
 /// The first `limit` bytes of a text, cut between characters.
 fn cut(text: &str, limit: usize) -> &str {

@@ -12,7 +12,7 @@ use crate::outcome::{CallError, LinkLost, NotSent, Refused, Stop};
 
 impl Channel {
     pub(super) fn call(&mut self, now: Instant, token: Token, content: Content<'_>, deadline: Option<Instant>) {
-        let refused = |result| Output::Settled { token, result: Err(result) };
+        let refused = |result: CallError| Output::Settled { token, result: Err(Box::new(result)) };
         if self.encoding.is_none() {
             let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
             self.orders.push_back(refused(CallError::Refused { why: Refused::BadRequest(why.to_owned()) }));

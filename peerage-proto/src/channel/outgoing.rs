@@ -258,14 +258,15 @@ impl Transmit {
     }
 }
 
-/// First size of a gathering buffer, in bytes: a batch of some dozen small frames without growing.
-const GATHER_FIRST_BYTES: usize = 4 << 10;
+/// First size of a gathering buffer, in bytes: a few small frames. It grows with use and is kept (see below).
+const GATHER_FIRST_BYTES: usize = 512;
 
 /// Contents from this size on are shared instead of copied: about where a copy costs more than a segment of its own.
 const SHARE_FROM_BYTES: usize = 16 << 10;
 
-/// Largest emptied buffer kept for reuse, so that an idle link holds little memory.
-const SPARE_BYTES_MAX: usize = 4 << 10;
+/// Largest emptied buffer kept for reuse: a link that carries a batch of some dozen small frames at a time need not ask for
+/// memory again, and an idle one holds no more than this.
+const SPARE_BYTES_MAX: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {

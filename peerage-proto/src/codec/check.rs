@@ -212,6 +212,21 @@ impl Check {
         }
     }
 
+    /// A level deeper, for a container that announces `len` items.
+    #[inline]
+    fn into_container(self, len: Option<usize>) -> Result<Check, Refusal> {
+        self.fits(len.unwrap_or(0))?;
+        self.deeper()
+    }
+
+    #[inline]
+    fn fits(self, len: usize) -> Result<(), Refusal> {
+        match self.encoding {
+            Encoding::MsgPack if u32::try_from(len).is_err() => Err(Unsupported::TooLong.into()),
+            _ => Ok(()),
+        }
+    }
+
     #[inline]
     fn float(self, is_finite: bool) -> Result<(), Refusal> {
         match self.encoding {
@@ -243,7 +258,7 @@ impl ser::Serializer for Check {
         serialize_bool(bool)
         serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
         serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
-        serialize_char(char) serialize_str(&str)
+        serialize_char(char)
         serialize_none() serialize_unit() serialize_unit_struct(&'static str)
         serialize_unit_variant(&'static str, u32, &'static str)
     }
@@ -278,11 +293,16 @@ impl ser::Serializer for Check {
     }
 
     #[inline]
-    fn serialize_bytes(self, _: &[u8]) -> Result<(), Refusal> {
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<(), Refusal> {
         match self.encoding {
             Encoding::Json => Err(Unsupported::Bytes.into()),
-            Encoding::MsgPack => Ok(()),
+            Encoding::MsgPack => self.fits(bytes.len()),
         }
+    }
+
+    #[inline]
+    fn serialize_str(self, text: &str) -> Result<(), Refusal> {
+        self.fits(text.len())
     }
 
     #[inline]
@@ -313,17 +333,17 @@ impl ser::Serializer for Check {
 
     #[inline]
     fn serialize_seq(self, len: Option<usize>) -> Result<Items, Refusal> {
-        Ok(Items::new(self.deeper()?, len))
+        Ok(Items::new(self.into_container(len)?, len))
     }
 
     #[inline]
     fn serialize_tuple(self, len: usize) -> Result<Items, Refusal> {
-        Ok(Items::new(self.deeper()?, Some(len)))
+        Ok(Items::new(self.into_container(Some(len))?, Some(len)))
     }
 
     #[inline]
     fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Items, Refusal> {
-        Ok(Items::new(self.deeper()?, Some(len)))
+        Ok(Items::new(self.into_container(Some(len))?, Some(len)))
     }
 
     fn serialize_tuple_variant(
@@ -342,7 +362,7 @@ impl ser::Serializer for Check {
 
     #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Entries, Refusal> {
-        Ok(Entries::new(self.deeper()?, len))
+        Ok(Entries::new(self.into_container(len)?, len))
     }
 
     #[inline]

@@ -84,27 +84,45 @@ fn no_triple(body: &[u8], start: usize) -> BadTriple {
 #[inline]
 fn element(body: &[u8], at: usize, otherwise: BadTriple) -> Result<(u64, usize), BadTriple> {
     let begin = skip_space(body, at);
-    let mut at = begin;
-    let mut n: u64 = 0;
-    while let Some(digit @ b'0'..=b'9') = body.get(at) {
-        n = match n
-            .checked_mul(10)
-            .and_then(|n| n.checked_add(u64::from(digit - b'0')))
-        {
-            Some(n) => n,
-            None => return Err(otherwise),
-        };
-        at += 1;
-    }
-    let digits = at - begin;
+    let (n, at) = digits(body, begin);
+    let Some(n) = n else {
+        return Err(otherwise);
+    };
+    let count = at - begin;
     let end = skip_space(body, at);
     match body.get(end) {
-        Some(b',') if digits == 1 || digits > 1 && body[begin] != b'0' => Ok((n, end + 1)),
+        Some(b',') if count == 1 || count > 1 && body[begin] != b'0' => Ok((n, end + 1)),
         Some(b']') => Err(BadTriple::NotATriple),
-        Some(_) if digits > 0 && end > at => Err(BadTriple::Unexpected { at: end }),
+        Some(_) if count > 0 && end > at => Err(BadTriple::Unexpected { at: end }),
         Some(_) => Err(otherwise),
         None => Err(BadTriple::Truncated { at: begin }),
     }
+}
+
+/// The number that the digits at `begin` say, `None` if it needs more than 64 bits, and where they end.
+#[inline]
+fn digits(body: &[u8], begin: usize) -> (Option<u64>, usize) {
+    let mut at = begin;
+    let mut n: u64 = 0;
+    while let Some(digit @ b'0'..=b'9') = body.get(at) {
+        let digit = u64::from(digit - b'0');
+        // Nineteen digits always fit: only the twentieth needs a check.
+        n = match at - begin {
+            0..19 => n * 10 + digit,
+            _ => match n.checked_mul(10).and_then(|n| n.checked_add(digit)) {
+                Some(n) => n,
+                None => {
+                    let rest = body[at..]
+                        .iter()
+                        .take_while(|byte| byte.is_ascii_digit())
+                        .count();
+                    return (None, at + rest);
+                }
+            },
+        };
+        at += 1;
+    }
+    (Some(n), at)
 }
 
 /// Where the value that begins at `start` ends, by balance.
@@ -324,30 +342,13 @@ fn scalar(token: &[u8], at: usize) -> Result<(), Fault> {
     if let b"NaN" | b"Infinity" | b"-Infinity" = token {
         return Err(Fault::NotFinite(at));
     }
-    let (negative, digits) = match token {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    let mut n: u64 = 0;
-    for byte in digits {
-        if !byte.is_ascii_digit() {
-            return Ok(());
-        }
-        n = match n
-            .checked_mul(10)
-            .and_then(|n| n.checked_add(u64::from(byte - b'0')))
-        {
-            Some(n) => n,
-            None if digits.iter().all(u8::is_ascii_digit) => {
-                return Err(Fault::IntegerOutOfRange(at));
-            }
-            None => return Ok(()),
-        };
-    }
-    if negative && n > 1 << 63 {
-        Err(Fault::IntegerOutOfRange(at))
-    } else {
-        Ok(())
+    let negative = token[0] == b'-';
+    let begin = usize::from(negative);
+    match digits(token, begin) {
+        // A fraction or an exponent follows: a float, however long.
+        (_, end) if end < token.len() => Ok(()),
+        (Some(n), _) if !negative || n <= 1 << 63 => Ok(()),
+        _ => Err(Fault::IntegerOutOfRange(at)),
     }
 }
 

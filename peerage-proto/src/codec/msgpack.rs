@@ -57,8 +57,8 @@ pub(super) fn split(body: &[u8]) -> Result<Triple, BadTriple> {
         [0xdd, 0, 0, 0, 3, ..] => 5,
         _ => return Err(no_triple(body)),
     };
-    let (kind, at) = uint(body, start, BadTriple::BadKind)?;
-    let (id, at) = uint(body, at, BadTriple::BadId)?;
+    let (kind, at) = uint(body, start).ok_or_else(|| no_uint(body, start, BadTriple::BadKind))?;
+    let (id, at) = uint(body, at).ok_or_else(|| no_uint(body, at, BadTriple::BadId))?;
     let end = skip(body, at).map_err(|fault| match fault {
         Fault::Truncated(at) => BadTriple::Truncated { at },
         Fault::Reserved(at) | Fault::TooDeep(at) => BadTriple::Unexpected { at },
@@ -92,43 +92,46 @@ fn no_triple(body: &[u8]) -> BadTriple {
 
 /// Reads a non-negative integer of any width at `at`, and where it ends.
 #[inline]
-fn uint(body: &[u8], at: usize, otherwise: BadTriple) -> Result<(u64, usize), BadTriple> {
-    match body.get(at) {
-        Some(&n @ 0..0x80) => Ok((u64::from(n), at + 1)),
-        Some(&marker) => wide_uint(body, at, marker, otherwise),
-        None => Err(BadTriple::Truncated { at }),
+fn uint(body: &[u8], at: usize) -> Option<(u64, usize)> {
+    match *body.get(at)? {
+        n @ 0..0x80 => Some((u64::from(n), at + 1)),
+        marker => wide_uint(body, marker, at + 1),
     }
 }
 
-fn wide_uint(
-    body: &[u8],
-    at: usize,
-    marker: u8,
-    otherwise: BadTriple,
-) -> Result<(u64, usize), BadTriple> {
-    let width = match marker {
-        0xcc | 0xd0 => 1,
-        0xcd | 0xd1 => 2,
-        0xce | 0xd2 => 4,
-        0xcf | 0xd3 => 8,
-        _ => return Err(otherwise),
-    };
-    let end = at + 1 + width;
-    let Some(digits) = body.get(at + 1..end) else {
-        return Err(BadTriple::Truncated { at });
-    };
-    let n = be_uint(digits);
-    let signed = marker >= 0xd0;
-    if signed && digits[0] >= 0x80 {
-        return Err(otherwise);
-    }
-    Ok((n, end))
-}
-
-/// The big-endian number of up to eight bytes.
 #[inline]
-fn be_uint(digits: &[u8]) -> u64 {
-    digits.iter().fold(0, |n, &digit| n << 8 | u64::from(digit))
+fn wide_uint(body: &[u8], marker: u8, at: usize) -> Option<(u64, usize)> {
+    let below = |bits: u32, n: u64| (n >> bits == 0).then_some(n);
+    match marker {
+        0xcc => Some((be::<1>(body, at)?, at + 1)),
+        0xcd => Some((be::<2>(body, at)?, at + 2)),
+        0xce => Some((be::<4>(body, at)?, at + 4)),
+        0xcf => Some((be::<8>(body, at)?, at + 8)),
+        0xd0 => Some((below(7, be::<1>(body, at)?)?, at + 1)),
+        0xd1 => Some((below(15, be::<2>(body, at)?)?, at + 2)),
+        0xd2 => Some((below(31, be::<4>(body, at)?)?, at + 4)),
+        0xd3 => Some((below(63, be::<8>(body, at)?)?, at + 8)),
+        _ => None,
+    }
+}
+
+/// Why there is no unsigned integer at `at`: it is cut off, or it is something else.
+#[cold]
+fn no_uint(body: &[u8], at: usize, otherwise: BadTriple) -> BadTriple {
+    let is_integer = matches!(body.get(at), None | Some(0xcc..=0xd3));
+    match skip(body, at) {
+        Err(Fault::Truncated(_)) if is_integer => BadTriple::Truncated { at },
+        _ => otherwise,
+    }
+}
+
+/// The big-endian number in the `N` bytes at `at`, if they are there. A constant width is one load instead of a loop.
+#[inline]
+fn be<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
+    let digits = bytes.get(at..)?.first_chunk::<N>()?;
+    let mut wide = [0; 8];
+    wide[8 - N..].copy_from_slice(digits);
+    Some(u64::from_be_bytes(wide))
 }
 
 /// What is wrong with the structure of a value, and where the value begins that has the fault.
@@ -161,35 +164,72 @@ pub(super) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
 }
 
 /// Where the value that begins at `start` ends, with at most `limit` containers inside each other.
+#[inline]
 pub(super) fn survey(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {
+    match shape(bytes, start)? {
+        // No container, or an empty one: nothing to descend into.
+        (end, 0) if limit > 0 => Ok(end),
+        _ => descend(bytes, start, limit),
+    }
+}
+
+fn descend(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {
     let mut at = start;
-    // Values still to come in each open container, innermost last. Not longer than `limit`, whatever comes.
-    let mut open: Vec<u64> = Vec::new();
+    // Values still to come in the innermost container, and in those around it. Not more than `limit`, whatever comes.
+    let mut left = 1;
+    let mut outer = Counts::default();
     loop {
+        while left == 0 {
+            match outer.pop() {
+                Some(further) => left = further,
+                None => return Ok(at),
+            }
+        }
+        left -= 1;
         let (next, items) = shape(bytes, at)?;
         if items > (bytes.len() - next) as u64 {
             return Err(Fault::Truncated(at));
         }
         if is_container(bytes[at]) {
-            if open.len() == limit {
+            if outer.depth == limit {
                 return Err(Fault::TooDeep(at));
             }
-            open.push(items);
+            outer.push(left);
+            left = items;
         }
         at = next;
-        loop {
-            match open.last_mut() {
-                None => return Ok(at),
-                Some(0) => drop(open.pop()),
-                Some(left) => {
-                    *left -= 1;
-                    break;
-                }
-            }
-        }
     }
 }
 
+/// A stack of counts. Values seldom nest deeper than eight, and those are surveyed without allocating.
+#[derive(Default)]
+struct Counts {
+    near: [u64; 8],
+    far: Vec<u64>,
+    depth: usize,
+}
+
+impl Counts {
+    #[inline]
+    fn push(&mut self, count: u64) {
+        match self.near.get_mut(self.depth) {
+            Some(place) => *place = count,
+            None => self.far.push(count),
+        }
+        self.depth += 1;
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<u64> {
+        self.depth = self.depth.checked_sub(1)?;
+        self.near
+            .get(self.depth)
+            .copied()
+            .or_else(|| self.far.pop())
+    }
+}
+
+#[inline]
 fn is_container(marker: u8) -> bool {
     matches!(marker, 0x80..=0x9f | 0xdc..=0xdf)
 }
@@ -207,21 +247,21 @@ fn shape(bytes: &[u8], at: usize) -> Result<(usize, u64), Fault> {
         0x90..=0x9f => return Ok((head, u64::from(marker & 0x0f))),
         0xc1 => return Err(Fault::Reserved(at)),
         0xa0..=0xbf => (0, u64::from(marker & 0x1f), 0),
-        0xc4 | 0xd9 => (1, len(bytes, head, 1), 0),
-        0xc5 | 0xda => (2, len(bytes, head, 2), 0),
-        0xc6 | 0xdb => (4, len(bytes, head, 4), 0),
-        0xc7 => (2, len(bytes, head, 1), 0),
-        0xc8 => (3, len(bytes, head, 2), 0),
-        0xc9 => (5, len(bytes, head, 4), 0),
+        0xc4 | 0xd9 => (1, len::<1>(bytes, head), 0),
+        0xc5 | 0xda => (2, len::<2>(bytes, head), 0),
+        0xc6 | 0xdb => (4, len::<4>(bytes, head), 0),
+        0xc7 => (2, len::<1>(bytes, head), 0),
+        0xc8 => (3, len::<2>(bytes, head), 0),
+        0xc9 => (5, len::<4>(bytes, head), 0),
         0xcc | 0xd0 => (1, 0, 0),
         0xcd | 0xd1 => (2, 0, 0),
         0xca | 0xce | 0xd2 => (4, 0, 0),
         0xcb | 0xcf | 0xd3 => (8, 0, 0),
         0xd4..=0xd8 => (1, 1 << (marker - 0xd4), 0),
-        0xdc => (2, 0, len(bytes, head, 2)),
-        0xdd => (4, 0, len(bytes, head, 4)),
-        0xde => (2, 0, 2 * len(bytes, head, 2)),
-        0xdf => (4, 0, 2 * len(bytes, head, 4)),
+        0xdc => (2, 0, len::<2>(bytes, head)),
+        0xdd => (4, 0, len::<4>(bytes, head)),
+        0xde => (2, 0, 2 * len::<2>(bytes, head)),
+        0xdf => (4, 0, 2 * len::<4>(bytes, head)),
     };
     // At most 2³² + 5 more than `head`: no overflow in 64 bits.
     let end = head as u64 + width + data;
@@ -231,10 +271,10 @@ fn shape(bytes: &[u8], at: usize) -> Result<(usize, u64), Fault> {
     Ok((end as usize, items))
 }
 
-/// The length that stands in `width` bytes at `at`; 0 if they are not all there, which the caller's bound then shows.
+/// The length that stands in `N` bytes at `at`; 0 if they are not all there, which the caller's bound then shows.
 #[inline]
-fn len(bytes: &[u8], at: usize, width: usize) -> u64 {
-    bytes.get(at..at + width).map_or(0, be_uint)
+fn len<const N: usize>(bytes: &[u8], at: usize) -> u64 {
+    be::<N>(bytes, at).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{
-    de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor},
+    de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor},
     ser::{Serialize, SerializeMap as _, Serializer},
 };
 
@@ -138,12 +138,6 @@ impl<'de> Visitor<'de> for AnyValue {
             map.push(entry);
         }
         Ok(Value::Map(map))
-    }
-
-    fn visit_enum<A: de::EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
-        Err(de::Error::custom(
-            "an enum's variant is not a value by itself",
-        ))
     }
 }
 

@@ -14,15 +14,16 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep};
 
 use super::FOREVER;
+use super::buffer::Buffer;
 use crate::link::Link;
 
 /// A call to be made. Await it.
 ///
 /// Nothing is sent before it is awaited (or polled); calls leave in the order in which they are first polled.
 #[must_use = "nothing is sent until it is awaited"]
-pub struct Call<R> {
-    link: Link,
-    content: Result<Encoded, CallError>,
+pub struct Call<'a, R> {
+    link: &'a Link,
+    content: Result<Encoded, Box<CallError>>,
     deadline: Option<Duration>,
     open: fn(Payload) -> Result<R, CallError>,
 }
@@ -30,18 +31,29 @@ pub struct Call<R> {
 /// The content of a call.
 enum Encoded {
     /// Encoded for this call.
-    Here(Vec<u8>),
+    Here(Buffer),
     /// Encoded before, maybe shared with others.
     Before(Payload),
 }
 
 /// A call being made: the future behind [`Call`]. Dropping it gives up.
 #[must_use = "futures do nothing unless polled"]
-pub struct Calling<R> {
-    link: Link,
+pub struct Calling<'a, R> {
+    link: &'a Link,
     stage: Stage,
-    deadline: Option<Instant>,
+    time: Time,
     open: fn(Payload) -> Result<R, CallError>,
+}
+
+/// When a call ends without an answer. The clock is read once, when the call is first polled.
+#[derive(Clone, Copy, Debug)]
+enum Time {
+    /// So long from the first poll on.
+    From(Duration),
+    /// At this time.
+    At(Instant),
+    /// When the connection ends.
+    Never,
 }
 
 /// How far a call has come.
@@ -51,7 +63,10 @@ pub struct Calling<R> {
 ///     └── the link has no room: a place in its queue ──┘
 /// ```
 enum Stage {
-    Unsent { content: Result<Encoded, CallError>, queued: Option<Queued> },
+    Unsent {
+        content: Result<Encoded, Box<CallError>>,
+        queued: Option<Box<Queued>>,
+    },
     Sent(Token),
     Over,
 }
@@ -63,87 +78,116 @@ struct Queued {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<R: DeserializeOwned> Call<R> {
-    pub(super) fn typed(link: Link, content: &(impl Serialize + ?Sized)) -> Call<R> {
+impl<'a, R: DeserializeOwned> Call<'a, R> {
+    pub(super) fn typed(link: &'a Link, content: &(impl Serialize + ?Sized)) -> Call<'a, R> {
         let content = match link.encoding() {
             Some(encoding) => encode(content, encoding),
-            None => Err(unknown_codec()),
+            None => Err(Box::new(unknown_codec())),
         };
-        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open }
+        Call {
+            link,
+            content,
+            deadline: Some(limits::CALL_DEADLINE_DEFAULT),
+            open,
+        }
     }
 }
 
-impl Call<Payload> {
-    pub(super) fn opaque(link: Link, content: Payload) -> Call<Payload> {
+impl<'a> Call<'a, Payload> {
+    pub(super) fn opaque(link: &'a Link, content: Payload) -> Call<'a, Payload> {
         let content = match link.encoding() {
             Some(encoding) if encoding == content.encoding() => Ok(Encoded::Before(content)),
             Some(encoding) => {
                 let why = format!("the channel speaks {encoding}, the payload is {}", content.encoding());
-                Err(CallError::Refused { why: Refused::BadRequest(why) })
+                Err(Box::new(CallError::Refused {
+                    why: Refused::BadRequest(why),
+                }))
             }
-            None => Err(unknown_codec()),
+            None => Err(Box::new(unknown_codec())),
         };
-        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open: Ok }
+        Call {
+            link,
+            content,
+            deadline: Some(limits::CALL_DEADLINE_DEFAULT),
+            open: Ok,
+        }
     }
 }
 
-impl<R> Call<R> {
+impl<R> Call<'_, R> {
     /// Ends the call without an answer after this long, at most 100 ms later. Default 30 s. Counts from the await.
-    pub fn deadline(mut self, deadline: Duration) -> Call<R> {
+    pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline.min(FOREVER));
         self
     }
 
     /// Waits for the answer as long as the connection lives.
-    pub fn without_deadline(mut self) -> Call<R> {
+    pub fn without_deadline(mut self) -> Self {
         self.deadline = None;
         self
     }
 }
 
-impl<R> IntoFuture for Call<R> {
+impl<'a, R> IntoFuture for Call<'a, R> {
     type Output = Result<R, CallError>;
-    type IntoFuture = Calling<R>;
+    type IntoFuture = Calling<'a, R>;
 
-    fn into_future(self) -> Calling<R> {
+    fn into_future(self) -> Calling<'a, R> {
         Calling {
-            deadline: self.deadline.map(|deadline| Instant::now() + deadline),
+            time: self.deadline.map_or(Time::Never, Time::From),
             link: self.link,
-            stage: Stage::Unsent { content: self.content, queued: None },
+            stage: Stage::Unsent {
+                content: self.content,
+                queued: None,
+            },
             open: self.open,
         }
     }
 }
 
-impl<R> Calling<R> {
+impl<R> Calling<'_, R> {
     /// Sends the call, or waits for room on the link.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
         let Stage::Unsent { content, queued } = &mut self.stage else {
             unreachable!("only called before the call is sent")
         };
+        let now = Instant::now();
+        let deadline = match self.time {
+            Time::From(deadline) => Some(now + deadline),
+            Time::At(deadline) => Some(deadline),
+            Time::Never => None,
+        };
+        self.time = deadline.map_or(Time::Never, Time::At);
         let content = match content {
-            Ok(Encoded::Here(bytes)) => Content::Copied(bytes),
+            Ok(Encoded::Here(buffer)) => Content::Copied(&buffer.0),
             Ok(Encoded::Before(payload)) => Content::Shared(payload.bytes()),
-            Err(error) => return Poll::Ready(Err(error.clone())),
+            Err(error) => return Poll::Ready(Err((**error).clone())),
         };
         let mut ticket = queued.as_ref().map(|queued| queued.ticket);
-        if let Poll::Ready(sent) = self.link.poll_send(cx, content, self.deadline, &mut ticket) {
+        if let Poll::Ready(sent) = self.link.poll_send(cx, now, content, deadline, &mut ticket) {
             // The link has taken back the ticket.
             *queued = None;
             return Poll::Ready(sent);
         }
         let Some(ticket) = ticket else { return Poll::Pending };
-        let deadline = self.deadline;
-        let queued = queued.get_or_insert_with(|| Queued {
-            ticket,
-            timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+        let queued = queued.get_or_insert_with(|| {
+            Box::new(Queued { ticket, timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))) })
         });
-        let over = queued.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-        if over { Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull })) } else { Poll::Pending }
+        let over = queued
+            .timer
+            .as_mut()
+            .is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if over {
+            Poll::Ready(Err(CallError::NotSent {
+                why: NotSent::QueueFull,
+            }))
+        } else {
+            Poll::Pending
+        }
     }
 }
 
-impl<R> Future for Calling<R> {
+impl<R> Future for Calling<'_, R> {
     type Output = Result<R, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -155,7 +199,10 @@ impl<R> Future for Calling<R> {
                     this.stage = Stage::Sent(token);
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(error)) => Err(error),
+                Poll::Ready(Err(error)) => {
+                    this.leave();
+                    Err(error)
+                }
                 Poll::Pending => return Poll::Pending,
             },
             Stage::Sent(token) => match this.link.poll_outcome(cx, token) {
@@ -168,57 +215,70 @@ impl<R> Future for Calling<R> {
             },
             Stage::Over => panic!("a call was polled after it had ended"),
         };
-        this.leave();
         Poll::Ready(outcome.and_then(this.open))
     }
 }
 
-impl<R> Calling<R> {
+impl<R> Calling<'_, R> {
     /// Gives back whatever the link still holds for this call.
     fn leave(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Unsent { queued: Some(queued), .. } => self.link.leave_queue(queued.ticket),
+            Stage::Unsent {
+                queued: Some(queued), ..
+            } => self.link.leave_queue(queued.ticket),
             Stage::Sent(token) => self.link.abandon(token),
             Stage::Unsent { queued: None, .. } | Stage::Over => {}
         }
     }
 }
 
-impl<R> Drop for Calling<R> {
+impl<R> Drop for Calling<'_, R> {
     fn drop(&mut self) {
-        self.leave();
+        if !matches!(self.stage, Stage::Over) {
+            self.leave();
+        }
     }
 }
 
-impl<R> fmt::Debug for Call<R> {
+impl<R> fmt::Debug for Call<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }
 
-impl<R> fmt::Debug for Calling<R> {
+impl<R> fmt::Debug for Calling<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calling").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Calling")
+            .field("time", &self.time)
+            .finish_non_exhaustive()
     }
 }
 
-fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, CallError> {
-    let mut bytes = Vec::new();
-    match codec::encode_into(content, encoding, &mut bytes) {
-        Ok(()) => Ok(Encoded::Here(bytes)),
-        Err(error) => Err(refused(&error)),
+fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, Box<CallError>> {
+    let mut buffer = Buffer::take();
+    match codec::encode_into(content, encoding, &mut buffer.0) {
+        Ok(()) => Ok(Encoded::Here(buffer)),
+        Err(error) => Err(Box::new(refused(&error))),
     }
 }
 
 fn refused(error: &EncodeError) -> CallError {
-    CallError::Refused { why: Refused::BadRequest(error.to_string()) }
+    CallError::Refused {
+        why: Refused::BadRequest(error.to_string()),
+    }
 }
 
 fn unknown_codec() -> CallError {
     let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-    CallError::Refused { why: Refused::BadRequest(why.to_owned()) }
+    CallError::Refused {
+        why: Refused::BadRequest(why.to_owned()),
+    }
 }
 
 fn open<R: DeserializeOwned>(answer: Payload) -> Result<R, CallError> {
-    answer.decode().map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
+    answer.decode().map_err(|error| CallError::Protocol {
+        why: format!("the answer does not fit: {error}"),
+    })
 }

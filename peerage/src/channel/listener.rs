@@ -20,7 +20,7 @@ use crate::transport::{self, BindError, Connection, Listening};
 pub struct Listener {
     listening: Listening,
     settings: Settings,
-    handlers: usize,
+    handlers: Option<usize>,
     connections: Arc<Semaphore>,
     turned_away: Arc<AtomicU64>,
 }
@@ -42,11 +42,14 @@ impl Listener {
     /// # Errors
     /// [`BindError`], which names the address and the remedy.
     pub async fn bind(address: &Address) -> Result<Listener, BindError> {
-        let settings = Settings { encoding: address.codec(), ..Settings::default() };
+        let settings = Settings {
+            encoding: address.codec(),
+            ..Settings::default()
+        };
         Ok(Listener {
             listening: transport::listen(address).await?,
             settings,
-            handlers: Semaphore::MAX_PERMITS,
+            handlers: None,
             connections: Arc::new(Semaphore::new(connections_default())),
             turned_away: Arc::default(),
         })
@@ -67,9 +70,12 @@ impl Listener {
     /// Requests served at once over all connections of [`serve`](Self::serve). Above it requests wait, and a connection
     /// that has as many waiting is not read any more. Default: 1,024 for each connection.
     pub fn concurrency(mut self, requests: usize) -> Listener {
-        self.handlers = requests.clamp(1, Semaphore::MAX_PERMITS);
-        self.settings.served_at_once =
-            self.settings.served_at_once.min(u32::try_from(self.handlers).unwrap_or(u32::MAX));
+        let requests = requests.clamp(1, Semaphore::MAX_PERMITS);
+        self.handlers = Some(requests);
+        self.settings.served_at_once = self
+            .settings
+            .served_at_once
+            .min(u32::try_from(requests).unwrap_or(u32::MAX));
         self
     }
 
@@ -108,14 +114,19 @@ impl Listener {
         let stop = CancellationToken::new();
         let (local, turned_away) = (self.local_address().clone(), self.turned_away.clone());
         let task = tokio::spawn(self.accept_and_serve(Arc::new(handler), stop.clone()));
-        Server { local, stop, task: Some(task), turned_away }
+        Server {
+            local,
+            stop,
+            task: Some(task),
+            turned_away,
+        }
     }
 
     /// Stops listening and frees the address. Connections already accepted live on.
     pub fn close(self) {}
 
     async fn accept_and_serve<Form: 'static>(mut self, handler: Arc<impl Handler<Form>>, stop: CancellationToken) {
-        let handlers = Arc::new(Semaphore::new(self.handlers));
+        let handlers = self.handlers.map(|handlers| Arc::new(Semaphore::new(handlers)));
         // Dropped with this task, however it ends: that closes the links.
         let mut links = Links::default();
         loop {
@@ -213,21 +224,16 @@ impl Drop for Links {
     }
 }
 
-/// Runs a handler for each request, as many at once as there are permits.
-fn in_place<Form: 'static>(handler: Arc<impl Handler<Form>>, permits: Arc<Semaphore>) -> Box<dyn Serve> {
+/// Runs a handler for each request; with `permits` at most as many at once as there are.
+fn in_place<Form: 'static>(handler: Arc<impl Handler<Form>>, permits: Option<Arc<Semaphore>>) -> Box<dyn Serve> {
+    let Some(permits) = permits else {
+        return Box::new(InPlace::new(move |request: Request| handler.clone().handle(request)));
+    };
     Box::new(InPlace::new(move |request: Request| {
-        let handler = handler.clone();
-        let permit = permits.clone().try_acquire_owned();
-        let permits = permits.clone();
+        let (handler, permits) = (handler.clone(), permits.clone());
         async move {
-            let _permit = match permit {
-                Ok(permit) => permit,
-                // Only ever closed with the listener's last connection.
-                Err(_) => match permits.acquire_owned().await {
-                    Ok(permit) => permit,
-                    Err(_) => return,
-                },
-            };
+            // Nobody closes it.
+            let Ok(_permit) = permits.acquire().await else { return };
             handler.handle(request).await;
         }
     }))

@@ -7,8 +7,8 @@ use peerage_proto::codec::{self, DecodeError, Encoding, Payload};
 use peerage_proto::outcome::Code;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
 
+use super::buffer::Buffer;
 use super::{Caller, Failure};
 use crate::link::Link;
 
@@ -24,19 +24,14 @@ pub struct Request {
     answered: bool,
 }
 
-/// What remains of a request while its handler runs: enough to stop it.
-pub(crate) struct Handle {
-    link: Link,
-    served: Served,
-}
-
 impl Request {
     pub(crate) fn new(link: Link, served: Served, content: Payload) -> Request {
-        Request { link, served, content, answered: false }
-    }
-
-    pub(crate) fn handle(&self) -> Handle {
-        Handle { link: self.link.clone(), served: self.served }
+        Request {
+            link,
+            served,
+            content,
+            answered: false,
+        }
     }
 
     /// The content as a value of this type.
@@ -54,16 +49,20 @@ impl Request {
 
     /// Who asked: a handle to ask back on the same connection.
     pub fn caller(&self) -> Caller {
-        Caller { link: self.link.clone() }
+        Caller {
+            link: self.link.clone(),
+        }
     }
 
     /// Answers with a value. A value that the channel's encoding cannot carry becomes a failure that says so.
     pub fn reply(mut self, value: &(impl Serialize + ?Sized)) {
         self.answered = true;
-        let mut bytes = Vec::new();
-        match codec::encode_into(value, self.encoding(), &mut bytes) {
-            Ok(()) => self.link.reply(self.served, Content::Copied(&bytes)),
-            Err(error) => self.link.fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
+        let mut buffer = Buffer::take();
+        match codec::encode_into(value, self.encoding(), &mut buffer.0) {
+            Ok(()) => self.link.reply(self.served, Content::Copied(&buffer.0)),
+            Err(error) => self
+                .link
+                .fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
         }
     }
 
@@ -73,7 +72,9 @@ impl Request {
         self.answered = true;
         match value.transcode(self.encoding()) {
             Ok(value) => self.link.reply(self.served, Content::Shared(value.bytes())),
-            Err(error) => self.link.fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
+            Err(error) => self
+                .link
+                .fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
         }
     }
 
@@ -106,13 +107,9 @@ impl Drop for Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("content", &self.content).field("from", &self.caller()).finish_non_exhaustive()
-    }
-}
-
-impl Handle {
-    /// Makes it possible to stop the handler; false if it must not go on.
-    pub(crate) fn running(&self, stop: oneshot::Sender<()>) -> bool {
-        self.link.running(self.served, stop)
+        f.debug_struct("Request")
+            .field("content", &self.content)
+            .field("from", &self.caller())
+            .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,9 @@ use peerage_proto::channel::Token;
 use peerage_proto::codec::Payload;
 use peerage_proto::outcome::CallError;
 
+/// An outcome on its way to its caller. Boxed, because errors are large and rare.
+pub(super) type Outcome = Result<Payload, Box<CallError>>;
+
 /// A slab of cells.
 #[derive(Default)]
 pub(super) struct Cells {
@@ -20,7 +23,7 @@ enum Cell {
     /// The caller is gone; the outcome goes nowhere.
     Abandoned,
     /// The outcome waits for the caller.
-    Done(Result<Payload, CallError>),
+    Done(Outcome),
 }
 
 impl Cells {
@@ -40,7 +43,7 @@ impl Cells {
     }
 
     /// Puts the outcome into its cell and returns the waker of whoever waits for it.
-    pub(super) fn settle(&mut self, token: Token, result: Result<Payload, CallError>) -> Option<Waker> {
+    pub(super) fn settle(&mut self, token: Token, result: Outcome) -> Option<Waker> {
         let cell = self.cells.get_mut(token.0 as usize)?;
         match std::mem::replace(cell, Cell::Done(result)) {
             Cell::Waiting(waker) => Some(waker),
@@ -54,13 +57,15 @@ impl Cells {
     }
 
     /// The outcome, if it is there; the cell is free then.
-    pub(super) fn take(&mut self, token: Token) -> Option<Result<Payload, CallError>> {
+    pub(super) fn take(&mut self, token: Token) -> Option<Outcome> {
         let cell = self.cells.get_mut(token.0 as usize)?;
         if !matches!(cell, Cell::Done(_)) {
             return None;
         }
         self.free.push(token.0);
-        let Cell::Done(result) = std::mem::replace(cell, Cell::Free) else { return None };
+        let Cell::Done(result) = std::mem::replace(cell, Cell::Free) else {
+            return None;
+        };
         if self.free.len() == self.cells.len() && self.cells.len() > KEEP_CELLS {
             (self.cells, self.free) = (Vec::new(), Vec::new());
         }
@@ -68,7 +73,7 @@ impl Cells {
     }
 
     /// The outcome, or the caller's waker is kept for it.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, token: Token) -> Poll<Result<Payload, CallError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, token: Token) -> Poll<Outcome> {
         if let Some(result) = self.take(token) {
             return Poll::Ready(result);
         }

@@ -20,7 +20,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::{Errands, Link, Serve};
-use crate::channel::Request;
 use crate::transport::ByteStream;
 
 /// Moves the bytes of one link until it has ended.
@@ -39,6 +38,8 @@ pub(super) struct Driver {
     /// Whether callers may run between this task and others on the same thread before it (see `stand_back`).
     may_stand_back: bool,
     closing: Closing,
+    /// Kept from step to step for its memory only.
+    errands: Errands,
 }
 
 /// How far the end of the link has come.
@@ -70,6 +71,7 @@ impl Driver {
             stood_back: false,
             may_stand_back,
             closing: Closing::Not,
+            errands: Errands::default(),
         }
     }
 
@@ -152,9 +154,9 @@ impl Driver {
     }
 
     fn feed(&mut self, input: Input<'_>) {
-        let mut errands = Errands::default();
         let mut state = self.link.lock();
-        state.carry_out(Instant::now().into_std(), input, &mut errands);
+        state.carry_out(Instant::now().into_std(), input);
+        std::mem::swap(&mut state.errands, &mut self.errands);
         self.wants_bytes = state.machine.wants_bytes();
         if self.link.0.encoding.get().is_none()
             && let Some(known) = state.machine.encoding()
@@ -162,8 +164,8 @@ impl Driver {
             self.link.0.encoding.get_or_init(|| known);
         }
         drop(state);
-        self.woken = errands.wake.len();
-        self.link.run(errands);
+        self.woken = self.errands.wake.len();
+        self.link.run(&mut self.errands);
     }
 
     /// Runs the handlers of the requests that came.
@@ -171,7 +173,7 @@ impl Driver {
         let Some(server) = &mut self.server else { return };
         let mut batch = std::mem::take(&mut self.link.lock().inbox);
         for (served, content) in batch.drain(..) {
-            server.serve(cx, Request::new(self.link.clone(), served, content));
+            server.serve(cx, &self.link, served, content);
         }
         let mut state = self.link.lock();
         if state.inbox.is_empty() && batch.capacity() <= INBOX_KEPT {
@@ -182,7 +184,9 @@ impl Driver {
     /// Writes what has gathered until it is all written or the socket takes no more.
     fn write(&mut self, cx: &mut Context<'_>) -> Wrote {
         loop {
-            let Some(mut transmit) = self.link.lock().machine.transmit() else { return Wrote::All };
+            let Some(mut transmit) = self.link.lock().machine.transmit() else {
+                return Wrote::All;
+            };
             let result = write_some(&mut self.stream, cx, &mut transmit);
             let emptied = transmit.is_empty();
             self.feed_quietly(Input::Written(transmit));
@@ -297,7 +301,9 @@ impl Driver {
     /// `Ready` when `due` has come. The timer is only moved when it would ring too late: most deadlines never come, and
     /// one early ring every now and then is cheaper than moving it for every call.
     fn poll_timer(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if timer.deadline() > due || (timer.is_elapsed() && timer.deadline() < due) {
             timer.as_mut().reset(due);
         }
@@ -343,11 +349,7 @@ enum Rest {
 }
 
 /// Writes until the socket takes no more. `Ready(Ok)` when all is written.
-fn write_some(
-    stream: &mut Box<dyn ByteStream>,
-    cx: &mut Context<'_>,
-    transmit: &mut Transmit,
-) -> Poll<io::Result<()>> {
+fn write_some(stream: &mut Box<dyn ByteStream>, cx: &mut Context<'_>, transmit: &mut Transmit) -> Poll<io::Result<()>> {
     while !transmit.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = transmit.slices(&mut slices);

@@ -8,14 +8,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use peerage_proto::channel::Served;
+use peerage_proto::codec::Payload;
 use tokio::sync::oneshot;
 
+use super::Link;
 use crate::channel::Request;
 
 /// Takes the requests of one link.
 pub(crate) trait Serve: Send {
     /// Starts the work on a request.
-    fn serve(&mut self, cx: &mut Context<'_>, request: Request);
+    fn serve(&mut self, cx: &mut Context<'_>, link: &Link, served: Served, content: Payload);
 }
 
 /// Serves with futures that `begin` makes.
@@ -31,7 +34,10 @@ where
 {
     /// A server that runs what `begin` makes of each request.
     pub(crate) fn new(begin: B) -> InPlace<B, F> {
-        InPlace { begin, slot: Box::pin(None) }
+        InPlace {
+            begin,
+            slot: Box::pin(None),
+        }
     }
 }
 
@@ -40,8 +46,8 @@ where
     B: FnMut(Request) -> F + Send,
     F: Future<Output = ()> + Send + 'static,
 {
-    fn serve(&mut self, cx: &mut Context<'_>, request: Request) {
-        let handle = request.handle();
+    fn serve(&mut self, cx: &mut Context<'_>, link: &Link, served: Served, content: Payload) {
+        let request = Request::new(link.clone(), served, content);
         let InPlace { begin, slot } = self;
         // The request inside the future answers for itself when it is dropped, by a panic too.
         let step = catch_unwind(AssertUnwindSafe(|| {
@@ -54,7 +60,7 @@ where
         if let Ok(Poll::Pending) = step {
             let future = std::mem::replace(slot, Box::pin(None));
             let (stop, stopped) = oneshot::channel();
-            if handle.running(stop) {
+            if link.running(served, stop) {
                 tokio::spawn(run(future, stopped));
             }
             return;

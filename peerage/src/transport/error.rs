@@ -136,9 +136,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// The host is not this machine.
-    #[error(
-        "cannot listen at {address}: the host is not this machine; use one of its own addresses, or 0.0.0.0"
-    )]
+    #[error("cannot listen at {address}: the host is not this machine; use one of its own addresses, or 0.0.0.0")]
     NotLocal {
         /// Where we were to listen.
         address: Address,
@@ -209,9 +207,7 @@ fn in_use(address: &Address) -> String {
             format!("{place} is in use: choose another port, port 0, or ?next=N")
         }
         (_, Some(next)) => {
-            format!(
-                "{place} and the next {next} ports are in use: choose another port, port 0, or a larger ?next=N"
-            )
+            format!("{place} and the next {next} ports are in use: choose another port, port 0, or a larger ?next=N")
         }
     }
 }

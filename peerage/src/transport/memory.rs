@@ -16,10 +16,7 @@ pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
     let refused = || DialError::Refused {
         address: address.clone(),
     };
-    let queue = listeners()
-        .get(name(address))
-        .cloned()
-        .ok_or_else(refused)?;
+    let queue = listeners().get(name(address)).cloned().ok_or_else(refused)?;
     // Room first, so that a dialler who waits holds no pipe. Fails if the listener goes while we wait.
     let room = queue.reserve().await.map_err(|_| refused())?;
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);

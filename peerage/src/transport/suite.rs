@@ -155,8 +155,7 @@ async fn large_payloads_pass_in_both_directions_at_once(place: &Place) {
     async fn read(mut reader: ReadHalf<Stream>) -> Vec<u8> {
         read_all(&mut reader).await
     }
-    let payload =
-        |step: usize| -> Vec<u8> { (0..LARGE).map(|n| ((n * step) >> 7) as u8).collect() };
+    let payload = |step: usize| -> Vec<u8> { (0..LARGE).map(|n| ((n * step) >> 7) as u8).collect() };
     let (question, answer) = (payload(3), payload(5));
     let (near, far) = pair(place).await;
     let ((near_in, near_out), (far_in, far_out)) = (split(near), split(far));
@@ -272,8 +271,7 @@ async fn nobody_listens_before_and_after(place: &Place) {
         "{why}"
     );
     assert!(
-        why.to_string()
-            .starts_with(&format!("nobody listens at {address}")),
+        why.to_string().starts_with(&format!("nobody listens at {address}")),
         "{why}"
     );
 }
@@ -283,11 +281,7 @@ async fn an_address_in_use_is_refused_with_a_remedy(place: &Place) {
     let address = listening.local_address().clone();
     let why = listen(&address).await.unwrap_err();
     assert!(matches!(why, BindError::AddressInUse { .. }), "{why}");
-    assert!(
-        why.to_string()
-            .starts_with(&format!("{address} is in use: ")),
-        "{why}"
-    );
+    assert!(why.to_string().starts_with(&format!("{address} is in use: ")), "{why}");
     // Asking did no harm to the one who listens there. (A unix socket was knocked at.)
     if address.scheme() == Scheme::Unix {
         listening.accept().await;

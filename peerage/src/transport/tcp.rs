@@ -41,17 +41,11 @@ pub(super) async fn listen(address: &Address) -> Result<(Acceptor, Address), Bin
     candidates.sort_by_key(|candidate| candidate.is_ipv6());
     let first = address.port().unwrap_or_default();
     // Port 0 is never taken, so nothing comes next to it.
-    let more = if first == 0 {
-        0
-    } else {
-        address.next().unwrap_or(0)
-    };
+    let more = if first == 0 { 0 } else { address.next().unwrap_or(0) };
     for port in first..=first.saturating_add(more) {
         match bind_one(&candidates, port) {
             Ok(listener) => {
-                let bound = listener
-                    .local_addr()
-                    .map_err(|why| BindError::from_io(address, why))?;
+                let bound = listener.local_addr().map_err(|why| BindError::from_io(address, why))?;
                 return Ok((Acceptor { listener }, Address::tcp(bound)));
             }
             Err(why) if why.kind() == io::ErrorKind::AddrInUse => {}
@@ -206,10 +200,7 @@ mod tests {
             race(vec![closed; 3]).await.unwrap_err().kind(),
             io::ErrorKind::ConnectionRefused
         );
-        assert_eq!(
-            race(Vec::new()).await.unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(race(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]
@@ -232,9 +223,7 @@ mod tests {
     #[tokio::test]
     async fn small_writes_are_not_held_back() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         let raw = socket2::SockRef::from(&accepted).try_clone().unwrap();
         connection(accepted).unwrap();

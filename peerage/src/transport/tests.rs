@@ -45,13 +45,8 @@ mod unix_sockets {
         let place = unix();
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).unwrap();
-        socket
-            .bind(&SockAddr::unix(path(&place.address)).unwrap())
-            .unwrap();
-        let mode = fs::metadata(path(&place.address))
-            .unwrap()
-            .permissions()
-            .mode();
+        socket.bind(&SockAddr::unix(path(&place.address)).unwrap()).unwrap();
+        let mode = fs::metadata(path(&place.address)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0);
     }
 
@@ -83,11 +78,7 @@ mod unix_sockets {
                 let address = place.address.clone();
                 contenders.spawn(async move { listen(&address).await });
             }
-            let (won, lost): (Vec<_>, Vec<_>) = contenders
-                .join_all()
-                .await
-                .into_iter()
-                .partition(Result::is_ok);
+            let (won, lost): (Vec<_>, Vec<_>) = contenders.join_all().await.into_iter().partition(Result::is_ok);
             assert_eq!(won.len(), 1);
             assert!(
                 lost.iter()
@@ -111,10 +102,7 @@ mod unix_sockets {
         );
         let why = dial(&place.address, PATIENCE).await.unwrap_err();
         assert!(matches!(why, DialError::NotASocket { .. }), "{why}");
-        assert_eq!(
-            fs::read_to_string(path(&place.address)).unwrap(),
-            "precious"
-        );
+        assert_eq!(fs::read_to_string(path(&place.address)).unwrap(), "precious");
     }
 
     #[tokio::test]
@@ -138,10 +126,7 @@ mod unix_sockets {
         .unwrap();
         fs::write(path(&place.address), "precious").unwrap();
         listening.close();
-        assert_eq!(
-            fs::read_to_string(path(&place.address)).unwrap(),
-            "precious"
-        );
+        assert_eq!(fs::read_to_string(path(&place.address)).unwrap(), "precious");
     }
 
     #[tokio::test]
@@ -298,18 +283,9 @@ mod errors {
         use rustix::io::Errno;
 
         for passed_over in [Errno::CONNABORTED, Errno::CONNRESET, Errno::INTR] {
-            assert!(
-                concerns_one_connection(&passed_over.into()),
-                "{passed_over}"
-            );
+            assert!(concerns_one_connection(&passed_over.into()), "{passed_over}");
         }
-        for resting in [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::NOBUFS,
-            Errno::NOMEM,
-            Errno::INVAL,
-        ] {
+        for resting in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::INVAL] {
             assert!(!concerns_one_connection(&resting.into()), "{resting}");
         }
     }
@@ -334,9 +310,7 @@ mod dialling_until_a_deadline {
     async fn with_retry_the_last_error_comes_exactly_at_the_deadline() {
         for millis in [0, 1, 199, 200, 201, 1_000, 10_000, 600_000] {
             let (start, patience) = (Instant::now(), Duration::from_millis(millis));
-            let why = dial_until(&memory().address, start + patience, true)
-                .await
-                .unwrap_err();
+            let why = dial_until(&memory().address, start + patience, true).await.unwrap_err();
             assert!(matches!(why, DialError::Refused { .. }), "{why}");
             assert_eq!(start.elapsed(), patience);
         }
@@ -358,9 +332,7 @@ mod dialling_until_a_deadline {
     async fn what_cannot_pass_is_not_tried_again() {
         let start = Instant::now();
         for text in ["tls://127.0.0.1:1", "127.0.0.1:0"] {
-            dial_until(&read(text), start + TEN_SECONDS, true)
-                .await
-                .unwrap_err();
+            dial_until(&read(text), start + TEN_SECONDS, true).await.unwrap_err();
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
@@ -377,16 +349,7 @@ mod dialling_until_a_deadline {
         let why = dial_until(&place.address, start + TEN_SECONDS, false)
             .await
             .unwrap_err();
-        assert!(
-            matches!(
-                why,
-                DialError::TimedOut {
-                    after: TEN_SECONDS,
-                    ..
-                }
-            ),
-            "{why}"
-        );
+        assert!(matches!(why, DialError::TimedOut { after: TEN_SECONDS, .. }), "{why}");
         assert_eq!(start.elapsed(), TEN_SECONDS);
     }
 
@@ -401,11 +364,7 @@ mod dialling_until_a_deadline {
             let dialling = dial_until(address, Instant::now() + PATIENCE, true);
             tokio::pin!(dialling);
             // The listener starts only after the first attempt has failed.
-            assert!(
-                timeout(Duration::from_millis(100), &mut dialling)
-                    .await
-                    .is_err()
-            );
+            assert!(timeout(Duration::from_millis(100), &mut dialling).await.is_err());
             let mut listening = listen(address).await.unwrap();
             let (dialled, _) = tokio::join!(dialling, listening.accept());
             dialled.unwrap();
@@ -416,8 +375,7 @@ mod dialling_until_a_deadline {
 mod out_of_descriptors {
     use super::*;
 
-    const CHILD: &str =
-        "transport::tests::out_of_descriptors::accepting_outlives_a_lack_of_descriptors_here";
+    const CHILD: &str = "transport::tests::out_of_descriptors::accepting_outlives_a_lack_of_descriptors_here";
 
     /// The limit holds for a whole process, so this runs in one of its own.
     #[test]
@@ -427,10 +385,7 @@ mod out_of_descriptors {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && said.contains("1 passed"),
-            "{said}"
-        );
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
 
     #[tokio::test]
@@ -456,16 +411,9 @@ mod out_of_descriptors {
             hoard.pop(); // for our end; none is left for the end to be accepted
             let near = dial(&address, PATIENCE).await.unwrap();
 
-            assert!(
-                timeout(Duration::from_millis(300), listening.accept())
-                    .await
-                    .is_err()
-            );
+            assert!(timeout(Duration::from_millis(300), listening.accept()).await.is_err());
             let errors = listening.accept_errors();
-            assert!(
-                (1..=7).contains(&errors),
-                "at most one each 50 ms, not {errors}"
-            );
+            assert!((1..=7).contains(&errors), "at most one each 50 ms, not {errors}");
 
             drop(hoard);
             let far = timeout(PATIENCE, listening.accept()).await.unwrap();

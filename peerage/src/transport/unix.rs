@@ -40,8 +40,7 @@ pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
     loop {
         let why = match UnixStream::connect(path).await {
             Ok(stream) => {
-                return connection(stream, &address.bare())
-                    .map_err(|why| DialError::from_io(address, why));
+                return connection(stream, &address.bare()).map_err(|why| DialError::from_io(address, why));
             }
             Err(why) => why,
         };
@@ -68,8 +67,7 @@ pub(super) async fn listen(address: &Address) -> Result<Acceptor, BindError> {
     // Files and the lock on their directory block.
     let bound = tokio::task::spawn_blocking(move || bind(&wanted)).await;
     let (socket, file) = bound.map_err(|why| BindError::from_io(address, why.into()))??;
-    let listener =
-        UnixListener::from_std(socket.into()).map_err(|why| BindError::from_io(address, why))?;
+    let listener = UnixListener::from_std(socket.into()).map_err(|why| BindError::from_io(address, why))?;
     Ok(Acceptor {
         place: address.bare(),
         _file: file,
@@ -110,24 +108,18 @@ fn connection(stream: UnixStream, place: &Address) -> io::Result<Connection> {
 fn bind(address: &Address) -> Result<(Socket, SocketFile), BindError> {
     let path = path(address);
     if path.as_os_str().len() > PATH_BYTES_MAX {
-        return Err(BindError::PathTooLong {
-            path: path.to_owned(),
-        });
+        return Err(BindError::PathTooLong { path: path.to_owned() });
     }
     let _turn = take_turn(path);
     remove_stale(path, address)?;
     let failed = |why: io::Error| match why.kind() {
-        io::ErrorKind::NotFound => BindError::NoDirectory {
-            path: path.to_owned(),
-        },
+        io::ErrorKind::NotFound => BindError::NoDirectory { path: path.to_owned() },
         _ => BindError::from_io(address, why),
     };
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
     // Where the system knows no mode of an unbound socket, `make_private` does it.
     let _ = rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR);
-    socket
-        .bind(&SockAddr::unix(path).map_err(failed)?)
-        .map_err(failed)?;
+    socket.bind(&SockAddr::unix(path).map_err(failed)?).map_err(failed)?;
     let made = fs::symlink_metadata(path).map_err(failed)?;
     let file = SocketFile::new(path, &made);
     make_private(path, &made).map_err(failed)?;
@@ -147,16 +139,12 @@ fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
         Ok(found) => found,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(why) if why.kind() == io::ErrorKind::NotADirectory => {
-            return Err(BindError::NoDirectory {
-                path: path.to_owned(),
-            });
+            return Err(BindError::NoDirectory { path: path.to_owned() });
         }
         Err(why) => return Err(BindError::from_io(address, why)),
     };
     if !found.file_type().is_socket() {
-        return Err(BindError::NotASocket {
-            path: path.to_owned(),
-        });
+        return Err(BindError::NotASocket { path: path.to_owned() });
     }
     match knock(path) {
         Ok(()) => in_use(),

@@ -182,6 +182,7 @@ fn members_of_types_are_found_where_they_are_declared() {
     let file = Source {
         path: "peerage/src/bee.rs".into(),
         text: code.into(),
+        is_test: false,
     };
     let items = Items {
         files: vec![(file, code.into())],

@@ -11,6 +11,8 @@ pub(crate) struct Source {
     pub(crate) path: String,
     /// The text as it stands.
     pub(crate) text: String,
+    /// Whether it is compiled for tests only.
+    pub(crate) is_test: bool,
 }
 
 impl Source {
@@ -21,18 +23,26 @@ impl Source {
 
     /// [`code`](Self::code) without items marked `#[cfg(test)]`; nothing at all for a file of tests.
     pub(crate) fn shipped_code(&self) -> String {
-        if self.is_test() {
+        if self.is_test {
             String::new()
         } else {
             without_tests(self.code())
         }
     }
 
-    /// Whether the whole file is test code.
-    pub(crate) fn is_test(&self) -> bool {
-        self.path
-            .split('/')
-            .any(|part| matches!(part, "tests" | "tests.rs" | "benches"))
+    /// Paths of the modules that this file declares under `#[cfg(test)]`, without `.rs`.
+    fn test_modules(&self) -> Vec<String> {
+        let stem = self.path.trim_end_matches(".rs");
+        let root = ["lib", "main", "mod"]
+            .iter()
+            .find_map(|name| stem.strip_suffix(name)?.strip_suffix('/'));
+        let folder = root.unwrap_or(stem);
+        let code = self.code();
+        let marked = code
+            .match_indices("#[cfg(test)]")
+            .map(|(at, _)| &code[at..item_end(&code, at)]);
+        let modules = marked.filter_map(|item| item.split_once("mod ")?.1.strip_suffix(';').map(str::trim));
+        modules.map(|name| format!("{folder}/{name}")).collect()
     }
 
     /// The part after `<krate>/src/`, if the file is shipped by that crate.
@@ -58,12 +68,18 @@ pub(crate) fn root() -> PathBuf {
 
 /// All Rust files of the repository, own workspaces included.
 pub(crate) fn rust_files() -> Vec<Source> {
-    let files = files_ending_in(&[".rs"]);
+    let mut files = files_ending_in(&[".rs"]);
     assert!(
         files.len() > 10,
         "only {} Rust files were found: is the walk broken?",
         files.len()
     );
+    let marked: Vec<String> = files.iter().flat_map(Source::test_modules).collect();
+    for file in &mut files {
+        let is = |module: &String| file.path == format!("{module}.rs") || file.path.starts_with(&format!("{module}/"));
+        let in_folder = file.path.split('/').any(|part| matches!(part, "tests" | "benches"));
+        file.is_test = in_folder || marked.iter().any(is);
+    }
     files
 }
 
@@ -101,7 +117,11 @@ pub(crate) fn all_files() -> Vec<Source> {
 fn read(root: &Path, path: &Path) -> Option<Source> {
     let text = fs::read_to_string(path).ok()?;
     let path = path.strip_prefix(root).ok()?.to_string_lossy().replace('\\', "/");
-    Some(Source { path, text })
+    Some(Source {
+        path,
+        text,
+        is_test: false,
+    })
 }
 
 /// Names with files behind them that nobody here wrote.

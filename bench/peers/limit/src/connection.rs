@@ -118,10 +118,7 @@ impl<'a> Frame<'a> {
             return Ok(None);
         };
         let Some((id, content)) = body.split_first_chunk() else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "frame without an id",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "frame without an id"));
         };
         *bytes = rest;
         Ok(Some(Self {
@@ -163,16 +160,7 @@ mod tests {
     #[test]
     fn frames_come_back_whole_and_in_order() {
         let mut bytes = Vec::new();
-        let frames = [
-            Frame {
-                id: 1,
-                content: b"one",
-            },
-            Frame {
-                id: 2,
-                content: b"",
-            },
-        ];
+        let frames = [Frame { id: 1, content: b"one" }, Frame { id: 2, content: b"" }];
         frames.iter().for_each(|frame| frame.append_to(&mut bytes));
         let mut rest = bytes.as_slice();
         assert_eq!(Frame::split_off(&mut rest).unwrap(), Some(frames[0]));
@@ -183,11 +171,7 @@ mod tests {
     #[test]
     fn a_frame_that_has_not_come_whole_is_left_where_it_is() {
         let mut bytes = Vec::new();
-        Frame {
-            id: 1,
-            content: b"one",
-        }
-        .append_to(&mut bytes);
+        Frame { id: 1, content: b"one" }.append_to(&mut bytes);
         for end in 0..bytes.len() {
             let mut rest = &bytes[..end];
             assert_eq!(Frame::split_off(&mut rest).unwrap(), None);

@@ -69,10 +69,7 @@ impl Peer for Limit {
         let mut counter = tally.counter();
         tokio::spawn(async move {
             for id in 0..callers as u64 {
-                connection.queue(Frame {
-                    id,
-                    content: &PAYLOAD,
-                });
+                connection.queue(Frame { id, content: &PAYLOAD });
             }
             let mut intact = true;
             // As many new ids as answers came: that many callers are free again.
@@ -98,10 +95,7 @@ impl Peer for Limit {
     }
 }
 
-async fn exchange(
-    connection: &mut Connection,
-    mut on_frame: impl FnMut(Frame<'_>, &mut Vec<u8>),
-) -> io::Result<u64> {
+async fn exchange(connection: &mut Connection, mut on_frame: impl FnMut(Frame<'_>, &mut Vec<u8>)) -> io::Result<u64> {
     poll_fn(|cx| connection.poll_exchange(cx, &mut on_frame)).await
 }
 

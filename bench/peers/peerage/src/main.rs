@@ -74,7 +74,10 @@ impl Peer for Peerage {
 }
 
 async fn call(caller: &Caller) -> io::Result<()> {
-    let answer: Bytes = caller.request(&Bytes::from_static(&PAYLOAD)).await.map_err(io::Error::other)?;
+    let answer: Bytes = caller
+        .request(&Bytes::from_static(&PAYLOAD))
+        .await
+        .map_err(io::Error::other)?;
     if answer.len() == PAYLOAD.len() {
         Ok(())
     } else {

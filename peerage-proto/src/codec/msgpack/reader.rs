@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Unexpected, Visitor};
 
-use super::{be_uint, skip};
+use super::{be, skip};
 
 /// Reads one value of a type from bytes that were surveyed. The error comes with the place of the value it is about.
 pub(in crate::codec) fn read<'de, T: de::Deserialize<'de>>(
@@ -70,24 +70,31 @@ enum Head<'de> {
 }
 
 impl<'de> Reader<'de> {
+    #[inline]
     fn peek(&self) -> Result<u8, Misread> {
         self.bytes.get(self.at).copied().ok_or(CUT)
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Result<&'de [u8], Misread> {
         let taken = self.bytes[self.at..].get(..len).ok_or(CUT)?;
         self.at += len;
         Ok(taken)
     }
 
-    fn number(&mut self, width: usize) -> Result<u64, Misread> {
-        self.take(width).map(be_uint)
+    #[inline]
+    fn number<const N: usize>(&mut self) -> Result<u64, Misread> {
+        let n = be::<N>(self.bytes, self.at).ok_or(CUT)?;
+        self.at += N;
+        Ok(n)
     }
 
-    fn len(&mut self, width: usize) -> Result<usize, Misread> {
-        usize::try_from(self.number(width)?).map_err(|_| CUT)
+    #[inline]
+    fn len<const N: usize>(&mut self) -> Result<usize, Misread> {
+        usize::try_from(self.number::<N>()?).map_err(|_| CUT)
     }
 
+    #[inline]
     fn str(&mut self, len: usize) -> Result<Head<'de>, Misread> {
         match std::str::from_utf8(self.take(len)?) {
             Ok(text) => Ok(Head::Str(text)),
@@ -95,10 +102,19 @@ impl<'de> Reader<'de> {
         }
     }
 
-    fn bin(&mut self, len: usize) -> Result<Head<'de>, Misread> {
+    #[inline]
+    fn str_of<const N: usize>(&mut self) -> Result<Head<'de>, Misread> {
+        let len = self.len::<N>()?;
+        self.str(len)
+    }
+
+    #[inline]
+    fn bin_of<const N: usize>(&mut self) -> Result<Head<'de>, Misread> {
+        let len = self.len::<N>()?;
         self.take(len).map(Head::Bin)
     }
 
+    #[inline]
     fn head(&mut self) -> Result<Head<'de>, Misread> {
         self.last = self.at;
         let marker = self.peek()?;
@@ -110,23 +126,26 @@ impl<'de> Reader<'de> {
             0xa0..=0xbf => self.str(usize::from(marker & 0x1f))?,
             0xc0 => Head::Nil,
             0xc2 | 0xc3 => Head::Bool(marker == 0xc3),
-            0xc4..=0xc6 => {
-                let len = self.len(1 << (marker - 0xc4))?;
-                self.bin(len)?
-            }
-            0xca => Head::Float(f64::from(f32::from_bits(self.number(4)? as u32))),
-            0xcb => Head::Float(f64::from_bits(self.number(8)?)),
-            0xcc..=0xcf => Head::Unsigned(self.number(1 << (marker - 0xcc))?),
-            0xd0 => Head::Signed(i64::from(self.number(1)? as i8)),
-            0xd1 => Head::Signed(i64::from(self.number(2)? as i16)),
-            0xd2 => Head::Signed(i64::from(self.number(4)? as i32)),
-            0xd3 => Head::Signed(self.number(8)? as i64),
-            0xd9..=0xdb => {
-                let len = self.len(1 << (marker - 0xd9))?;
-                self.str(len)?
-            }
-            0xdc | 0xdd => Head::List(self.len(2 << (marker - 0xdc))?),
-            0xde | 0xdf => Head::Map(self.len(2 << (marker - 0xde))?),
+            0xc4 => self.bin_of::<1>()?,
+            0xc5 => self.bin_of::<2>()?,
+            0xc6 => self.bin_of::<4>()?,
+            0xca => Head::Float(f64::from(f32::from_bits(self.number::<4>()? as u32))),
+            0xcb => Head::Float(f64::from_bits(self.number::<8>()?)),
+            0xcc => Head::Unsigned(self.number::<1>()?),
+            0xcd => Head::Unsigned(self.number::<2>()?),
+            0xce => Head::Unsigned(self.number::<4>()?),
+            0xcf => Head::Unsigned(self.number::<8>()?),
+            0xd0 => Head::Signed(i64::from(self.number::<1>()? as i8)),
+            0xd1 => Head::Signed(i64::from(self.number::<2>()? as i16)),
+            0xd2 => Head::Signed(i64::from(self.number::<4>()? as i32)),
+            0xd3 => Head::Signed(self.number::<8>()? as i64),
+            0xd9 => self.str_of::<1>()?,
+            0xda => self.str_of::<2>()?,
+            0xdb => self.str_of::<4>()?,
+            0xdc => Head::List(self.len::<2>()?),
+            0xdd => Head::List(self.len::<4>()?),
+            0xde => Head::Map(self.len::<2>()?),
+            0xdf => Head::Map(self.len::<4>()?),
             0xe0..=0xff => Head::Signed(i64::from(marker as i8)),
             0xc7..=0xc9 | 0xd4..=0xd8 => {
                 return Err(Misread::Type(
@@ -137,6 +156,7 @@ impl<'de> Reader<'de> {
         })
     }
 
+    #[inline]
     fn visit<V: Visitor<'de>>(&mut self, head: Head<'de>, visitor: V) -> Result<V::Value, Misread> {
         match head {
             Head::Nil => visitor.visit_unit(),

@@ -43,8 +43,7 @@ impl<'o> Writer<'o> {
     }
 
     fn put_str(&mut self, text: &str) -> Result<(), Refusal> {
-        let (head, width) = head(Shape::Str, text.len())?;
-        self.out.extend_from_slice(&head[..width]);
+        put_len(Shape::Str, text.len(), self.out)?;
         self.out.extend_from_slice(text.as_bytes());
         Ok(())
     }
@@ -56,8 +55,7 @@ impl<'o> Writer<'o> {
         self.depth += 1;
         let start = self.out.len();
         if let Some(len) = announced {
-            let (head, width) = head(shape, len)?;
-            self.out.extend_from_slice(&head[..width]);
+            put_len(shape, len, self.out)?;
         }
         Ok(Counted {
             writer: self,
@@ -95,24 +93,25 @@ enum Shape {
     Map,
 }
 
-/// The marker and length of a string, list or map: a buffer and how much of it counts.
+/// Appends the marker and length of a string, list or map.
 #[inline]
-fn head(shape: Shape, len: usize) -> Result<([u8; 5], usize), Refusal> {
-    let Ok(len) = u32::try_from(len) else {
-        return Err(Unsupported::TooLong.into());
-    };
+fn put_len(shape: Shape, len: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let (fix, fix_max, wide) = match shape {
         Shape::Str => (0xa0, 31, 0xda),
         Shape::List => (0x90, 15, 0xdc),
         Shape::Map => (0x80, 15, 0xde),
     };
+    let Ok(len) = u32::try_from(len) else {
+        return Err(Unsupported::TooLong.into());
+    };
     let [a, b, c, d] = len.to_be_bytes();
-    Ok(match len {
-        _ if len <= fix_max => ([fix | d, 0, 0, 0, 0], 1),
-        0..=0xff if shape == Shape::Str => ([0xd9, d, 0, 0, 0], 2),
-        0..=0xffff => ([wide, c, d, 0, 0], 3),
-        _ => ([wide + 1, a, b, c, d], 5),
-    })
+    match len {
+        _ if len <= fix_max => out.push(fix | d),
+        0..=0xff if shape == Shape::Str => out.extend_from_slice(&[0xd9, d]),
+        0..=0xffff => out.extend_from_slice(&[wide, c, d]),
+        _ => out.extend_from_slice(&[wide + 1, a, b, c, d]),
+    }
+    Ok(())
 }
 
 /// Appends text written by `Display`, and keeps its failure apart from a text that is too long.
@@ -207,7 +206,7 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         if fmt::Write::write_fmt(&mut Text(self.out), format_args!("{text}")).is_err() {
             return Err(ser::Error::custom("Display failed"));
         }
-        put_head_before(start, Shape::Str, self.out.len() - start, self.out)
+        put_len_before(start, Shape::Str, self.out.len() - start, self.out)
     }
 
     fn serialize_bytes(self, bytes: &[u8]) -> Result<(), Refusal> {
@@ -317,14 +316,15 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
 }
 
 /// Writes the length of what stands from `start` on in front of it, for what could not say its length before.
-fn put_head_before(
+fn put_len_before(
     start: usize,
     shape: Shape,
     len: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let (head, width) = head(shape, len)?;
-    out.splice(start..start, head[..width].iter().copied());
+    let mut head = Vec::with_capacity(5);
+    put_len(shape, len, &mut head)?;
+    out.splice(start..start, head);
     Ok(())
 }
 
@@ -360,7 +360,7 @@ impl Counted<'_, '_> {
         let per_item = if self.shape == Shape::Map { 2 } else { 1 };
         match self.announced {
             Some(len) if len.checked_mul(per_item) == Some(self.count) => Ok(()),
-            None if self.count.is_multiple_of(per_item) => put_head_before(
+            None if self.count.is_multiple_of(per_item) => put_len_before(
                 self.start,
                 self.shape,
                 self.count / per_item,
