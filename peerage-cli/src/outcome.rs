@@ -38,6 +38,17 @@ pub(crate) struct Asked<'a> {
     pub(crate) retry: Option<Duration>,
 }
 
+/// What the connection has shown of the peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Peer {
+    /// Not a byte came.
+    Silent,
+    /// Something came.
+    Heard,
+    /// What came was in this codec, which is not ours.
+    Speaks(Encoding),
+}
+
 impl Ended {
     pub(crate) fn outcome(&self) -> Outcome {
         self.result
@@ -139,8 +150,8 @@ impl Fault {
         }
     }
 
-    /// The call ended without a value. `heard`: whether the peer ever sent anything on this connection.
-    pub(crate) fn of_call(error: CallError, asked: Asked<'_>, heard: bool) -> Fault {
+    /// The call ended without a value.
+    pub(crate) fn of_call(error: CallError, asked: Asked<'_>, peer: Peer) -> Fault {
         let other = other_than(asked.codec);
         match error {
             CallError::Deadline { .. } => {
@@ -149,25 +160,16 @@ impl Fault {
                     format!("no answer within {waited}; the work may have run, or still run; --timeout allows more");
                 Fault { error, message }
             }
-            // A peer that cannot read our codec can only hang up, without a word.
+            // A peer that cannot read what we wrote can only hang up.
             CallError::ConnectionLost {
                 why: LinkLost::PeerClosed | LinkLost::Broken(_),
-            } if !heard => {
+            } if peer == Peer::Silent => {
                 let message = format!(
-                    "the peer hung up without a word; it ended, or it speaks another codec than {}: then say --codec {other}",
+                    "the peer hung up without a word: it ended, or it speaks another codec than {} (say --codec {other}), \
+                     or the request is over its limit",
                     asked.codec
                 );
                 Fault { error, message }
-            }
-            // What a peer may not do ended the connection: for this call its answer broke the protocol.
-            CallError::ConnectionLost {
-                why: LinkLost::Misbehaved(why),
-            } => {
-                let why = format!("{why}; if the server speaks {other}, say --codec {other}");
-                Fault {
-                    message: why.clone(),
-                    error: CallError::Protocol { why },
-                }
             }
             CallError::Remote { message, code, data } => {
                 let text = CallError::Remote {
@@ -182,7 +184,10 @@ impl Fault {
                 }
             }
             CallError::Refused { why } => {
-                let message = why.to_string();
+                let message = match why {
+                    Refused::TooLarge { .. } => format!("{why}; send it in parts"),
+                    _ => why.to_string(),
+                };
                 Fault {
                     error: CallError::Refused { why },
                     message,
@@ -202,10 +207,16 @@ impl Fault {
                     message,
                 }
             }
-            CallError::Protocol { why } => Fault {
-                message: why.clone(),
-                error: CallError::Protocol { why },
-            },
+            CallError::Protocol { why } => {
+                let message = match peer {
+                    Peer::Speaks(codec) => format!("{why}; say --codec {codec}"),
+                    Peer::Silent | Peer::Heard => why.clone(),
+                };
+                Fault {
+                    error: CallError::Protocol { why },
+                    message,
+                }
+            }
             error => Fault {
                 message: error.to_string(),
                 error,

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use peerage::address::Address;
-use peerage::codec::NotationError;
-use peerage::outcome::{Class, Outcome};
+use peerage::codec::{BadTriple, NotationError};
+use peerage::outcome::{Class, LinkLost, Outcome, PeerMisbehaved};
 use peerage::{CallError, Channel, DialError, Encoding, Payload, Value};
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::args::{ChannelCall, written_duration};
 use crate::content;
 use crate::exit::{Abort, Exit};
-use crate::outcome::{Asked, Ended, Fault, micros};
+use crate::outcome::{Asked, Ended, Fault, Peer, micros};
 use crate::output;
 use crate::runtime::{self, Interrupts};
 
@@ -228,14 +228,17 @@ impl Line {
                 why: format!("the answer cannot be opened: {why}"),
             })
         });
-        opened.map_err(|error| Fault::of_call(error, self.asked(), channel.counters().bytes_in > 0))
+        match opened {
+            Ok(value) => Ok(value),
+            Err(error) => Err(Fault::of_call(error, self.asked(), shown_by(&channel).await)),
+        }
     }
 
     /// The connection, made anew if there is none any more.
     async fn channel(&self, deadline: Instant) -> Result<Arc<Channel>, DialError> {
         let mut known = self.channel.lock().await;
         if let Some(channel) = &*known
-            && lives(channel).await
+            && ended(channel).await.is_none()
         {
             return Ok(channel.clone());
         }
@@ -257,12 +260,23 @@ impl Line {
     }
 }
 
-/// Whether a connection has not ended yet.
-async fn lives(channel: &Channel) -> bool {
+/// Why a connection has ended, if it has.
+async fn ended(channel: &Channel) -> Option<LinkLost> {
     tokio::select! {
         biased;
-        _ = channel.ended() => false,
-        () = std::future::ready(()) => true,
+        why = channel.ended() => Some(why),
+        () = std::future::ready(()) => None,
+    }
+}
+
+/// What a connection has shown of its peer.
+async fn shown_by(channel: &Channel) -> Peer {
+    match ended(channel).await {
+        Some(LinkLost::Misbehaved(PeerMisbehaved::BadFrame(BadTriple::OtherCodec { found, .. }))) => {
+            Peer::Speaks(found)
+        }
+        _ if channel.counters().bytes_in > 0 => Peer::Heard,
+        _ => Peer::Silent,
     }
 }
 
