@@ -152,76 +152,33 @@ impl Fault {
 
     /// The call ended without a value.
     pub(crate) fn of_call(error: CallError, asked: Asked<'_>, peer: Peer) -> Fault {
-        let other = other_than(asked.codec);
-        match error {
-            CallError::Deadline { .. } => {
-                let waited = written_duration(asked.timeout);
-                let message =
-                    format!("no answer within {waited}; the work may have run, or still run; --timeout allows more");
-                Fault { error, message }
-            }
+        let message = match &error {
+            CallError::Deadline { .. } => format!(
+                "no answer within {}; the work may have run, or still run; --timeout allows more",
+                written_duration(asked.timeout)
+            ),
             // A peer that cannot read what we wrote can only hang up.
             CallError::ConnectionLost {
                 why: LinkLost::PeerClosed | LinkLost::Broken(_),
-            } if peer == Peer::Silent => {
-                let message = format!(
-                    "the peer hung up without a word: it ended, or it speaks another codec than {} (say --codec {other}), \
-                     or the request is over its limit",
-                    asked.codec
-                );
-                Fault { error, message }
-            }
-            CallError::Remote { message, code, data } => {
-                let text = CallError::Remote {
-                    code: code.clone(),
-                    message: message.clone(),
-                    data: None,
-                }
-                .to_string();
-                Fault {
-                    error: CallError::Remote { code, message, data },
-                    message: text,
-                }
-            }
-            CallError::Refused { why } => {
-                let message = match why {
-                    Refused::TooLarge { .. } => format!("{why}; send it in parts"),
-                    _ => why.to_string(),
-                };
-                Fault {
-                    error: CallError::Refused { why },
-                    message,
-                }
-            }
-            CallError::NotSent { why } => {
-                let message = why.to_string();
-                Fault {
-                    error: CallError::NotSent { why },
-                    message,
-                }
-            }
-            CallError::ConnectionLost { why } => {
-                let message = why.to_string();
-                Fault {
-                    error: CallError::ConnectionLost { why },
-                    message,
-                }
-            }
-            CallError::Protocol { why } => {
-                let message = match peer {
-                    Peer::Speaks(codec) => format!("{why}; say --codec {codec}"),
-                    Peer::Silent | Peer::Heard => why.clone(),
-                };
-                Fault {
-                    error: CallError::Protocol { why },
-                    message,
-                }
-            }
-            error => Fault {
-                message: error.to_string(),
-                error,
+            } if peer == Peer::Silent => format!(
+                "the peer hung up without a word: it ended, or it speaks another codec than {} (say --codec {}), \
+                 or the request is over its limit",
+                asked.codec,
+                other_than(asked.codec)
+            ),
+            CallError::Protocol { why } => match peer {
+                Peer::Speaks(codec) => format!("{why}; say --codec {codec}"),
+                Peer::Silent | Peer::Heard => why.clone(),
             },
-        }
+            CallError::Refused {
+                why: why @ Refused::TooLarge { .. },
+            } => format!("{why}; send it in parts"),
+            CallError::Refused { why } => why.to_string(),
+            CallError::NotSent { why } => why.to_string(),
+            CallError::ConnectionLost { why } => why.to_string(),
+            other => other.to_string(),
+        };
+        Fault { error, message }
     }
 
     fn fill<'r>(&'r self, record: &mut CallRecord<'r>) {
