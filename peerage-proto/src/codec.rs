@@ -25,7 +25,7 @@ mod value;
 
 pub use self::{
     check::{EncodeError, Unsupported},
-    notation::NotationError,
+    notation::{Notation, NotationError},
     payload::{DecodeError, Payload, TranscodeError, encode_into},
     value::Value,
 };

@@ -174,14 +174,6 @@ impl Body<'_> {
             Body::Assembled(bytes) => bytes,
         }
     }
-
-    /// A part of the body that outlives it: shared where the body owns its memory, else copied.
-    pub fn part(&self, range: std::ops::Range<usize>) -> Bytes {
-        match self {
-            Body::InPlace(bytes) => Bytes::copy_from_slice(&bytes[range]),
-            Body::Assembled(bytes) => bytes.slice(range),
-        }
-    }
 }
 
 impl FrameDecoder {

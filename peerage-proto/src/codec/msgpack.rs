@@ -164,7 +164,16 @@ pub(super) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
 }
 
 /// Where the value that begins at `start` ends, with at most `limit` containers inside each other.
+#[inline]
 pub(super) fn survey(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {
+    match shape(bytes, start)? {
+        // No container, or an empty one: nothing to descend into.
+        (end, 0) if limit > 0 => Ok(end),
+        _ => descend(bytes, start, limit),
+    }
+}
+
+fn descend(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {
     let mut at = start;
     // Values still to come in the innermost container, and in those around it. Not more than `limit`, whatever comes.
     let mut left = 1;

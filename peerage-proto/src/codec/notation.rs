@@ -25,6 +25,11 @@ impl Value {
             .expect("notation has only string keys and finite numbers of 64 bits")
     }
 
+    /// This value in notation, to be written by a serializer of JSON. Keys keep the order in which they were sent.
+    pub fn notation(&self) -> Notation<'_> {
+        Notation(self)
+    }
+
     /// Reads a value from notation.
     ///
     /// # Errors
@@ -185,8 +190,9 @@ pub enum NotationError {
     Number(String),
 }
 
-/// Serializes a value in notation.
-struct Notation<'v>(&'v Value);
+/// A value that serializes as its notation, for a field of a record in JSON. Made by [`Value::notation`].
+#[derive(Clone, Copy, Debug)]
+pub struct Notation<'v>(&'v Value);
 
 impl Serialize for Notation<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
