@@ -7,7 +7,7 @@
 //! ```text
 //!   real_client   aiomas asks, our server answers      aiomas_client.py ──▶ relay ──▶ Listener + operations
 //!   real_server   our client asks, aiomas answers      Channel ──▶ aiomas_server.py
-//!   recorded      recorded exchanges, sent again       frames ──▶ Listener + operations
+//!   recorded      frames recorded from it, sent again  frames ──▶ Listener + operations
 //!   hostile       what no honest peer sends            bytes ──▶ Listener + operations, beside an honest channel
 //! ```
 //!

@@ -56,7 +56,10 @@ async fn callback(caller: &Caller, content: Value) -> Result<Value, Failure> {
 
 /// Asks `count` times at once and gathers the answers in the order of the questions.
 async fn push(caller: &Caller, count: i64) -> Result<Value, Failure> {
-    let ask = |number: i64| tokio::spawn(caller.request::<Value>(&("tick", number)).into_future());
+    let ask = |number: i64| {
+        let caller = caller.clone();
+        tokio::spawn(async move { caller.request::<Value>(&("tick", number)).await })
+    };
     let asked: Vec<_> = (0..count).map(ask).collect();
     let mut answers = Vec::new();
     for call in asked {

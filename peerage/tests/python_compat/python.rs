@@ -20,7 +20,9 @@ impl Python {
         static READY: OnceLock<Result<Python, String>> = OnceLock::new();
         match READY.get_or_init(Python::make) {
             Ok(python) => Some(python),
-            Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("{why}"),
+            Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+                panic!("the live tests against aiomas must run where CI=true, and cannot: {why}")
+            }
             Err(why) => {
                 say(&format!("skipped: live test against aiomas: {why}"));
                 None

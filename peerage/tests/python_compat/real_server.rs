@@ -5,7 +5,10 @@ use std::time::Duration;
 use peerage::codec::BadTriple;
 use peerage::outcome::{Code, LinkLost, NotSent, PeerMisbehaved, Stop};
 use peerage::{Address, CallError, Channel, Encoding, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::checks::{Checks, STEP, within};
@@ -88,6 +91,15 @@ impl RealServer {
     }
 }
 
+/// A call in a task of its own.
+fn in_background<R: DeserializeOwned + Send + 'static>(
+    channel: &Channel,
+    content: impl Serialize + Send + Sync + 'static,
+) -> JoinHandle<Result<R, CallError>> {
+    let caller = channel.caller();
+    tokio::spawn(async move { caller.request(&content).await })
+}
+
 /// Every value that the package itself was recorded with, straight and inside `["echo", X]`.
 async fn values_come_back(checks: &mut Checks, channel: &Channel, encoding: Encoding) {
     for vector in vectors()["vectors"][encoding.to_string()].as_array().unwrap() {
@@ -110,7 +122,7 @@ async fn values_come_back(checks: &mut Checks, channel: &Channel, encoding: Enco
 
 async fn many_and_large_ones_too(checks: &mut Checks, channel: &Channel) {
     let calls: Vec<_> = (0..200_u32)
-        .map(|number| tokio::spawn(channel.request::<u32>(&("echo", number)).into_future()))
+        .map(|number| in_background::<u32>(channel, ("echo", number)))
         .collect();
     let mut answers = Vec::new();
     for call in calls {
@@ -155,7 +167,8 @@ async fn replies_overtake_each_other(checks: &mut Checks, channel: &Channel) {
 
 async fn the_server_asks_back(checks: &mut Checks, channel: &mut Channel) {
     // Asked back once, and answered.
-    let call = channel.request::<Value>(&("callback", Value::from("Q")));
+    let caller = channel.caller();
+    let call = caller.request::<Value>(&("callback", Value::from("Q")));
     let (answer, ()) = tokio::join!(within("callback", call), async {
         let request = within("being asked", channel.next_request()).await.unwrap();
         let content: Value = request.content().unwrap();
@@ -165,7 +178,7 @@ async fn the_server_asks_back(checks: &mut Checks, channel: &mut Channel) {
     checks.equal("callback", answer, Ok(wanted));
 
     // Asked back once, and failed.
-    let call = channel.request::<Value>(&("callback", 1));
+    let call = caller.request::<Value>(&("callback", 1));
     let (answer, ()) = tokio::join!(within("callback", call), async {
         let request = within("being asked", channel.next_request()).await.unwrap();
         request.fail("out of order");
@@ -174,7 +187,7 @@ async fn the_server_asks_back(checks: &mut Checks, channel: &mut Channel) {
     checks.holds("our failure comes back to us", told);
 
     // Asked many times at once, and answered in the other direction.
-    let call = channel.request::<Vec<u64>>(&("push", 20));
+    let call = caller.request::<Vec<u64>>(&("push", 20));
     let (answer, ()) = tokio::join!(within("push", call), async {
         let mut requests = Vec::new();
         for _ in 0..20 {
@@ -221,7 +234,7 @@ async fn late_and_second_replies_are_counted(checks: &mut Checks, channel: &Chan
 }
 
 async fn the_server_closes(checks: &mut Checks, channel: &Channel) {
-    let never = tokio::spawn(channel.request::<Value>(&["never"]).into_future());
+    let never = in_background::<Value>(channel, ["never"]);
     let close = within("close", channel.request::<Value>(&["close"])).await;
     let lost = |why| Err(CallError::ConnectionLost { why });
     checks.equal("the call that closes", close, lost(LinkLost::PeerClosed));
@@ -306,7 +319,7 @@ fn garbage(encoding: Encoding) -> Vec<(Vec<u8>, PeerMisbehaved)> {
 }
 
 async fn garbage_ends_its_channel(checks: &mut Checks, channel: &Channel, garbage: &[u8], reason: PeerMisbehaved) {
-    let waiting = tokio::spawn(channel.request::<Value>(&["never"]).into_future());
+    let waiting = in_background::<Value>(channel, ["never"]);
     let content = ("raw", to_hex(garbage));
     let raw = within("raw", channel.request::<Value>(&content)).await;
     let why = reason.to_string();
