@@ -131,7 +131,7 @@ impl Channel {
     /// What the transport knows of the program at the other end.
     pub fn peer(&self) -> Peer {
         Peer {
-            credentials: self.caller.link.facts().credentials.clone(),
+            credentials: self.caller.link.facts().credentials,
         }
     }
 

@@ -58,8 +58,17 @@ impl InFlight {
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        assert!(self.slots[slot].is_none(), "the driver reuses a token only after its call was settled");
-        self.slots[slot] = Some(Waiting { id, until, place, len, state: State::Answer });
+        assert!(
+            self.slots[slot].is_none(),
+            "the driver reuses a token only after its call was settled"
+        );
+        self.slots[slot] = Some(Waiting {
+            id,
+            until,
+            place,
+            len,
+            state: State::Answer,
+        });
         self.count += 1;
         self.by_id.enter(id.0, token.0, self.count, &self.slots);
         if let Some(until) = until {
@@ -106,7 +115,12 @@ impl InFlight {
     /// Some call, if there is one: the one with the nearest deadline first.
     pub(super) fn any(&self) -> Option<Token> {
         let nearest = self.due.first().map(|entry| entry.token);
-        nearest.or_else(|| self.slots.iter().position(Option::is_some).map(|slot| Token(slot as u32)))
+        nearest.or_else(|| {
+            self.slots
+                .iter()
+                .position(Option::is_some)
+                .map(|slot| Token(slot as u32))
+        })
     }
 
     /// The next time at which a call needs attention.
@@ -116,7 +130,10 @@ impl InFlight {
 
     /// A call whose time is up.
     pub(super) fn expired(&self, now: Instant) -> Option<Token> {
-        self.due.first().filter(|entry| entry.until <= now).map(|entry| entry.token)
+        self.due
+            .first()
+            .filter(|entry| entry.until <= now)
+            .map(|entry| entry.token)
     }
 
     /// Moves the places of all calls behind `place` forward by `len`: a frame before them was taken out.
@@ -237,7 +254,11 @@ impl ById {
         if let Some(token) = self.crowded_out.get(&id) {
             return Some(*token);
         }
-        if self.ring.is_empty() { None } else { Some(self.ring[self.home(id)]) }
+        if self.ring.is_empty() {
+            None
+        } else {
+            Some(self.ring[self.home(id)])
+        }
     }
 
     fn leave(&mut self, id: u64) {

@@ -77,15 +77,11 @@ pub(super) fn split(body: &[u8]) -> Result<Triple, BadTriple> {
 fn no_triple(body: &[u8]) -> BadTriple {
     match body {
         [] => BadTriple::Empty,
-        [0xdc] | [0xdc, 0] | [0xdd] | [0xdd, 0] | [0xdd, 0, 0] | [0xdd, 0, 0, 0] => {
-            BadTriple::Truncated { at: 0 }
-        }
-        [first, ..] if Encoding::recognise(*first) == Some(Encoding::Json) => {
-            BadTriple::OtherCodec {
-                expected: Encoding::MsgPack,
-                found: Encoding::Json,
-            }
-        }
+        [0xdc] | [0xdc, 0] | [0xdd] | [0xdd, 0] | [0xdd, 0, 0] | [0xdd, 0, 0, 0] => BadTriple::Truncated { at: 0 },
+        [first, ..] if Encoding::recognise(*first) == Some(Encoding::Json) => BadTriple::OtherCodec {
+            expected: Encoding::MsgPack,
+            found: Encoding::Json,
+        },
         _ => BadTriple::NotATriple,
     }
 }
@@ -222,10 +218,7 @@ impl Counts {
     #[inline]
     fn pop(&mut self) -> Option<u64> {
         self.depth = self.depth.checked_sub(1)?;
-        self.near
-            .get(self.depth)
-            .copied()
-            .or_else(|| self.far.pop())
+        self.near.get(self.depth).copied().or_else(|| self.far.pop())
     }
 }
 

@@ -171,7 +171,10 @@ impl<R> Calling<'_, R> {
         }
         let Some(ticket) = ticket else { return Poll::Pending };
         let queued = queued.get_or_insert_with(|| {
-            Box::new(Queued { ticket, timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))) })
+            Box::new(Queued {
+                ticket,
+                timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+            })
         });
         let over = queued
             .timer
