@@ -225,10 +225,10 @@ async fn late_and_second_replies_are_counted(checks: &mut Checks, channel: &Chan
     checks.equal("the second reply", channel.counters().late_replies, 1);
 
     let brief = channel
-        .request::<Value>(&("slow", 0.1, "late"))
+        .request::<Value>(&("slow", 0.5, "late"))
         .deadline(Duration::from_millis(10));
     checks.holds("too slow", within("too slow", brief).await.is_err());
-    let later: String = within("later", channel.request(&("slow", 0.2, "later"))).await.unwrap();
+    let later: String = within("later", channel.request(&("slow", 0.6, "later"))).await.unwrap();
     checks.equal("a reply behind the late one", later, "later");
     checks.equal("the late reply", channel.counters().late_replies, 2);
 }
