@@ -17,11 +17,12 @@ pub(crate) fn keep() {
     });
 }
 
-/// The line about the link to this remote address, if there is one.
-pub(crate) fn about(remote: &str) -> Option<String> {
-    let text = LOG.lock().unwrap();
+/// Whether a line about the link to this remote address holds this text. Ports are used again by other tests of this
+/// process, so the address alone does not find the line.
+pub(crate) fn tells(remote: &str, text: &str) -> bool {
+    let log = LOG.lock().unwrap();
     let marked = format!("remote={remote} ");
-    text.lines().find(|line| line.contains(&marked)).map(str::to_owned)
+    log.lines().any(|line| line.contains(&marked) && line.contains(text))
 }
 
 /// Where log lines of this process go.
