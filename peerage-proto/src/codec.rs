@@ -32,6 +32,7 @@ pub use self::{
 
 /// How values become bytes on one connection. Both ends must use the same; nothing is negotiated in the plain dialect.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u64)]
 pub enum Encoding {
     /// JSON text in UTF-8. No bytes, no map keys but strings, no NaN or infinity.
     Json,
