@@ -306,5 +306,5 @@ async fn the_same_id_twice_is_served_twice_in_the_plain_dialect(place: Place) {
     raw.say(r#"[0, 7, "second"]"#).await;
     let mut answers = [raw.hear().await.unwrap(), raw.hear().await.unwrap()];
     answers.sort();
-    assert_eq!(answers, [r#"[1,7,"first"]"#, r#"[1,7,"second"]"#]);
+    assert_eq!(answers, [r#"[1, 7, "first"]"#, r#"[1, 7, "second"]"#]);
 }

@@ -185,7 +185,7 @@ async fn answers_under_way_arrive_after_the_peer_half_closed(place: Place) {
         answers.push(answer);
     }
     answers.sort();
-    assert_eq!(answers, ["[1,0,0]", "[1,20,20]", "[1,300,300]"]);
+    assert_eq!(answers, ["[1, 0, 0]", "[1, 20, 20]", "[1, 300, 300]"]);
 }
 
 async fn a_peer_that_half_closes_ends_our_calls_and_not_its_own(place: Place) {
@@ -194,7 +194,7 @@ async fn a_peer_that_half_closes_ends_our_calls_and_not_its_own(place: Place) {
     let mut raw = listener.accept().await;
     let mut call = channel.request::<u64>(&1).into_future();
     assert!(step(&mut call).await.is_none());
-    assert_eq!(raw.hear().await.unwrap(), "[0,0,1]");
+    assert_eq!(raw.hear().await.unwrap(), "[0, 0, 1]");
     raw.say(r#"[0, 0, "before"]"#).await;
     raw.finish().await;
     let why = LinkLost::PeerClosed;
@@ -203,7 +203,7 @@ async fn a_peer_that_half_closes_ends_our_calls_and_not_its_own(place: Place) {
     assert_eq!(channel.request::<u64>(&2).await, Err(CallError::NotSent { why }));
     let request = channel.next_request().await.unwrap();
     request.reply("after");
-    assert_eq!(raw.hear().await.as_deref(), Some(r#"[1,0,"after"]"#));
+    assert_eq!(raw.hear().await.as_deref(), Some(r#"[1, 0, "after"]"#));
     assert_eq!(raw.hear().await, None);
     assert!(channel.next_request().await.is_none());
 }
@@ -249,11 +249,11 @@ async fn a_reset_ends_every_waiting_call_and_asks_handlers_to_stop(place: Place)
         .await
         .unwrap();
     let stopped = within_limit(started.recv()).await.unwrap();
-    let mut asked = [0; 4 + 7];
+    let mut asked = [0; 4 + 9];
     tokio::io::AsyncReadExt::read_exact(&mut socket, &mut asked)
         .await
         .unwrap();
-    assert_eq!(&asked, b"\0\0\0\x07[0,0,1]");
+    assert_eq!(&asked, b"\0\0\0\x09[0, 0, 1]");
     socket.set_zero_linger().unwrap();
     let begun = Instant::now();
     drop(socket);

@@ -81,7 +81,7 @@ async fn a_bad_frame_ends_its_own_connection_and_no_other(place: Place) {
     // The codec of a connection is that of its first frame.
     let mut raw = Raw::connect(server.local_address()).await;
     raw.say(r#"[0, 0, "json"]"#).await;
-    assert_eq!(raw.hear().await.as_deref(), Some(r#"[1,0,"json"]"#));
+    assert_eq!(raw.hear().await.as_deref(), Some(r#"[1, 0, "json"]"#));
     raw.say(b"\x93\x00\x01\xa1x").await;
     assert_eq!(raw.hear().await, None);
 }
@@ -133,7 +133,7 @@ async fn answers_nobody_waits_for_are_counted_and_ignored(place: Place) {
     assert_eq!(call.await, Ok(7));
     let mut call = channel.request::<u64>(&2).into_future();
     assert!(step(&mut call).await.is_none());
-    assert_eq!(raw.hear().await.as_deref(), Some("[0,1,2]"));
+    assert_eq!(raw.hear().await.as_deref(), Some("[0, 1, 2]"));
     raw.say("[1,1,9]").await;
     assert_eq!(call.await, Ok(9));
     assert_eq!(channel.counters().late_replies, 4);

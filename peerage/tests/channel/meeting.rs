@@ -65,6 +65,16 @@ impl Place {
         Listener::bind(&self.address).await.unwrap()
     }
 
+    /// A second listener of the same transport.
+    pub(crate) async fn listen_beside(&self) -> Listener {
+        let beside = match (self.address.path(), self.address.name()) {
+            (Some(path), _) => Address::unix(path.with_extension("beside")).unwrap(),
+            (_, Some(name)) => Address::memory(&format!("{name}-beside")).unwrap(),
+            (None, None) => self.address.clone(),
+        };
+        Listener::bind(&beside).await.unwrap()
+    }
+
     /// Two ends of one connection that both speak JSON.
     pub(crate) async fn meet(&self) -> (Channel, Channel) {
         let mut listener = self.listen().await.encoding(Encoding::Json);

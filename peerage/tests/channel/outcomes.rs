@@ -134,7 +134,7 @@ async fn a_long_failure_is_cut_between_characters_to_what_fits(place: Place) {
     assert_eq!(told.chars().count(), 4096 / 3);
     // The smallest frames that still have room for a few words carry a few words.
     for frame in [128, 300, 1000, 5000] {
-        let server = place_beside(&place).await.max_frame(frame);
+        let server = place.listen_beside().await.max_frame(frame);
         let server = server.serve(|text: String| async move {
             Err::<(), _>(Failure::new(text.repeat(2000)).code(Code::new("x".repeat(2000))))
         });
@@ -152,16 +152,6 @@ fn message_of(result: Result<(), CallError>) -> String {
     }
 }
 
-/// A second listener of the same transport.
-pub(crate) async fn place_beside(place: &Place) -> peerage::Listener {
-    let beside = match (place.address().path(), place.address().name()) {
-        (Some(path), _) => peerage::Address::unix(path.with_extension("beside")).unwrap(),
-        (_, Some(name)) => peerage::Address::memory(&format!("{name}-beside")).unwrap(),
-        (None, None) => place.address().clone(),
-    };
-    peerage::Listener::bind(&beside).await.unwrap()
-}
-
 async fn a_request_dropped_without_an_answer_fails_at_once(place: Place) {
     let (channel, mut peer) = place.meet().await;
     let begun = Instant::now();
@@ -172,15 +162,15 @@ async fn a_request_dropped_without_an_answer_fails_at_once(place: Place) {
     assert_eq!(message_of(call.await.map(drop)), expected);
     drop((channel, peer));
     // The same where a handler forgets it, at once or later.
-    let (_server, channel) = place_beside_serving(&place).await;
+    let (_server, channel) = forgetful(&place).await;
     for later in [false, true] {
         assert_eq!(message_of(channel.request(&later).await), expected);
     }
     assert!(begun.elapsed() < Duration::from_secs(10), "far before the deadline");
 }
 
-async fn place_beside_serving(place: &Place) -> (peerage::Server, Channel) {
-    let server = place_beside(place).await.serve(|request: Request| async move {
+async fn forgetful(place: &Place) -> (peerage::Server, Channel) {
+    let server = place.listen_beside().await.serve(|request: Request| async move {
         if request.content() == Ok(true) {
             tokio::task::yield_now().await;
         }
@@ -201,7 +191,7 @@ async fn a_result_that_cannot_be_encoded_reaches_the_caller_as_a_failure(place: 
         .unwrap();
     assert_eq!(msgpack.request(&1.5).await, Ok(vec![1.5, f64::INFINITY]));
     // Of an answer that was encoded elsewhere, only what can be translated goes through.
-    let server = place_beside(&place).await.serve(|request: Request| async move {
+    let server = place.listen_beside().await.serve(|request: Request| async move {
         let value: f64 = request.content().unwrap_or(f64::NAN);
         request.reply_payload(&Payload::encode(&[value, 1.0 / value], Encoding::MsgPack).unwrap());
     });
@@ -231,8 +221,8 @@ async fn a_value_the_codec_cannot_carry_is_refused_before_anything_is_sent(place
 async fn a_request_too_large_for_a_frame_is_refused_before_anything_is_sent(place: Place) {
     let server = place.listen().await.serve(|text: String| async move { Ok(text.len()) });
     let channel = Channel::connect(server.local_address()).max_frame(1000).await.unwrap();
-    // `[0,0,"…"]` is the frame: eight bytes and the text.
-    let text = |frame: usize| "x".repeat(frame - 8);
+    // `[0, 0, "…"]` is the frame: ten bytes and the text.
+    let text = |frame: usize| "x".repeat(frame - 10);
     let refused = channel.request::<usize>(&text(1001)).await;
     let too_large = Refused::TooLarge {
         size: 1001,
@@ -240,7 +230,7 @@ async fn a_request_too_large_for_a_frame_is_refused_before_anything_is_sent(plac
     };
     assert_eq!(refused, Err(CallError::Refused { why: too_large }));
     assert_eq!((channel.counters().calls, channel.counters().bytes_out), (0, 0));
-    assert_eq!(channel.request(&text(1000)).await, Ok(992));
+    assert_eq!(channel.request(&text(1000)).await, Ok(990));
     assert_eq!(channel.counters().bytes_out, 1004);
     let shared = Payload::encode(&text(100_000), Encoding::Json).unwrap();
     let refused = channel.request_payload(shared).await.unwrap_err();

@@ -128,7 +128,7 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
         panic!("the answer was not taken")
     };
     assert_eq!(why, "the peer did not take the last answers");
-    drop(standing_still);
+    standing_still.0.shutdown_background();
 }
 
 #[test]
