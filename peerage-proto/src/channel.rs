@@ -25,6 +25,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::codec::{Encoding, Payload};
 use crate::frame::{Dialect, FrameDecoder, Unfinished};
 use crate::limits;
@@ -35,6 +37,7 @@ mod in_flight;
 mod inbound;
 mod outbound;
 mod outgoing;
+mod pieces;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -56,7 +59,8 @@ pub struct Config {
     pub dialect: Dialect,
     /// Which end we are; decides the parity of ids in the full dialect. Default the dialling one.
     pub side: Side,
-    /// Largest frame body accepted and sent, in bytes. Default [`limits::PLAIN_FRAME_BYTES_DEFAULT`].
+    /// Largest frame body accepted and sent, in bytes. Default [`limits::PLAIN_FRAME_BYTES_DEFAULT`], at least
+    /// [`limits::FRAME_BYTES_MIN`].
     pub frame_bytes: u32,
     /// Calls of ours without an outcome, at most. Default [`limits::CALLS_IN_FLIGHT_DEFAULT`].
     pub calls_in_flight: u32,
@@ -171,6 +175,14 @@ pub struct Channel {
     encoding: Option<Encoding>,
     phase: Phase,
     decoder: FrameDecoder,
+    /// Bytes still missing of the frame that is lent out.
+    lent: usize,
+    /// Bytes that arrived and wait for room: frames behind the one that took the last of it.
+    held: Bytes,
+    /// Since when there is room for the held bytes and nobody has looked at them.
+    held_since: Option<Instant>,
+    /// The peer closed its direction, behind the held bytes.
+    peer_is_closed: bool,
     /// When the peer last made progress, or reading went on after a pause of ours.
     progress: Option<Instant>,
     /// Whether reading was wanted after the last step.
@@ -234,7 +246,8 @@ pub enum Room {
 
 impl Channel {
     /// A link that has just been established.
-    pub fn new(config: Config) -> Channel {
+    pub fn new(mut config: Config) -> Channel {
+        config.frame_bytes = config.frame_bytes.max(limits::FRAME_BYTES_MIN);
         let next_id = match (config.dialect, config.side) {
             (Dialect::Full, Side::Acceptor) => 1,
             _ => 0,
@@ -244,6 +257,10 @@ impl Channel {
             decoder: FrameDecoder::new(config.frame_bytes),
             config,
             phase: Phase::Open,
+            lent: 0,
+            held: Bytes::new(),
+            held_since: None,
+            peer_is_closed: false,
             progress: None,
             reading: true,
             calls: InFlight::default(),
@@ -258,20 +275,39 @@ impl Channel {
 
     /// Feeds one input. The returned orders must be carried out in sequence before the next input.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Outputs<'_, Output> {
+        // The word on stopped work only ever queues a frame, so that it can be given while orders are carried out.
+        let resumes = !matches!(input, Input::Stopped { .. });
         match input {
+            // A call changes nothing of what follows below, and there are many of them.
+            Input::Call {
+                token,
+                content,
+                deadline,
+            } => {
+                self.call(now, token, content, deadline);
+                return Outputs::new(&mut self.orders);
+            }
             Input::Received(bytes) => self.received(now, bytes),
             Input::PeerClosed => self.peer_closed(),
             Input::Broken(why) => self.end(LinkLost::Broken(why)),
             Input::Timeout => self.timeout(now),
-            Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
             Input::Cancel(token) => self.cancel(now, token),
             Input::Reply { request, content } => self.reply(request, content),
-            Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
+            Input::Fail {
+                request,
+                code,
+                message,
+                data,
+            } => self.fail(request, &code, message, data),
             Input::Stopped { request, stop } => self.stopped(request, stop),
             Input::Fetched(request) => self.serving.fetched(request),
             Input::Written(transmit) => self.written(transmit),
             Input::Close => self.close(),
         }
+        if resumes {
+            self.resume(now);
+        }
+        self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();
         let reading = self.wants_bytes();
         if reading && !self.reading {
@@ -292,33 +328,30 @@ impl Channel {
     /// It comes back with [`take_back`](Self::take_back), followed by an empty [`Input::Received`]; in between the
     /// machine must not be given bytes.
     pub fn lend(&mut self) -> Option<Unfinished> {
-        self.decoder.lend(LEND_FROM_BYTES)
+        let lent = self.decoder.lend(LEND_FROM_BYTES)?;
+        self.lent = lent.missing();
+        Some(lent)
     }
 
     /// Takes back what [`lend`](Self::lend) gave out.
     pub fn take_back(&mut self, unfinished: Unfinished) {
-        self.decoder.take_back(unfinished);
+        self.counters.bytes_in += (self.lent - unfinished.missing()) as u64;
+        if self.phase == Phase::Open {
+            self.decoder.take_back(unfinished);
+        }
     }
 
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let stall = self.stalls_at();
-        match (self.calls.next_deadline(), stall) {
-            (Some(deadline), Some(stall)) => Some(deadline.min(stall)),
-            (deadline, stall) => deadline.or(stall),
-        }
+        [self.calls.next_deadline(), self.stalls_at(), self.held_since]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the machine wants to be given bytes. While it does not, a plain peer is held back by TCP.
     pub fn wants_bytes(&self) -> bool {
-        if self.phase != Phase::Open {
-            return false;
-        }
-        let crowded =
-            self.config.dialect == Dialect::Plain && self.serving.len() >= self.config.served_at_once as usize;
-        !crowded
-            && self.serving.unread() < limits::UNREAD_REQUEST_BYTES
-            && self.outgoing.len() < limits::UNSENT_REPLY_BYTES
+        self.phase == Phase::Open && self.held.is_empty() && self.has_room()
     }
 
     /// Whether [`transmit`](Self::transmit) has something to hand out.
@@ -397,6 +430,7 @@ impl Channel {
 
     fn peer_closed(&mut self) {
         match self.phase {
+            Phase::Open if !self.held.is_empty() => self.peer_is_closed = true,
             Phase::Open if self.decoder.is_partial() => {
                 self.end(LinkLost::Broken("closed in the middle of a frame".to_owned()));
             }
@@ -414,6 +448,7 @@ impl Channel {
         if matches!(self.phase, Phase::Open | Phase::Answering) {
             self.settle_all(&LinkLost::ClosedHere);
             self.serving.clear();
+            self.forget_input();
             self.phase = Phase::Flushing;
         }
     }
@@ -432,7 +467,11 @@ impl Channel {
             Phase::Open | Phase::Ended(_) => false,
         };
         if done {
-            let why = if self.phase == Phase::Answering { LinkLost::PeerClosed } else { LinkLost::ClosedHere };
+            let why = if self.phase == Phase::Answering {
+                LinkLost::PeerClosed
+            } else {
+                LinkLost::ClosedHere
+            };
             self.end(why);
         }
     }
@@ -444,15 +483,26 @@ impl Channel {
         }
         self.settle_all(&why);
         self.serving.clear();
+        self.forget_input();
         self.outgoing.clear();
         self.phase = Phase::Ended(why.clone());
         self.orders.push_back(Output::Ended(why));
     }
 
+    /// Frees what arrived and was not taken in.
+    fn forget_input(&mut self) {
+        self.decoder = FrameDecoder::new(self.config.frame_bytes);
+        (self.held, self.held_since, self.progress) = (Bytes::new(), None, None);
+    }
+
+    #[inline]
     fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
         if self.calls.settle(token).is_some() {
             // Boxed, because errors are large and rare, and every outcome is moved several times.
-            self.orders.push_back(Output::Settled { token, result: result.map_err(Box::new) });
+            self.orders.push_back(Output::Settled {
+                token,
+                result: result.map_err(Box::new),
+            });
         }
     }
 }

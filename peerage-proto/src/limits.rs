@@ -10,6 +10,9 @@ use std::time::Duration;
 /// 16 MiB: the largest value that is also held whole as a call argument or reply.
 pub const PLAIN_FRAME_BYTES_DEFAULT: u32 = 16 << 20;
 
+/// Smallest limit of frame bodies that can be configured, in bytes: every control frame and a failure without text fit in.
+pub const FRAME_BYTES_MIN: u32 = 64;
+
 /// Largest frame body that can be configured, in bytes. 64 MiB; larger data belongs into a stream.
 pub const FRAME_BYTES_MAX: u32 = 64 << 20;
 

@@ -12,18 +12,26 @@ use crate::outcome::{CallError, LinkLost, NotSent, Refused, Stop};
 
 impl Channel {
     pub(super) fn call(&mut self, now: Instant, token: Token, content: Content<'_>, deadline: Option<Instant>) {
-        let refused = |result: CallError| Output::Settled { token, result: Err(Box::new(result)) };
-        if self.encoding.is_none() {
-            let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-            self.orders.push_back(refused(CallError::Refused { why: Refused::BadRequest(why.to_owned()) }));
+        let refused = |result: CallError| Output::Settled {
+            token,
+            result: Err(Box::new(result)),
+        };
+        if self.phase != Phase::Open {
+            self.orders
+                .push_back(refused(CallError::NotSent { why: self.no_way() }));
             return;
         }
-        if self.phase != Phase::Open {
-            self.orders.push_back(refused(CallError::NotSent { why: self.no_way() }));
+        if self.encoding.is_none() {
+            let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
+            self.orders.push_back(refused(CallError::Refused {
+                why: Refused::BadRequest(why.to_owned()),
+            }));
             return;
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.orders.push_back(refused(CallError::NotSent { why: NotSent::QueueFull }));
+            self.orders.push_back(refused(CallError::NotSent {
+                why: NotSent::QueueFull,
+            }));
             return;
         }
         let place = self.outgoing.end();
@@ -40,14 +48,25 @@ impl Channel {
 
     pub(super) fn cancel(&mut self, now: Instant, token: Token) {
         let Some(waiting) = self.calls.get(token) else { return };
-        let id = waiting.id;
+        let (id, deadline) = (waiting.id, waiting.until);
         if self.take_out(token) {
-            self.settle(token, Err(CallError::NotSent { why: NotSent::Cancelled }));
+            self.settle(
+                token,
+                Err(CallError::NotSent {
+                    why: NotSent::Cancelled,
+                }),
+            );
         } else if self.config.dialect == Dialect::Plain {
-            self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed }));
+            self.settle(
+                token,
+                Err(CallError::Cancelled {
+                    stop: Stop::Unconfirmed,
+                }),
+            );
         } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
             self.put_empty(Kind::Cancel, id.0);
-            self.calls.wait_for(token, State::StopAfterCancel, now + STOP_AWAITED);
+            self.calls
+                .wait_for(token, State::StopAfterCancel, stop_awaited_until(deadline, now));
         }
     }
 
@@ -57,7 +76,12 @@ impl Channel {
         let (id, state) = (waiting.id, waiting.state);
         match state {
             State::Answer if self.take_out(token) => {
-                self.settle(token, Err(CallError::NotSent { why: NotSent::QueueFull }));
+                self.settle(
+                    token,
+                    Err(CallError::NotSent {
+                        why: NotSent::QueueFull,
+                    }),
+                );
             }
             State::Answer if self.config.dialect == Dialect::Full => {
                 self.put_empty(Kind::Cancel, id.0);
@@ -65,9 +89,19 @@ impl Channel {
                 self.calls.wait_for(token, State::StopAfterDeadline, until);
             }
             State::Answer | State::StopAfterDeadline => {
-                self.settle(token, Err(CallError::Deadline { stop: Stop::Unconfirmed }));
+                self.settle(
+                    token,
+                    Err(CallError::Deadline {
+                        stop: Stop::Unconfirmed,
+                    }),
+                );
             }
-            State::StopAfterCancel => self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed })),
+            State::StopAfterCancel => self.settle(
+                token,
+                Err(CallError::Cancelled {
+                    stop: Stop::Unconfirmed,
+                }),
+            ),
         }
     }
 
@@ -77,12 +111,18 @@ impl Channel {
             self.counters.late_replies += 1;
             return;
         };
-        match self.calls.get(token).map(|waiting| waiting.state) {
-            Some(State::Answer) => self.settle(token, result),
+        match self.calls.get(token).map(|waiting| (waiting.state, waiting.place)) {
+            // Nothing was asked under this id yet: the peer guesses.
+            Some((State::Answer, place)) if !self.outgoing.may_be_written(place) => self.counters.late_replies += 1,
+            Some((State::Answer, _)) => self.settle(token, result),
             // The work was done before the callee heard that nobody waits.
-            Some(State::StopAfterDeadline | State::StopAfterCancel) => {
+            Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
                 self.counters.late_replies += 1;
-                let stop = if matches!(result, Err(CallError::Busy { .. })) { Stop::NotStarted } else { Stop::Completed };
+                let stop = if matches!(result, Err(CallError::Busy { .. })) {
+                    Stop::NotStarted
+                } else {
+                    Stop::Completed
+                };
                 self.stop_confirmed(id, stop);
             }
             None => {}
@@ -91,7 +131,9 @@ impl Channel {
 
     /// The callee's word on work nobody waits for.
     pub(super) fn stop_confirmed(&mut self, id: u64, stop: Stop) {
-        let Some(token) = self.calls.by_id(RequestId(id)) else { return };
+        let Some(token) = self.calls.by_id(RequestId(id)) else {
+            return;
+        };
         match self.calls.get(token).map(|waiting| waiting.state) {
             Some(State::StopAfterDeadline) => self.settle(token, Err(CallError::Deadline { stop })),
             Some(State::StopAfterCancel) => self.settle(token, Err(CallError::Cancelled { stop })),
@@ -106,10 +148,18 @@ impl Channel {
             let state = self.calls.get(token).map(|waiting| waiting.state);
             let unsent = self.take_out(token);
             let error = match (state, why) {
-                _ if unsent => CallError::NotSent { why: self.no_way_after(why) },
-                (Some(State::StopAfterDeadline), _) => CallError::Deadline { stop: Stop::Unconfirmed },
-                (Some(State::StopAfterCancel), _) => CallError::Cancelled { stop: Stop::Unconfirmed },
-                (_, LinkLost::Misbehaved(misbehaved)) => CallError::Protocol { why: misbehaved.to_string() },
+                _ if unsent => CallError::NotSent {
+                    why: self.no_way_after(why),
+                },
+                (Some(State::StopAfterDeadline), _) => CallError::Deadline {
+                    stop: Stop::Unconfirmed,
+                },
+                (Some(State::StopAfterCancel), _) => CallError::Cancelled {
+                    stop: Stop::Unconfirmed,
+                },
+                (_, LinkLost::Misbehaved(misbehaved)) => CallError::Protocol {
+                    why: misbehaved.to_string(),
+                },
                 (_, why) => CallError::ConnectionLost { why: why.clone() },
             };
             self.settle(token, Err(error));
@@ -118,7 +168,9 @@ impl Channel {
 
     /// Takes a call's frame out of the outgoing bytes if certainly no byte of it was written.
     fn take_out(&mut self, token: Token) -> bool {
-        let Some(waiting) = self.calls.get(token) else { return false };
+        let Some(waiting) = self.calls.get(token) else {
+            return false;
+        };
         let (place, len) = (waiting.place, waiting.len);
         if waiting.state != State::Answer || self.outgoing.may_be_written(place) {
             return false;
@@ -136,13 +188,24 @@ impl Channel {
     }
 
     fn no_way_after(&self, why: &LinkLost) -> NotSent {
-        if *why == LinkLost::ClosedHere { NotSent::ShuttingDown } else { NotSent::NoRoute }
+        if *why == LinkLost::ClosedHere {
+            NotSent::ShuttingDown
+        } else {
+            NotSent::NoRoute
+        }
     }
 }
 
 /// The callee's word is awaited until this long after the deadline itself, not after the moment it was noticed.
 fn waiting_until(deadline: Option<Instant>, now: Instant) -> Instant {
     deadline.unwrap_or(now) + limits::OUTCOME_GRACE
+}
+
+/// After a cancel the callee's word is awaited longer, but never beyond what the deadline of the call allows.
+fn stop_awaited_until(deadline: Option<Instant>, now: Instant) -> Instant {
+    let until = now + STOP_AWAITED;
+    let last = deadline.and_then(|deadline| deadline.checked_add(limits::OUTCOME_GRACE));
+    last.map_or(until, |last| last.min(until))
 }
 
 /// How long the callee's word is awaited after a cancel.
