@@ -178,6 +178,11 @@ impl Channel {
         }
     }
 
+    /// Whether this request of the peer still waits for its answer.
+    pub fn is_unanswered(&self, request: Served) -> bool {
+        self.serving.is_open(request)
+    }
+
     pub(super) fn reply(&mut self, request: Served, content: Content<'_>) {
         let Some(id) = self.serving.answer(request) else { return };
         if self.put_frame(Kind::Result, id.0, content).is_err() {

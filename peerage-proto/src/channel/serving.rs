@@ -79,6 +79,12 @@ impl Serving {
         self.by_id.get(&id).copied()
     }
 
+    /// Whether this request is not answered yet.
+    pub(super) fn is_open(&self, served: Served) -> bool {
+        let place = self.slots.get(served.slot as usize).and_then(Option::as_ref);
+        place.is_some_and(|entry| entry.serial == served.serial)
+    }
+
     /// The application has the content now.
     pub(super) fn fetched(&mut self, served: Served) {
         if let Some(Some(entry)) = self.slots.get_mut(served.slot as usize)

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use peerage::channel::Calling;
 use peerage::outcome::{CallError, LinkLost, NotSent};
-use peerage::{Channel, Request};
+use peerage::{Caller, Channel, Request};
 
 use crate::meeting::{Place, bell, step, within_limit};
 use crate::raw::{Raw, RawListener, tcp};
@@ -35,10 +36,10 @@ mod by_reset {
 }
 
 /// Calls that wait for their answers, and the requests at the other end.
-async fn waiting_calls(channel: &Channel, peer: &mut Channel) -> (Vec<peerage::channel::Calling<u64>>, Vec<Request>) {
+async fn waiting_calls<'a>(caller: &'a Caller, peer: &mut Channel) -> (Vec<Calling<'a, u64>>, Vec<Request>) {
     let (mut calls, mut requests) = (Vec::new(), Vec::new());
     for n in 0..10_u64 {
-        let mut call = channel.request::<u64>(&n).into_future();
+        let mut call = caller.request::<u64>(&n).into_future();
         assert!(step(&mut call).await.is_none());
         calls.push(call);
         requests.push(peer.next_request().await.unwrap());
@@ -48,8 +49,9 @@ async fn waiting_calls(channel: &Channel, peer: &mut Channel) -> (Vec<peerage::c
 
 async fn closing_twice_is_harmless_and_ends_every_waiting_call(place: Place) {
     let (channel, mut peer) = place.meet().await;
-    let (calls, requests) = waiting_calls(&channel, &mut peer).await;
-    let unsent = channel.request::<u64>(&11);
+    let caller = channel.caller();
+    let (calls, requests) = waiting_calls(&caller, &mut peer).await;
+    let unsent = caller.request::<u64>(&11);
     channel.close().await;
     channel.close().await;
     for call in calls {
@@ -73,7 +75,8 @@ async fn closing_twice_is_harmless_and_ends_every_waiting_call(place: Place) {
 
 async fn every_waiting_call_ends_when_the_link_ends(place: Place) {
     let (channel, mut peer) = place.meet().await;
-    let (calls, _requests) = waiting_calls(&channel, &mut peer).await;
+    let caller = channel.caller();
+    let (calls, _requests) = waiting_calls(&caller, &mut peer).await;
     drop(peer);
     for call in calls {
         let error = call.await.unwrap_err();
@@ -89,7 +92,7 @@ async fn every_waiting_call_ends_when_the_link_ends(place: Place) {
 async fn a_dropped_channel_ends_the_calls_of_its_callers(place: Place) {
     let (channel, mut peer) = place.meet().await;
     let caller = channel.caller();
-    let (calls, _requests) = waiting_calls(&channel, &mut peer).await;
+    let (calls, _requests) = waiting_calls(&caller, &mut peer).await;
     drop(channel);
     for call in calls {
         let why = LinkLost::ClosedHere;
@@ -113,7 +116,8 @@ async fn a_handle_for_calling_does_not_keep_the_connection_open(place: Place) {
 
 async fn an_answer_after_the_end_goes_nowhere(place: Place) {
     let (channel, mut peer) = place.meet().await;
-    let (calls, requests) = waiting_calls(&channel, &mut peer).await;
+    let caller = channel.caller();
+    let (calls, requests) = waiting_calls(&caller, &mut peer).await;
     drop((channel, calls));
     within_limit(peer.close()).await;
     for (n, request) in requests.into_iter().enumerate() {
@@ -129,9 +133,10 @@ async fn an_answer_after_the_end_goes_nowhere(place: Place) {
 
 async fn requests_that_were_read_before_the_end_can_still_be_fetched(place: Place) {
     let (channel, mut peer) = place.meet().await;
+    let caller = channel.caller();
     let mut calls = Vec::new();
     for n in 0..5_u64 {
-        let mut call = channel.request::<u64>(&n).into_future();
+        let mut call = caller.request::<u64>(&n).into_future();
         assert!(step(&mut call).await.is_none());
         calls.push(call);
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use peerage::channel::Calling;
 use peerage::outcome::{CallError, LinkLost};
 use peerage::{Channel, Encoding, Payload, Request};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -117,13 +116,13 @@ type Working = std::pin::Pin<Box<dyn Future<Output = Result<u64, peerage::Failur
 async fn as_many_handlers_run_at_once_as_are_allowed_over_all_connections(place: Place) {
     let (mut gate, handler) = Gate::handler();
     let server = place.listen().await.concurrency(3).serve(handler);
-    let mut calls: Vec<(u64, Calling<u64>)> = Vec::new();
     let mut channels = Vec::new();
+    for _ in 0..3 {
+        channels.push(Channel::connect(server.local_address()).await.unwrap());
+    }
+    let mut calls = Vec::new();
     for n in 0..12 {
-        if n % 4 == 0 {
-            channels.push(Channel::connect(server.local_address()).await.unwrap());
-        }
-        let mut call = channels.last().unwrap().request::<u64>(&n).into_future();
+        let mut call = channels[n as usize / 4].request::<u64>(&n).into_future();
         assert!(step(&mut call).await.is_none());
         calls.push((n, call));
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use peerage::channel::Calling;
 use peerage::outcome::{CallError, NotSent};
 use peerage::{Caller, Channel, Encoding, Payload, Request};
 
@@ -34,18 +35,13 @@ async fn meet_narrow(place: &Place) -> (Channel, Channel) {
     (channel, listener.accept().await)
 }
 
-type Calls = Vec<peerage::channel::Calling<u64>>;
+type Calls<'a> = Vec<Calling<'a, u64>>;
 
 /// Calls with the numbers of a range, begun in this order.
-async fn begin(caller: &Caller, numbers: std::ops::Range<u64>, deadline: Option<Duration>) -> Calls {
+async fn begin(caller: &Caller, numbers: std::ops::Range<u64>) -> Calls<'_> {
     let mut calls = Vec::new();
     for n in numbers {
-        let call = caller.request::<u64>(&n);
-        let call = match deadline {
-            Some(deadline) => call.deadline(deadline),
-            None => call,
-        };
-        let mut call = call.into_future();
+        let mut call = caller.request::<u64>(&n).into_future();
         assert!(step(&mut call).await.is_none());
         calls.push(call);
     }
@@ -80,7 +76,8 @@ async fn callers_wait_for_room_in_the_order_they_came(place: Place) {
 
 async fn a_call_that_finds_no_room_before_its_deadline_is_not_sent(place: Place) {
     let (channel, mut peer) = meet_narrow(&place).await;
-    let held = begin(&channel.caller(), 0..2, None).await;
+    let caller = channel.caller();
+    let held = begin(&caller, 0..2).await;
     let deadline = Duration::from_millis(100);
     let begun = Instant::now();
     let third = channel.request::<u64>(&2).deadline(deadline).await;
@@ -110,7 +107,8 @@ async fn a_call_that_finds_no_room_before_its_deadline_is_not_sent(place: Place)
 
 async fn a_caller_that_stops_waiting_gives_up_its_place(place: Place) {
     let (channel, mut peer) = meet_narrow(&place).await;
-    let mut calls = begin(&channel.caller(), 0..6, None).await;
+    let caller = channel.caller();
+    let mut calls = begin(&caller, 0..6).await;
     // 0 and 1 are on their way, the others wait; the first of them and one behind it give up.
     drop(calls.remove(2));
     drop(calls.remove(3));
@@ -139,7 +137,8 @@ async fn callers_waiting_for_room_learn_that_the_connection_has_ended(place: Pla
         let mut listener = place.listen_beside().await.encoding(Encoding::Json);
         let channel = Channel::connect(listener.local_address()).calls_in_flight(2);
         let (channel, mut peer) = (channel.await.unwrap(), listener.accept().await);
-        let calls = begin(&channel.caller(), 0..30, None).await;
+        let caller = channel.caller();
+        let calls = begin(&caller, 0..30).await;
         let requests = [peer.next_request().await, peer.next_request().await];
         if here {
             channel.close().await;

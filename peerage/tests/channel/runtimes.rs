@@ -27,7 +27,8 @@ async fn a_call_may_be_awaited_on_another_runtime_than_its_link(place: Place) {
 
 async fn a_call_may_move_between_tasks_while_it_waits(place: Place) {
     let (channel, mut peer) = place.meet().await;
-    let mut call = channel.request::<u64>(&1).into_future();
+    let caller = channel.caller();
+    let mut call = Box::pin(async move { caller.request::<u64>(&1).await });
     for _ in 0..3 {
         call = tokio::spawn(async move {
             assert!(step(&mut call).await.is_none());

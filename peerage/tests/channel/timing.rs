@@ -112,6 +112,7 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
                 while channel.counters().bytes_out == 0 {
                     tokio::task::yield_now().await;
                 }
+                drop(call);
                 channel
             });
             (runtime, channel)
