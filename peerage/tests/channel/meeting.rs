@@ -84,10 +84,18 @@ impl Place {
 
     /// A server at work with this handler, and a connection to it.
     pub(crate) async fn serve<Form: 'static>(&self, handler: impl Handler<Form>) -> (Server, Channel) {
-        let server = self.listen().await.serve(handler);
-        let channel = Channel::connect(server.local_address()).await.unwrap();
-        (server, channel)
+        connected(self.listen().await.serve(handler)).await
     }
+
+    /// As [`serve`](Self::serve), beside another server.
+    pub(crate) async fn serve_beside<Form: 'static>(&self, handler: impl Handler<Form>) -> (Server, Channel) {
+        connected(self.listen_beside().await.serve(handler)).await
+    }
+}
+
+async fn connected(server: Server) -> (Server, Channel) {
+    let channel = Channel::connect(server.local_address()).await.unwrap();
+    (server, channel)
 }
 
 /// Runs a test at a place of its own on a runtime with one thread, and again on one with two.

@@ -132,17 +132,23 @@ async fn a_long_failure_is_cut_between_characters_to_what_fits(place: Place) {
     // Three bytes each, so that the limit falls into the middle of one.
     let told = message_of(channel.request::<()>("ア").await);
     assert_eq!(told.chars().count(), 4096 / 3);
-    // The smallest frames that still have room for a few words carry a few words.
-    for frame in [128, 300, 1000, 5000] {
+    // A small frame carries as much of it as fits, and of a code that does not fit nothing.
+    for frame in [64, 128, 1000, 5000] {
         let server = place.listen_beside().await.max_frame(frame);
-        let server = server.serve(|text: String| async move {
-            Err::<(), _>(Failure::new(text.repeat(2000)).code(Code::new("x".repeat(2000))))
+        let server = server.serve(|code: String| async move {
+            let failure = Failure::new("\u{1}".repeat(5000));
+            Err::<(), _>(failure.code(Code::new(code)))
         });
         let channel = Channel::connect(server.local_address()).await.unwrap();
-        let told = message_of(within_limit(channel.request::<()>("\u{1}")).await);
-        assert!(told.starts_with("[x"), "{told}");
+        let told = message_of(channel.request::<()>("x").await);
+        let fits = (frame as usize - 64) / 6;
+        assert!(told.starts_with("[x] ") && told.len() >= 4 + fits, "{frame}: {told}");
         within_limit(server.close()).await;
     }
+    let (_server, channel) = place
+        .serve_beside(|_: ()| async { Err::<(), _>(Failure::new("x").code(Code::new("y".repeat(17 << 20)))) })
+        .await;
+    assert_eq!(message_of(channel.request::<()>(&()).await), "[internal] ");
 }
 
 fn message_of(result: Result<(), CallError>) -> String {
@@ -162,21 +168,17 @@ async fn a_request_dropped_without_an_answer_fails_at_once(place: Place) {
     assert_eq!(message_of(call.await.map(drop)), expected);
     drop((channel, peer));
     // The same where a handler forgets it, at once or later.
-    let (_server, channel) = forgetful(&place).await;
+    let (_server, channel) = place
+        .serve_beside(|request: Request| async move {
+            if request.content() == Ok(true) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     for later in [false, true] {
         assert_eq!(message_of(channel.request(&later).await), expected);
     }
     assert!(begun.elapsed() < Duration::from_secs(10), "far before the deadline");
-}
-
-async fn forgetful(place: &Place) -> (peerage::Server, Channel) {
-    let server = place.listen_beside().await.serve(|request: Request| async move {
-        if request.content() == Ok(true) {
-            tokio::task::yield_now().await;
-        }
-    });
-    let channel = Channel::connect(server.local_address()).await.unwrap();
-    (server, channel)
 }
 
 async fn a_result_that_cannot_be_encoded_reaches_the_caller_as_a_failure(place: Place) {
@@ -191,11 +193,12 @@ async fn a_result_that_cannot_be_encoded_reaches_the_caller_as_a_failure(place: 
         .unwrap();
     assert_eq!(msgpack.request(&1.5).await, Ok(vec![1.5, f64::INFINITY]));
     // Of an answer that was encoded elsewhere, only what can be translated goes through.
-    let server = place.listen_beside().await.serve(|request: Request| async move {
-        let value: f64 = request.content().unwrap_or(f64::NAN);
-        request.reply_payload(&Payload::encode(&[value, 1.0 / value], Encoding::MsgPack).unwrap());
-    });
-    let channel = Channel::connect(server.local_address()).await.unwrap();
+    let (_server, channel) = place
+        .serve_beside(|request: Request| async move {
+            let value: f64 = request.content().unwrap();
+            request.reply_payload(&Payload::encode(&[value, 1.0 / value], Encoding::MsgPack).unwrap());
+        })
+        .await;
     assert_eq!(channel.request(&2.0).await, Ok([2.0, 0.5]));
     let told = message_of(channel.request::<[f64; 2]>(&0.0).await.map(drop));
     assert!(told.starts_with("[internal] the answer: "), "{told}");
