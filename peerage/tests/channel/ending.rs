@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use peerage::channel::Calling;
 use peerage::outcome::{CallError, LinkLost, NotSent};
-use peerage::{Caller, Channel, Request};
+use peerage::{Caller, Channel, Encoding, Payload, Request};
 
-use crate::meeting::{Place, bell, step, within_limit};
+use crate::meeting::{Place, bell, large, step, within_limit};
 use crate::raw::{Raw, RawListener, tcp};
 
 over_every_transport!(tcp, unix, memory; [
@@ -154,20 +154,21 @@ async fn requests_that_were_read_before_the_end_can_still_be_fetched(place: Plac
 
 async fn answers_given_before_closing_still_arrive(place: Place) {
     let (channel, mut peer) = place.meet().await;
-    let text = "x".repeat(2 << 20);
+    let answer = large(2 << 20);
     let mut calls = Vec::new();
     for n in 0..4_u64 {
-        let mut call = channel.request::<String>(&n).into_future();
+        let content = Payload::encode(&n, Encoding::Json).unwrap();
+        let mut call = channel.request_payload(content).into_future();
         assert!(step(&mut call).await.is_none());
         calls.push(call);
     }
     for _ in 0..4 {
-        peer.next_request().await.unwrap().reply(&text);
+        peer.next_request().await.unwrap().reply_payload(&answer);
     }
     // More than any socket takes at once waits to be written by now.
     let closing = tokio::spawn(async move { within_limit(peer.close()).await });
     for call in calls {
-        assert_eq!(call.await.map(|answer| answer == text), Ok(true));
+        assert_eq!(call.await, Ok(answer.clone()));
     }
     closing.await.unwrap();
     assert_eq!(within_limit(channel.ended()).await, LinkLost::PeerClosed);

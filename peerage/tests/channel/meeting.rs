@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use peerage::channel::Handler;
-use peerage::{Address, Channel, Encoding, Listener, Server};
+use peerage::{Address, Channel, Encoding, Listener, Payload, Server};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -133,6 +133,12 @@ pub(crate) async fn step<W: Future + Unpin>(work: &mut W) -> Option<W::Output> {
         })
     })
     .await
+}
+
+/// An encoded text of this many bytes, quotes included. Encoding it the usual way would take most of the time of a test.
+pub(crate) fn large(bytes: usize) -> Payload {
+    let text = format!("\"{}\"", "x".repeat(bytes - 2));
+    Payload::from_parts(Encoding::Json, text.into())
 }
 
 /// Answers every request with what `answer` makes of it, until the connection ends. Gives the connection back.

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use peerage::channel::Calling;
+use peerage::channel::{Calling, Counters};
 use peerage::outcome::{CallError, NotSent};
 use peerage::{Caller, Channel, Encoding, Payload, Request};
 
-use crate::meeting::{Place, answer_all, step, within_limit};
+use crate::meeting::{Place, answer_all, large, step, within_limit};
 use crate::raw::{Raw, frame};
 
 over_every_transport!(tcp, unix, memory; [
@@ -158,7 +158,7 @@ async fn reading_stops_over_the_limit_and_goes_on_when_answers_are_given(place: 
     let channel = Channel::connect(listener.local_address()).calls_in_flight(10_000);
     let (channel, mut peer) = (channel.await.unwrap(), listener.accept().await);
     // 32 MiB, more than sockets and pipes take.
-    let content = Payload::encode(&"x".repeat(16 << 10), Encoding::Json).unwrap();
+    let content = large(16 << 10);
     let mut calls = Vec::new();
     for _ in 0..2000 {
         let call = channel
@@ -210,8 +210,12 @@ async fn large_values_pass_both_ways_at_once(place: Place) {
     let callers = [dialled.caller(), accepted.caller()];
     let ends = [tokio::spawn(echo(dialled)), tokio::spawn(echo(accepted))];
     let text = "0123456789abcdef".repeat(512 << 10);
-    let (there, back) = tokio::join!(callers[0].request::<String>(&text), callers[1].request::<String>(&text));
-    assert!(there == Ok(text.clone()) && back == Ok(text.clone()));
+    let unopened = Payload::from_parts(Encoding::Json, format!("\"{text}\"").into());
+    let (there, back) = tokio::join!(
+        callers[0].request::<String>(&text),
+        callers[1].request_payload(unopened.clone())
+    );
+    assert!(there == Ok(text.clone()) && back == Ok(unopened));
     callers[0].close().await;
     for end in ends {
         let counters = end.await.unwrap();
@@ -228,7 +232,7 @@ async fn large_values_pass_both_ways_at_once(place: Place) {
 }
 
 /// Answers with what was asked, unopened.
-async fn echo(mut channel: Channel) -> peerage_proto::channel::Counters {
+async fn echo(mut channel: Channel) -> Counters {
     while let Some(request) = channel.next_request().await {
         let content = request.payload().clone();
         request.reply_payload(&content);
@@ -240,9 +244,9 @@ async fn many_large_answers_pass_both_ways_at_once(place: Place) {
     let (dialled, accepted) = place.meet().await;
     let callers = [dialled.caller(), accepted.caller()];
     let serve = |mut channel: Channel| async move {
-        let large = Payload::encode(&"x".repeat(9 << 20), Encoding::Json).unwrap();
+        let answer = large(9 << 20);
         while let Some(request) = channel.next_request().await {
-            request.reply_payload(&large);
+            request.reply_payload(&answer);
         }
     };
     let ends = [tokio::spawn(serve(dialled)), tokio::spawn(serve(accepted))];
@@ -257,7 +261,7 @@ async fn many_large_answers_pass_both_ways_at_once(place: Place) {
         }
     }
     for call in calls {
-        assert_eq!(call.await.map(|answer| answer.len()), Ok((9 << 20) + 2));
+        assert_eq!(call.await.map(|answer| answer.len()), Ok(9 << 20));
     }
     callers[0].close().await;
     for end in ends {
@@ -275,20 +279,21 @@ async fn a_handler_can_ask_back_while_it_holds_a_large_request(place: Place) {
         .await;
     let caller = channel.caller();
     let answering = tokio::spawn(answer_all(channel, |n| n + 1));
-    let large = "x".repeat((16 << 20) - 100);
-    assert_eq!(caller.request(&large).await, Ok(large.len() as u64 + 2 + 2));
+    let content = large((16 << 20) - 100);
+    let answer = caller.request_payload(content.clone()).await.unwrap();
+    assert_eq!(answer.decode(), Ok(content.len() + 2));
     caller.close().await;
     answering.await.unwrap();
 }
 
 async fn large_requests_wait_until_they_are_fetched(place: Place) {
     let (channel, mut peer) = place.meet().await;
-    let large = Payload::encode(&"x".repeat(10 << 20), Encoding::Json).unwrap();
+    let content = large(10 << 20);
     let mut calls = Vec::new();
     for _ in 0..4 {
         let caller = channel.caller();
-        let large = large.clone();
-        calls.push(tokio::spawn(async move { caller.request_payload(large).await }));
+        let content = content.clone();
+        calls.push(tokio::spawn(async move { caller.request_payload(content).await }));
     }
     // Two are more than may wait unfetched; whoever comes behind them is not read before.
     while peer.counters().requests < 2 {
@@ -308,13 +313,13 @@ async fn large_requests_wait_until_they_are_fetched(place: Place) {
 }
 
 async fn a_slow_reader_does_not_harm_others(place: Place) {
-    let large = Payload::encode(&"x".repeat(1 << 20), Encoding::Json).unwrap();
+    let answer = large(1 << 20);
     let (server, channel) = place
         .serve(move |request: Request| {
-            let large = large.clone();
+            let answer = answer.clone();
             async move {
                 match request.content() {
-                    Ok(true) => request.reply_payload(&large),
+                    Ok(true) => request.reply_payload(&answer),
                     _ => request.reply("small"),
                 }
             }

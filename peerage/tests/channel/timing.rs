@@ -9,7 +9,7 @@ use peerage::{Address, Channel, Encoding, Listener, limits};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
-use crate::meeting::{answer_all, memory, one_thread, step};
+use crate::meeting::{answer_all, large, memory, one_thread, step};
 
 /// Milliseconds on the clock of the test since `begun`.
 fn since(begun: Instant) -> u128 {
@@ -121,7 +121,7 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
     let mut peer = listener.accept().await;
     let request = peer.next_request().await.unwrap();
     let standing_still = elsewhere.join().unwrap();
-    request.reply(&"x".repeat(1 << 20));
+    request.reply_payload(&large(1 << 20));
     let begun = Instant::now();
     peer.close().await;
     assert!((1000..=1002).contains(&since(begun)), "{}", since(begun));
@@ -148,7 +148,7 @@ fn a_peer_that_stands_still_in_the_middle_of_a_frame_is_cut_after_ten_seconds() 
     let still = one_thread();
     let channel = still.block_on(Channel::connect(&address).into_future()).unwrap();
     let half_sent = still.block_on(async {
-        let mut call = channel.request::<u64>(&"x".repeat(1 << 20)).into_future();
+        let mut call = channel.request_payload(large(1 << 20)).into_future();
         assert!(step(&mut call).await.is_none());
         while channel.counters().bytes_out == 0 {
             tokio::task::yield_now().await;
