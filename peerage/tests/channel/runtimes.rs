@@ -105,6 +105,6 @@ async fn a_server_ends_with_its_runtime(place: Place) {
     runtime.shutdown_background();
     assert!(within_limit(call).await.is_err());
     within_limit(stopped).await.unwrap();
-    Channel::connect(channel.remote_address()).await.unwrap_err();
     within_limit(server.0.close()).await;
+    Channel::connect(channel.remote_address()).await.unwrap_err();
 }
