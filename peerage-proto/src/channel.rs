@@ -185,8 +185,6 @@ pub struct Channel {
     peer_is_closed: bool,
     /// When the peer last made progress, or reading went on after a pause of ours.
     progress: Option<Instant>,
-    /// Whether reading was wanted after the last step.
-    reading: bool,
     calls: InFlight,
     next_id: u64,
     serving: Serving,
@@ -262,7 +260,6 @@ impl Channel {
             held_since: None,
             peer_is_closed: false,
             progress: None,
-            reading: true,
             calls: InFlight::default(),
             next_id,
             serving: Serving::default(),
@@ -306,15 +303,10 @@ impl Channel {
         }
         if resumes {
             self.resume(now);
+            self.release_withheld();
         }
         self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();
-        let reading = self.wants_bytes();
-        if reading && !self.reading {
-            // The pause was ours, not the peer's.
-            self.progress = Some(now);
-        }
-        self.reading = reading;
         Outputs::new(&mut self.orders)
     }
 

@@ -16,7 +16,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use peerage_proto::channel::{Config, Counters};
+use peerage_proto::channel::Config;
 use peerage_proto::codec::{Encoding, Payload};
 use peerage_proto::limits;
 use peerage_proto::outcome::LinkLost;
@@ -38,6 +38,7 @@ pub use call::{Call, Calling};
 pub use connect::{Connect, Connecting};
 pub use handler::{Failure, Handler, WithRequest};
 pub use listener::{Listener, Server};
+pub use peerage_proto::channel::Counters;
 pub use request::Request;
 
 /// One connection on which both ends may ask and answer.

@@ -317,12 +317,16 @@ impl Link {
     }
 
     /// Makes it possible to stop the handler of a request; false if the link has ended and the handler must not go on.
+    ///
+    /// A handler that has answered goes on without: nobody waits for it any more.
     pub(crate) fn running(&self, request: Served, stop: oneshot::Sender<()>) -> bool {
         let mut state = self.lock();
         if state.ended.is_some() {
             return false;
         }
-        state.running.insert(request, stop);
+        if state.machine.is_unanswered(request) {
+            state.running.insert(request, stop);
+        }
         true
     }
 

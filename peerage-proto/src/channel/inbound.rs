@@ -67,9 +67,24 @@ impl Channel {
     pub(super) fn has_room(&self) -> bool {
         let crowded =
             self.config.dialect == Dialect::Plain && self.serving.len() >= self.config.served_at_once as usize;
-        !crowded
-            && self.serving.unread() < limits::UNREAD_REQUEST_BYTES
-            && self.outgoing.len() < limits::UNSENT_REPLY_BYTES
+        !crowded && self.serving.unread() < limits::UNREAD_REQUEST_BYTES
+    }
+
+    /// Whether work on a request may start: not while the peer leaves too many answers unread.
+    ///
+    /// Reading goes on all the same. The answers that we wait for stand behind those requests, and two ends of which each
+    /// read no more before the other has read would wait for ever.
+    fn starts_work(&self) -> bool {
+        self.outgoing.len() < limits::UNSENT_REPLY_BYTES
+    }
+
+    /// Hands over the requests that had to wait for answers to be written.
+    pub(super) fn release_withheld(&mut self) {
+        while self.starts_work()
+            && let Some((request, content)) = self.serving.next_withheld()
+        {
+            self.orders.push_back(Output::Request { request, content });
+        }
     }
 
     /// Takes in one frame, which ends where `rest` of the bytes begins.
@@ -128,7 +143,11 @@ impl Channel {
         }
         let content = content();
         let request = self.serving.open(RequestId(id), content.len(), full);
-        self.orders.push_back(Output::Request { request, content });
+        if self.starts_work() && !self.serving.is_withholding() {
+            self.orders.push_back(Output::Request { request, content });
+        } else {
+            self.serving.withhold(request, content);
+        }
         Ok(())
     }
 
@@ -150,10 +169,18 @@ impl Channel {
 
     fn cancelled_by_peer(&mut self, id: u64) {
         match self.serving.by_id(RequestId(id)) {
+            Some(request) if self.serving.take_withheld(request) => {
+                self.stopped(request, Stop::NotStarted);
+            }
             Some(request) => self.orders.push_back(Output::Stop(request)),
             // Answered already: the answer is on its way, or the caller would not have cancelled it.
             None => self.put_value(Kind::Stopped, id, &Stop::Completed.number()),
         }
+    }
+
+    /// Whether this request of the peer still waits for its answer.
+    pub fn is_unanswered(&self, request: Served) -> bool {
+        self.serving.is_open(request)
     }
 
     pub(super) fn reply(&mut self, request: Served, content: Content<'_>) {

@@ -3,8 +3,9 @@
 //! Each gets a key of our own, because the peer's id need not be unique: a plain peer may use one id twice and is then
 //! served twice. A key is used up by the answer, so a second answer finds nothing and is never sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use crate::codec::Payload;
 use crate::id::RequestId;
 
 /// A request being served: our own key for it, never reused on a link.
@@ -23,6 +24,8 @@ pub(super) struct Serving {
     next_serial: u64,
     /// Bytes of content that the application has not fetched yet.
     unread: usize,
+    /// Requests that the application has not been told of yet, oldest first.
+    withheld: VecDeque<(Served, Payload)>,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,12 @@ impl Serving {
         self.by_id.get(&id).copied()
     }
 
+    /// Whether this request is not answered yet.
+    pub(super) fn is_open(&self, served: Served) -> bool {
+        let place = self.slots.get(served.slot as usize).and_then(Option::as_ref);
+        place.is_some_and(|entry| entry.serial == served.serial)
+    }
+
     /// The application has the content now.
     pub(super) fn fetched(&mut self, served: Served) {
         if let Some(Some(entry)) = self.slots.get_mut(served.slot as usize)
@@ -98,6 +107,28 @@ impl Serving {
             (self.slots, self.free) = (Vec::new(), Vec::new());
         }
         Some(entry.id)
+    }
+
+    /// Keeps a request back from the application.
+    pub(super) fn withhold(&mut self, served: Served, content: Payload) {
+        self.withheld.push_back((served, content));
+    }
+
+    /// Whether requests are kept back.
+    pub(super) fn is_withholding(&self) -> bool {
+        !self.withheld.is_empty()
+    }
+
+    /// The request that was kept back longest.
+    pub(super) fn next_withheld(&mut self) -> Option<(Served, Payload)> {
+        self.withheld.pop_front()
+    }
+
+    /// Takes a request out of those that are kept back. False if it is not one of them.
+    pub(super) fn take_withheld(&mut self, served: Served) -> bool {
+        let before = self.withheld.len();
+        self.withheld.retain(|(withheld, _)| *withheld != served);
+        self.withheld.len() < before
     }
 
     /// Forgets all of them: nobody will hear the answers.

@@ -195,25 +195,92 @@ fn a_full_link_stops_reading_at_its_bound_of_unread_bytes() {
 }
 
 #[test]
-fn a_peer_that_does_not_take_its_answers_is_read_no_more() {
+fn a_peer_that_does_not_take_its_answers_gets_no_further_request_started() {
     let half = "x".repeat(limits::UNSENT_REPLY_BYTES / 2);
     for config in [plain_json(), full(Side::Acceptor)] {
+        transcript(Config {
+            served_at_once: 4,
+            ..config
+        })
+        .peer_sends_all(&[request(0, "a"), request(2, "b")])
+        .we_serve("a")
+        .we_serve("b")
+        .we_reply(0, half.as_str())
+        .we_reply(1, half.as_str())
+        .peer_sends_all(&[request(4, "c"), request(6, "d")])
+        .driver_takes_what_waits()
+        .nothing_happens()
+        .driver_writes(100)
+        .driver_gives_back()
+        .we_serve("c")
+        .we_serve("d")
+        .we_write_all()
+        .written_frames(2);
+    }
+}
+
+#[test]
+fn requests_that_wait_for_answers_to_be_written_have_their_limits() {
+    let half = "x".repeat(limits::UNSENT_REPLY_BYTES / 2);
+    let answering_nobody = |config| {
         transcript(config)
             .peer_sends_all(&[request(0, "a"), request(2, "b")])
             .we_serve("a")
             .we_serve("b")
             .we_reply(0, half.as_str())
-            .holds(Channel::wants_bytes)
             .we_reply(1, half.as_str())
-            .holds(|channel| !channel.wants_bytes())
-            .driver_takes_what_waits()
-            .holds(|channel| !channel.wants_bytes())
-            .driver_writes(100)
-            .driver_gives_back()
             .holds(Channel::wants_bytes)
-            .we_write_all()
-            .written_frames(2);
-    }
+    };
+    answering_nobody(plain_json())
+        .peer_sends(request(4, half.as_str()))
+        .holds(Channel::wants_bytes)
+        .peer_sends(request(6, half.as_str()))
+        .holds(|channel| !channel.wants_bytes());
+    answering_nobody(Config {
+        served_at_once: 2,
+        ..plain_json()
+    })
+    .peer_sends_all(&[request(4, "c"), request(6, "d")])
+    .holds(|channel| !channel.wants_bytes())
+    .nothing_happens()
+    .we_close()
+    .we_write_all()
+    .link_ends(LinkLost::ClosedHere)
+    .everything_is_freed();
+}
+
+#[test]
+fn an_answer_is_read_while_the_peer_leaves_ours_unread() {
+    let half = "x".repeat(limits::UNSENT_REPLY_BYTES / 2);
+    transcript(plain_json())
+        .we_call(0, "x")
+        .we_send(request(0, "x"))
+        .peer_sends_all(&[request(0, "a"), request(1, "b")])
+        .we_serve("a")
+        .we_serve("b")
+        .we_reply(0, half.as_str())
+        .we_reply(1, half.as_str())
+        .holds(Channel::wants_bytes)
+        .peer_sends_all(&[request(2, "c"), result(0, "y")])
+        .call_returns(0, "y")
+        .we_write_all()
+        .we_serve("c");
+}
+
+#[test]
+fn a_request_that_waits_for_answers_to_be_written_can_be_cancelled() {
+    let half = "x".repeat(limits::UNSENT_REPLY_BYTES / 2);
+    transcript(full(Side::Acceptor))
+        .peer_sends_all(&[request(0, "a"), request(2, "b")])
+        .we_serve("a")
+        .we_serve("b")
+        .we_reply(0, half.as_str())
+        .we_reply(1, half.as_str())
+        .peer_sends_all(&[request(4, "c"), request(6, "d"), cancel(4)])
+        .nothing_happens()
+        .we_write_all()
+        .written_frames(3)
+        .we_serve("d");
 }
 
 #[test]
@@ -253,21 +320,19 @@ fn any_byte_is_progress() {
 #[test]
 fn a_pause_of_ours_is_not_held_against_the_peer() {
     let begun = &request(2, "c").bytes(Encoding::Json)[..7];
-    let half = "x".repeat(limits::UNSENT_REPLY_BYTES / 2);
-    transcript(plain_json())
-        .peer_sends_all(&[request(0, "a"), request(1, "b")])
-        .we_serve("a")
-        .we_serve("b")
-        .peer_sends_bytes(begun)
-        .we_reply(0, half.as_str())
-        .we_reply(1, half.as_str())
-        .holds(|channel| !channel.wants_bytes() && channel.next_timeout().is_none())
-        .after(Duration::from_secs(60))
-        .nothing_happens()
-        .we_write(1000)
-        .holds(Channel::wants_bytes)
-        .after(limits::FRAME_STALL - ms(1))
-        .nothing_happens()
-        .after(ms(1))
-        .link_ends(LinkLost::Stalled);
+    transcript(Config {
+        served_at_once: 1,
+        ..plain_json()
+    })
+    .peer_sends_bytes(&[&request(0, "a").bytes(Encoding::Json), begun].concat())
+    .we_serve("a")
+    .holds(|channel| !channel.wants_bytes() && channel.next_timeout().is_none())
+    .after(Duration::from_secs(60))
+    .nothing_happens()
+    .we_reply(0, "A")
+    .holds(Channel::wants_bytes)
+    .after(limits::FRAME_STALL - ms(1))
+    .nothing_happens()
+    .after(ms(1))
+    .link_ends(LinkLost::Stalled);
 }
