@@ -250,3 +250,6 @@ impl Settings {
 
 /// A deadline far enough away to be none: about thirty years.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+
+#[cfg(test)]
+mod tests;

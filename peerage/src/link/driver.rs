@@ -213,12 +213,23 @@ impl Driver {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Wrote::Some,
                 Poll::Ready(Err(error)) => {
+                    self.read_what_is_left(cx);
                     self.feed(Input::Broken(error.to_string()));
                     return Wrote::All;
                 }
             }
         }
         Wrote::All
+    }
+
+    /// Reads what the peer sent before it went away: an answer that has arrived counts, although the connection takes no
+    /// bytes any more.
+    fn read_what_is_left(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..ROUNDS {
+            if !self.read(cx) {
+                break;
+            }
+        }
     }
 
     /// Decides what comes next once this round is done.
