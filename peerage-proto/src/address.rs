@@ -258,13 +258,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// All schemes.
-    pub const ALL: [Scheme; 5] = [
-        Scheme::Tcp,
-        Scheme::Tls,
-        Scheme::Quic,
-        Scheme::Unix,
-        Scheme::Memory,
-    ];
+    pub const ALL: [Scheme; 5] = [Scheme::Tcp, Scheme::Tls, Scheme::Quic, Scheme::Unix, Scheme::Memory];
 
     /// Whether addresses of this scheme have a host and a port.
     pub fn has_port(self) -> bool {
@@ -361,15 +355,10 @@ impl fmt::Display for Options {
         let written = [
             self.codec.map(|codec| format!("codec={codec}")),
             self.dialect.map(|dialect| format!("dialect={dialect}")),
-            self.services
-                .as_ref()
-                .map(|services| format!("services={services}")),
+            self.services.as_ref().map(|services| format!("services={services}")),
             self.next.map(|next| format!("next={next}")),
         ];
-        for (before, option) in ["?", "&", "&", "&"]
-            .iter()
-            .zip(written.into_iter().flatten())
-        {
+        for (before, option) in ["?", "&", "&", "&"].iter().zip(written.into_iter().flatten()) {
             write!(f, "{before}{option}")?;
         }
         Ok(())

@@ -37,11 +37,7 @@ impl Backoff {
 
     /// For connecting a channel: 0.5 s, growing by half, at most 30 s.
     pub fn for_channel() -> Self {
-        Backoff::new(
-            CHANNEL_RETRY_FIRST,
-            CHANNEL_RETRY_FACTOR_PERCENT,
-            CHANNEL_RETRY_CAP,
-        )
+        Backoff::new(CHANNEL_RETRY_FIRST, CHANNEL_RETRY_FACTOR_PERCENT, CHANNEL_RETRY_CAP)
     }
 
     /// How long to wait before the next try. `jitter` are 32 random bits.
@@ -100,8 +96,7 @@ mod tests {
         assert_eq!(
             steps,
             [
-                500, 750, 1_125, 1_687, 2_531, 3_796, 5_695, 8_542, 12_814, 19_221, 28_832, 30_000,
-                30_000
+                500, 750, 1_125, 1_687, 2_531, 3_796, 5_695, 8_542, 12_814, 19_221, 28_832, 30_000, 30_000
             ]
         );
     }
@@ -120,10 +115,7 @@ mod tests {
     #[test]
     fn delays_never_shrink_whatever_the_factor() {
         let mut backoff = Backoff::new(Duration::from_secs(1), 0, Duration::from_secs(9));
-        assert_eq!(
-            [backoff.next(0), backoff.next(0)],
-            [Duration::from_millis(500); 2]
-        );
+        assert_eq!([backoff.next(0), backoff.next(0)], [Duration::from_millis(500); 2]);
     }
 
     #[test]

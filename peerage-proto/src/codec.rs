@@ -25,7 +25,7 @@ mod value;
 
 pub use self::{
     check::{EncodeError, Unsupported},
-    notation::NotationError,
+    notation::{Notation, NotationError},
     payload::{DecodeError, Payload, TranscodeError, encode_into},
     value::Value,
 };
@@ -223,10 +223,7 @@ mod tests {
         }
         let why = "yaml".parse::<Encoding>().unwrap_err();
         assert_eq!(why, UnknownEncoding("yaml".into()));
-        assert_eq!(
-            why.to_string(),
-            "unknown codec \"yaml\": json and msgpack are known"
-        );
+        assert_eq!(why.to_string(), "unknown codec \"yaml\": json and msgpack are known");
     }
 
     #[test]
@@ -272,15 +269,9 @@ mod tests {
             out
         };
         assert_eq!(head(Encoding::Json, 0, 0), b"[0, 0, ");
-        assert_eq!(
-            head(Encoding::Json, 255, u64::MAX),
-            b"[255, 18446744073709551615, "
-        );
+        assert_eq!(head(Encoding::Json, 255, u64::MAX), b"[255, 18446744073709551615, ");
         assert_eq!(head(Encoding::MsgPack, 1, 127), [0x93, 1, 127]);
         assert_eq!(head(Encoding::MsgPack, 2, 128), [0x93, 2, 0xcc, 128]);
-        assert_eq!(
-            head(Encoding::MsgPack, 200, 256),
-            [0x93, 0xcc, 200, 0xcd, 1, 0]
-        );
+        assert_eq!(head(Encoding::MsgPack, 200, 256), [0x93, 0xcc, 200, 0xcd, 1, 0]);
     }
 }

@@ -305,7 +305,9 @@ pub enum Busy {
 impl Busy {
     /// The reason with this number on the wire; `None` for a number of a newer version.
     pub fn from_number(number: u64) -> Option<Busy> {
-        [Busy::Overloaded, Busy::LimitReached, Busy::Draining, Busy::Expired].into_iter().find(|b| b.number() == number)
+        [Busy::Overloaded, Busy::LimitReached, Busy::Draining, Busy::Expired]
+            .into_iter()
+            .find(|b| b.number() == number)
     }
 
     /// The number on the wire.
@@ -472,7 +474,11 @@ impl Code {
 
     /// The code in front of a message, where it says more than the message does.
     fn prefix(&self) -> String {
-        if *self == Code::PLAIN { String::new() } else { format!("[{self}] ") }
+        if *self == Code::PLAIN {
+            String::new()
+        } else {
+            format!("[{self}] ")
+        }
     }
 }
 
@@ -517,7 +523,11 @@ mod tests {
 
     #[test]
     fn a_code_stands_in_brackets_before_the_message_unless_it_says_nothing() {
-        let remote = |code| CallError::Remote { code, message: "boom".into(), data: None };
+        let remote = |code| CallError::Remote {
+            code,
+            message: "boom".into(),
+            data: None,
+        };
         assert_eq!(remote(Code::INTERNAL).to_string(), "[internal] boom");
         assert_eq!(remote(Code::PLAIN).to_string(), "boom");
     }

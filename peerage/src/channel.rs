@@ -27,6 +27,7 @@ use crate::address::Address;
 use crate::link::Link;
 use crate::transport::{Connection, UnixCredentials};
 
+mod buffer;
 mod call;
 mod connect;
 mod handler;
@@ -90,7 +91,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`CallError`](crate::CallError); its class tells whether the request may have run.
-    pub fn request<R: DeserializeOwned>(&self, content: &(impl Serialize + ?Sized)) -> Call<R> {
+    pub fn request<R: DeserializeOwned>(&self, content: &(impl Serialize + ?Sized)) -> Call<'_, R> {
         self.caller.request(content)
     }
 
@@ -98,7 +99,7 @@ impl Channel {
     ///
     /// # Errors
     /// As [`request`](Self::request), and `Refused` if the payload has another encoding than the channel.
-    pub fn request_payload(&self, content: Payload) -> Call<Payload> {
+    pub fn request_payload(&self, content: Payload) -> Call<'_, Payload> {
         self.caller.request_payload(content)
     }
 
@@ -130,7 +131,7 @@ impl Channel {
     /// What the transport knows of the program at the other end.
     pub fn peer(&self) -> Peer {
         Peer {
-            credentials: self.caller.link.facts().credentials.clone(),
+            credentials: self.caller.link.facts().credentials,
         }
     }
 
@@ -178,16 +179,16 @@ impl Caller {
     ///
     /// # Errors
     /// As [`Channel::request`].
-    pub fn request<R: DeserializeOwned>(&self, content: &(impl Serialize + ?Sized)) -> Call<R> {
-        Call::typed(self.link.clone(), content)
+    pub fn request<R: DeserializeOwned>(&self, content: &(impl Serialize + ?Sized)) -> Call<'_, R> {
+        Call::typed(&self.link, content)
     }
 
     /// As [`Channel::request_payload`].
     ///
     /// # Errors
     /// As [`Channel::request_payload`].
-    pub fn request_payload(&self, content: Payload) -> Call<Payload> {
-        Call::opaque(self.link.clone(), content)
+    pub fn request_payload(&self, content: Payload) -> Call<'_, Payload> {
+        Call::opaque(&self.link, content)
     }
 
     /// As [`Channel::local_address`].

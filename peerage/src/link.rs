@@ -88,6 +88,7 @@ struct State {
     ended: Option<LinkLost>,
     /// When the machine was last fed.
     clock: std::time::Instant,
+    errands: Errands,
 }
 
 /// What is to be done once the lock is released.
@@ -134,6 +135,7 @@ impl Link {
             stopping: BTreeSet::new(),
             ended: None,
             clock: Instant::now().into_std(),
+            errands: Errands::default(),
         };
         let link = Link(Arc::new(Shared {
             state: Mutex::new(state),
@@ -176,16 +178,10 @@ impl Link {
         deadline: Option<Instant>,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<Token, CallError>> {
-        let mut errands = Errands::default();
         let mut state = self.lock();
-        let is_first = match *ticket {
-            Some(ticket) => state
-                .waiting
-                .first_key_value()
-                .is_none_or(|(first, _)| *first >= ticket),
-            None => state.waiting.is_empty(),
-        };
-        if state.machine.room() == Room::Later || (!is_first && state.machine.room() == Room::Yes) {
+        if (ticket.is_some() || !state.waiting.is_empty() || state.machine.room() != Room::Yes)
+            && !state.may_enter(*ticket)
+        {
             return match state.wait(cx, ticket) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
@@ -200,26 +196,23 @@ impl Link {
             content,
             deadline: deadline.map(Instant::into_std),
         };
-        state.carry_out(now.into_std(), input, &mut errands);
+        state.carry_out(now.into_std(), input);
         // A caller that is refused at once learns it now; its waker must not be woken for that.
         let result = match state.cells.take(token) {
             Some(result) => Err(*result.expect_err("a call has no value before its frame is written")),
             None => Ok(token),
         };
-        drop(state);
-        self.run(&mut errands);
+        self.release(state);
         self.wake_driver();
         Poll::Ready(result)
     }
 
     /// Leaves the queue of callers that wait for room.
     pub(crate) fn leave_queue(&self, ticket: u64) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         state.waiting.remove(&ticket);
-        state.admit_next(&mut errands);
-        drop(state);
-        self.run(&mut errands);
+        state.admit_next();
+        self.release(state);
     }
 
     /// The outcome of a call that was sent.
@@ -229,24 +222,20 @@ impl Link {
 
     /// Nobody waits for this call any more.
     pub(crate) fn abandon(&self, token: Token) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         if state.cells.abandon(token) {
-            state.carry_out(Instant::now().into_std(), Input::Cancel(token), &mut errands);
+            state.carry_out(Instant::now().into_std(), Input::Cancel(token));
         }
-        drop(state);
-        self.run(&mut errands);
+        self.release(state);
         self.wake_driver();
     }
 
     /// The next request of the peer; `None` when the link has ended and all that were read are fetched.
     pub(crate) fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Option<(Served, Payload)>> {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         if let Some((request, content)) = state.inbox.pop_front() {
-            state.carry_out(Instant::now().into_std(), Input::Fetched(request), &mut errands);
-            drop(state);
-            self.run(&mut errands);
+            state.carry_out(Instant::now().into_std(), Input::Fetched(request));
+            self.release(state);
             self.wake_driver();
             return Poll::Ready(Some((request, content)));
         }
@@ -311,12 +300,11 @@ impl Link {
 
     /// Starts closing: calls end, what was answered is still written.
     pub(crate) fn close(&self) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
-        state.carry_out(Instant::now().into_std(), Input::Close, &mut errands);
-        errands.stop.extend(std::mem::take(&mut state.running).into_values());
-        drop(state);
-        self.run(&mut errands);
+        state.carry_out(Instant::now().into_std(), Input::Close);
+        let running = std::mem::take(&mut state.running);
+        state.errands.stop.extend(running.into_values());
+        self.release(state);
         self.wake_driver();
     }
 
@@ -337,7 +325,6 @@ impl Link {
     }
 
     fn answer(&self, request: Served, input: Input<'_>) {
-        let mut errands = Errands::default();
         let mut state = self.lock();
         let running = state.running.remove(&request);
         state.stopping.remove(&request);
@@ -347,10 +334,9 @@ impl Link {
         } else {
             Instant::now().into_std()
         };
-        state.carry_out(now, input, &mut errands);
-        drop(state);
+        state.carry_out(now, input);
+        self.release(state);
         drop(running);
-        self.run(&mut errands);
         self.wake_driver();
     }
 
@@ -360,17 +346,26 @@ impl Link {
     }
 
     fn wake_driver(&self) {
-        if !self.0.awake.swap(true, Ordering::AcqRel)
+        // The driver lowers the flag before it takes the lock for its last look at the state. So whoever sees it raised
+        // after changing the state under the lock knows that the last look is still to come. Reading is enough for most.
+        if !self.0.awake.load(Ordering::Acquire)
+            && !self.0.awake.swap(true, Ordering::AcqRel)
             && let Some(driver) = self.0.driver.get()
         {
             driver.wake_by_ref();
         }
     }
 
-    fn run(&self, errands: &mut Errands) {
-        if errands.is_empty() {
-            return;
+    /// Releases the lock, then runs the errands that came up under it.
+    fn release(&self, mut state: MutexGuard<'_, State>) {
+        if !state.errands.is_empty() {
+            let mut errands = std::mem::take(&mut state.errands);
+            drop(state);
+            self.run(&mut errands);
         }
+    }
+
+    fn run(&self, errands: &mut Errands) {
         for waker in errands.wake.drain(..).chain(errands.reader.take()) {
             waker.wake();
         }
@@ -389,7 +384,8 @@ impl Link {
 
 impl State {
     /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
-    fn carry_out(&mut self, now: std::time::Instant, input: Input<'_>, errands: &mut Errands) {
+    fn carry_out(&mut self, now: std::time::Instant, input: Input<'_>) {
+        let errands = &mut self.errands;
         let mut not_started = Vec::new();
         self.clock = now;
         for output in self.machine.handle(now, input) {
@@ -429,7 +425,17 @@ impl State {
             );
             debug_assert_eq!(orders.count(), 0);
         }
-        self.admit_next(errands);
+        self.admit_next();
+    }
+
+    /// Whether a caller may go on to the machine: it has room and the caller is next, or it takes no calls any more.
+    fn may_enter(&self, ticket: Option<u64>) -> bool {
+        let next = self.waiting.first_key_value().map(|(first, _)| *first);
+        match self.machine.room() {
+            Room::Never => true,
+            Room::Later => false,
+            Room::Yes => next.is_none_or(|next| ticket.is_some_and(|ticket| ticket <= next)),
+        }
     }
 
     /// Takes a place in the queue of callers that wait for room, or keeps it.
@@ -452,11 +458,11 @@ impl State {
     }
 
     /// Wakes the caller that waits longest if it could be admitted now, or never again.
-    fn admit_next(&mut self, errands: &mut Errands) {
-        if self.machine.room() != Room::Later
-            && let Some((_, waker)) = self.waiting.first_key_value()
+    fn admit_next(&mut self) {
+        if let Some((_, waker)) = self.waiting.first_key_value()
+            && self.machine.room() != Room::Later
         {
-            errands.wake.push(waker.clone());
+            self.errands.wake.push(waker.clone());
         }
     }
 }

@@ -189,9 +189,6 @@ impl Listening {
         self.errors
     }
 
-    /// Stops listening. Connections that nobody has accepted yet are closed; accepted ones stay.
-    pub(crate) fn close(self) {}
-
     fn survive(&mut self, why: &io::Error) {
         self.errors += 1;
         if concerns_one_connection(why) {

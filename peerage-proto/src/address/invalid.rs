@@ -2,9 +2,7 @@
 
 use super::Scheme;
 use crate::id::InvalidNodeId;
-use crate::limits::{
-    ADDRESS_BYTES_MAX, ADDRESS_NAME_BYTES_MAX, ADDRESS_PATH_BYTES_MAX, NEXT_PORT_MAX,
-};
+use crate::limits::{ADDRESS_BYTES_MAX, ADDRESS_NAME_BYTES_MAX, ADDRESS_PATH_BYTES_MAX, NEXT_PORT_MAX};
 
 /// Why a text is no [`Address`](super::Address): one variant per mistake, whose text names cause and remedy.
 ///
@@ -38,14 +36,10 @@ pub enum InvalidAddress {
     #[error("the host is missing: write {0}://host or {0}://host:port")]
     MissingHost(Scheme),
     /// The host is neither a name nor an address.
-    #[error(
-        "`{0}` is no host name (letters, digits, `-`, `_` and `.`; other alphabets in their xn-- form)"
-    )]
+    #[error("`{0}` is no host name (letters, digits, `-`, `_` and `.`; other alphabets in their xn-- form)")]
     InvalidHost(String),
     /// The host ends in a number, as only IPv4 addresses do, and is none. Resolvers would read some of these as one.
-    #[error(
-        "`{0}` is no IPv4 address and no host name: write four numbers from 0 to 255, or a name before the port"
-    )]
+    #[error("`{0}` is no IPv4 address and no host name: write four numbers from 0 to 255, or a name before the port")]
     InvalidIpv4(String),
     /// What stands in brackets is no IPv6 address.
     #[error("`{0}` in brackets is no IPv6 address")]
@@ -63,17 +57,13 @@ pub enum InvalidAddress {
     #[error("`{0}` names a zone, which is not supported: use an address that is no link-local one")]
     ZoneNotSupported(String),
     /// A colon without a port.
-    #[error(
-        "the port is missing after the colon: write a number, or leave out the colon for port 5000"
-    )]
+    #[error("the port is missing after the colon: write a number, or leave out the colon for port 5000")]
     MissingPort,
     /// The port is no number from 0 to 65535.
     #[error("`{0}` is no port: write a number from 0 to 65535 (0 picks one when listening)")]
     InvalidPort(String),
     /// A path where the scheme has none.
-    #[error(
-        "a {scheme} address has no path: leave out `{path}`, or write unix:///path for a unix socket"
-    )]
+    #[error("a {scheme} address has no path: leave out `{path}`, or write unix:///path for a unix socket")]
     UnexpectedPath {
         /// The scheme.
         scheme: Scheme,
@@ -85,9 +75,7 @@ pub enum InvalidAddress {
     #[error("the path is missing: write unix:///path/of/the.sock")]
     MissingPath,
     /// The path of a unix address does not start at the root.
-    #[error(
-        "the path `{0}` is relative: write an absolute one, with three slashes, as in unix:///run/the.sock"
-    )]
+    #[error("the path `{0}` is relative: write an absolute one, with three slashes, as in unix:///run/the.sock")]
     RelativePath(String),
     /// The path of a unix address is longer than [`ADDRESS_PATH_BYTES_MAX`].
     #[error("the path has {bytes} bytes, {max} are allowed", max = ADDRESS_PATH_BYTES_MAX)]

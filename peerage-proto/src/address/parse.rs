@@ -8,9 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::invalid::shown;
 use super::{Address, Host, InvalidAddress, Options, Place, Scheme};
 use crate::id::NodeId;
-use crate::limits::{
-    ADDRESS_BYTES_MAX, ADDRESS_NAME_BYTES_MAX, ADDRESS_PATH_BYTES_MAX, NEXT_PORT_MAX, PORT_DEFAULT,
-};
+use crate::limits::{ADDRESS_BYTES_MAX, ADDRESS_NAME_BYTES_MAX, ADDRESS_PATH_BYTES_MAX, NEXT_PORT_MAX, PORT_DEFAULT};
 
 /// Reads an address; without a scheme it is of scheme `otherwise`.
 pub(super) fn address(text: &str, otherwise: Scheme) -> Result<Address, InvalidAddress> {
@@ -47,9 +45,7 @@ pub(super) fn path(path: String) -> Result<Place, InvalidAddress> {
     match path.as_str() {
         "" | "/" => Err(InvalidAddress::MissingPath),
         _ if !path.starts_with('/') => Err(InvalidAddress::RelativePath(shown(&path))),
-        _ if path.len() > ADDRESS_PATH_BYTES_MAX => {
-            Err(InvalidAddress::PathTooLong { bytes: path.len() })
-        }
+        _ if path.len() > ADDRESS_PATH_BYTES_MAX => Err(InvalidAddress::PathTooLong { bytes: path.len() }),
         _ if path.contains('\0') => Err(InvalidAddress::PathWithNul),
         _ => Ok(Place::Path(path.into())),
     }
@@ -60,11 +56,7 @@ pub(super) fn name(name: &str) -> Result<Place, InvalidAddress> {
     if name.is_empty() {
         return Err(InvalidAddress::MissingName);
     }
-    if name.len() > ADDRESS_NAME_BYTES_MAX
-        || !name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    {
+    if name.len() > ADDRESS_NAME_BYTES_MAX || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         return Err(InvalidAddress::InvalidName(shown(name)));
     }
     Ok(Place::Name(name.into()))
@@ -83,10 +75,9 @@ fn node(rest: &str) -> Result<(Option<NodeId>, &str), InvalidAddress> {
     let Some((id, _)) = authority.rsplit_once('@') else {
         return Ok((None, rest));
     };
-    let node = id.parse().map_err(|why| InvalidAddress::InvalidNode {
-        text: shown(id),
-        why,
-    })?;
+    let node = id
+        .parse()
+        .map_err(|why| InvalidAddress::InvalidNode { text: shown(id), why })?;
     Ok((Some(node), &rest[id.len() + 1..]))
 }
 
@@ -123,9 +114,7 @@ fn ipv6(bracketed: &str) -> Result<(Host, Option<&str>), InvalidAddress> {
     if inside.contains('%') {
         return Err(InvalidAddress::ZoneNotSupported(shown(inside)));
     }
-    let ip: Ipv6Addr = inside
-        .parse()
-        .map_err(|_| InvalidAddress::InvalidIpv6(shown(inside)))?;
+    let ip: Ipv6Addr = inside.parse().map_err(|_| InvalidAddress::InvalidIpv6(shown(inside)))?;
     match after.strip_prefix(':') {
         Some(port) => Ok((Host::V6(ip), Some(port))),
         None if after.is_empty() => Ok((Host::V6(ip), None)),
@@ -159,18 +148,14 @@ fn host(text: &str, scheme: Scheme) -> Result<Host, InvalidAddress> {
 
 fn is_label(label: &str) -> bool {
     (1..=HOST_LABEL_BYTES_MAX).contains(&label.len())
-        && label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
 
 /// Resolvers read `127.1` and `0x7f000001` as 127.0.0.1. A host would then pass for a name and be an address.
 fn is_number_to_resolvers(label: &str) -> bool {
-    let hexadecimal = label
-        .strip_prefix("0x")
-        .or_else(|| label.strip_prefix("0X"));
+    let hexadecimal = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
     label.bytes().all(|b| b.is_ascii_digit())
         || hexadecimal.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
@@ -193,14 +178,8 @@ fn unescaped(path: &str) -> Result<String, InvalidAddress> {
             .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let Some(byte) = byte else {
-            let end = escaped
-                .char_indices()
-                .nth(2)
-                .map_or(escaped.len(), |(at, _)| at);
-            return Err(InvalidAddress::InvalidEscape(shown(&format!(
-                "%{}",
-                &escaped[..end]
-            ))));
+            let end = escaped.char_indices().nth(2).map_or(escaped.len(), |(at, _)| at);
+            return Err(InvalidAddress::InvalidEscape(shown(&format!("%{}", &escaped[..end]))));
         };
         bytes.extend_from_slice(before.as_bytes());
         bytes.push(byte);
@@ -217,9 +196,7 @@ fn options(text: &str, scheme: Scheme) -> Result<Options, InvalidAddress> {
         let was_there = match name {
             _ if value.is_empty() => return Err(without_value(name)),
             "codec" => {
-                let codec = value
-                    .parse()
-                    .map_err(|_| InvalidAddress::UnknownCodec(shown(value)))?;
+                let codec = value.parse().map_err(|_| InvalidAddress::UnknownCodec(shown(value)))?;
                 options.codec.replace(codec).map(|_| "codec")
             }
             "dialect" => {
@@ -228,10 +205,7 @@ fn options(text: &str, scheme: Scheme) -> Result<Options, InvalidAddress> {
                     .map_err(|_| InvalidAddress::UnknownDialect(shown(value)))?;
                 options.dialect.replace(dialect).map(|_| "dialect")
             }
-            "services" => options
-                .services
-                .replace(services(value)?)
-                .map(|_| "services"),
+            "services" => options.services.replace(services(value)?).map(|_| "services"),
             "next" if !scheme.has_port() => return Err(InvalidAddress::NextWithoutPort(scheme)),
             "next" => options.next.replace(next(value)?).map(|_| "next"),
             _ => return Err(InvalidAddress::UnknownOption(shown(name))),
@@ -246,9 +220,7 @@ fn options(text: &str, scheme: Scheme) -> Result<Options, InvalidAddress> {
 /// An unknown option is told as such whether or not it has a value.
 fn without_value(name: &str) -> InvalidAddress {
     match name {
-        "" | "codec" | "dialect" | "services" | "next" => {
-            InvalidAddress::OptionWithoutValue(shown(name))
-        }
+        "" | "codec" | "dialect" | "services" | "next" => InvalidAddress::OptionWithoutValue(shown(name)),
         _ => InvalidAddress::UnknownOption(shown(name)),
     }
 }

@@ -88,10 +88,7 @@ fn without_a_scheme_a_channel_is_tcp_and_a_node_is_tls() {
     assert_eq!(read("h:1").to_string(), "tcp://h:1");
     assert_eq!(Address::for_node("h:1"), Ok(read("tls://h:1")));
     assert_eq!(Address::for_node("tcp://h:1"), Ok(read("tcp://h:1")));
-    assert_eq!(
-        Address::for_node(":1"),
-        Err(Invalid::MissingHost(Scheme::Tls))
-    );
+    assert_eq!(Address::for_node(":1"), Err(Invalid::MissingHost(Scheme::Tls)));
 }
 
 #[test]
@@ -112,10 +109,7 @@ fn each_mistake_has_its_own_error() {
         ("a..b", Invalid::InvalidHost(text("a..b"))),
         ("-a", Invalid::InvalidHost(text("-a"))),
         ("tcp://tcp://h", path("//h")),
-        (
-            "bücher.example",
-            Invalid::InvalidHost(text("bücher.example")),
-        ),
+        ("bücher.example", Invalid::InvalidHost(text("bücher.example"))),
         ("5000", Invalid::InvalidIpv4(text("5000"))),
         ("127.1", Invalid::InvalidIpv4(text("127.1"))),
         ("1.2.3.256:1", Invalid::InvalidIpv4(text("1.2.3.256"))),
@@ -123,16 +117,10 @@ fn each_mistake_has_its_own_error() {
         ("[::g]", Invalid::InvalidIpv6(text("::g"))),
         ("[1.2.3.4]", Invalid::InvalidIpv6(text("1.2.3.4"))),
         ("::1", Invalid::UnbracketedIpv6(text("::1"))),
-        (
-            "tcp://fe80::1:5000",
-            Invalid::UnbracketedIpv6(text("fe80::1:5000")),
-        ),
+        ("tcp://fe80::1:5000", Invalid::UnbracketedIpv6(text("fe80::1:5000"))),
         ("[::1", Invalid::UnclosedBracket(text("::1"))),
         ("[::1]5000", Invalid::TextAfterBracket(text("5000"))),
-        (
-            "[fe80::1%eth0]:1",
-            Invalid::ZoneNotSupported(text("fe80::1%eth0")),
-        ),
+        ("[fe80::1%eth0]:1", Invalid::ZoneNotSupported(text("fe80::1%eth0"))),
         ("h:", Invalid::MissingPort),
         ("h:65536", Invalid::InvalidPort(text("65536"))),
         ("h:+1", Invalid::InvalidPort(text("+1"))),
@@ -143,10 +131,7 @@ fn each_mistake_has_its_own_error() {
         ("unix:/run/x.sock", path("/run/x.sock")),
         ("unix://", Invalid::MissingPath),
         ("unix:///", Invalid::MissingPath),
-        (
-            "unix://run/x.sock",
-            Invalid::RelativePath(text("run/x.sock")),
-        ),
+        ("unix://run/x.sock", Invalid::RelativePath(text("run/x.sock"))),
         ("unix:///a%00b", Invalid::PathWithNul),
         ("unix:///100%", Invalid::InvalidEscape(text("%"))),
         ("unix:///a%+1b", Invalid::InvalidEscape(text("%+1"))),
@@ -158,10 +143,7 @@ fn each_mistake_has_its_own_error() {
         ("h?colour=red", Invalid::UnknownOption(text("colour"))),
         ("h?colour", Invalid::UnknownOption(text("colour"))),
         ("h?codec=json&codec=json", Invalid::DuplicateOption("codec")),
-        (
-            "h?next=1&services=a&next=2",
-            Invalid::DuplicateOption("next"),
-        ),
+        ("h?next=1&services=a&next=2", Invalid::DuplicateOption("next")),
         ("h?", Invalid::OptionWithoutValue(text(""))),
         ("h?codec", Invalid::OptionWithoutValue(text("codec"))),
         ("h?codec=json&", Invalid::OptionWithoutValue(text(""))),
@@ -218,10 +200,7 @@ fn lengths_are_bounded() {
         Invalid::InvalidServices(_)
     ));
     assert!(matches!(refused(&"x".repeat(64)), Invalid::InvalidHost(_)));
-    assert!(matches!(
-        refused(&"x.".repeat(130)),
-        Invalid::InvalidHost(_)
-    ));
+    assert!(matches!(refused(&"x.".repeat(130)), Invalid::InvalidHost(_)));
 }
 
 #[test]
@@ -247,10 +226,7 @@ fn errors_repeat_foreign_text_escaped_and_cut() {
         Invalid::InvalidHost("a\\u{1b}[31m\\u{202e}".into())
     );
     let long = format!("{}://h", "x".repeat(3_000));
-    assert_eq!(
-        refused(&long),
-        Invalid::UnknownScheme(format!("{}…", "x".repeat(64)))
-    );
+    assert_eq!(refused(&long), Invalid::UnknownScheme(format!("{}…", "x".repeat(64))));
 }
 
 #[test]
@@ -260,10 +236,7 @@ fn the_parts_of_an_address_can_be_asked_for() {
     assert_eq!(address.node(), Some(id()));
     assert_eq!(address.host(), Some(&Host::Name("lab".into())));
     assert_eq!(address.host().and_then(Host::ip), None);
-    assert_eq!(
-        (address.port(), address.path(), address.name()),
-        (Some(7), None, None)
-    );
+    assert_eq!((address.port(), address.path(), address.name()), (Some(7), None, None));
     assert_eq!(
         (address.codec(), address.dialect()),
         (Some(Encoding::Json), Some(Dialect::Plain))
@@ -285,10 +258,7 @@ fn the_parts_of_an_address_can_be_asked_for() {
 #[test]
 fn an_address_can_be_changed_in_parts() {
     let address = read("h:0?next=3&codec=json");
-    assert_eq!(
-        address.clone().with_port(9).without_next(),
-        read("h:9?codec=json")
-    );
+    assert_eq!(address.clone().with_port(9).without_next(), read("h:9?codec=json"));
     assert_eq!(
         address.clone().with_codec(None).with_dialect(Dialect::Full),
         read("h:0?dialect=full&next=3")
@@ -307,10 +277,7 @@ fn addresses_are_made_from_what_the_system_knows() {
     assert_eq!(Address::unix("/run/a%?"), Ok(read("unix:///run/a%25%3F")));
     assert_eq!(Address::unix("a"), Err(Invalid::RelativePath("a".into())));
     assert_eq!(Address::memory("x"), Ok(read("memory://x")));
-    assert_eq!(
-        Address::memory("x y"),
-        Err(Invalid::InvalidName("x y".into()))
-    );
+    assert_eq!(Address::memory("x y"), Err(Invalid::InvalidName("x y".into())));
 }
 
 #[cfg(unix)]
@@ -319,10 +286,7 @@ fn a_path_that_is_not_text_has_no_address() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    assert_eq!(
-        Address::unix(OsStr::from_bytes(b"/\xFF")),
-        Err(Invalid::PathNotText)
-    );
+    assert_eq!(Address::unix(OsStr::from_bytes(b"/\xFF")), Err(Invalid::PathNotText));
 }
 
 fn any_place() -> impl Strategy<Value = (Scheme, Place)> {
@@ -333,8 +297,7 @@ fn any_place() -> impl Strategy<Value = (Scheme, Place)> {
     ];
     let scheme = prop::sample::select(&[Scheme::Tcp, Scheme::Tls, Scheme::Quic]);
     prop_oneof![
-        (scheme, host, any::<u16>())
-            .prop_map(|(scheme, host, port)| (scheme, Place::Port { host, port })),
+        (scheme, host, any::<u16>()).prop_map(|(scheme, host, port)| (scheme, Place::Port { host, port })),
         "/[^\0]{1,80}".prop_map(|path| (Scheme::Unix, Place::Path(path.into()))),
         "/[%? ]{1,80}".prop_map(|path| (Scheme::Unix, Place::Path(path.into()))),
         "[A-Za-z0-9._-]{1,255}".prop_map(|name| (Scheme::Memory, Place::Name(name.into()))),

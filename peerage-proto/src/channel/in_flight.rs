@@ -1,10 +1,11 @@
 //! Requests sent and not yet answered, with their deadlines.
 //!
 //! Three questions are asked of it all the time, and each is answered without a search: *whose answer is this?* (a table
-//! by id), *whose time is up?* (a list in the order of deadlines) and *what of this token?* (slots by token). Most calls
-//! of a link share one deadline, so a new one nearly always goes to the end of the list; only an unusual one walks.
+//! by id), *whose time is up?* (a queue in the order of deadlines) and *what of this token?* (slots by token). Most calls
+//! of a link share one deadline, so a new one nearly always goes to the end of the queue; only an unusual one goes into
+//! an ordered set beside it. Neither is searched when a call ends: its entry is found to be stale when it comes up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::id::RequestId;
@@ -18,9 +19,7 @@ pub struct Token(pub u32);
 pub(super) struct InFlight {
     slots: Vec<Option<Waiting>>,
     by_id: ById,
-    /// Ends of the list in the order of `until`.
-    first: Option<u32>,
-    last: Option<u32>,
+    due: Due,
     count: usize,
 }
 
@@ -34,8 +33,6 @@ pub(super) struct Waiting {
     pub(super) place: u64,
     pub(super) len: usize,
     pub(super) state: State,
-    before: Option<u32>,
-    after: Option<u32>,
 }
 
 /// What a call waits for.
@@ -61,11 +58,23 @@ impl InFlight {
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        assert!(self.slots[slot].is_none(), "the driver reuses a token only after its call was settled");
-        self.slots[slot] = Some(Waiting { id, until, place, len, state: State::Answer, before: None, after: None });
+        assert!(
+            self.slots[slot].is_none(),
+            "the driver reuses a token only after its call was settled"
+        );
+        self.slots[slot] = Some(Waiting {
+            id,
+            until,
+            place,
+            len,
+            state: State::Answer,
+        });
         self.count += 1;
         self.by_id.enter(id.0, token.0, self.count, &self.slots);
-        self.link(token.0);
+        if let Some(until) = until {
+            self.due.enter(until, token, id);
+            self.due.tidy(self.count, &self.slots);
+        }
     }
 
     /// The call with this id.
@@ -81,41 +90,50 @@ impl InFlight {
 
     /// Lets a call wait for something else, until another time.
     pub(super) fn wait_for(&mut self, token: Token, state: State, until: Instant) {
-        self.unlink(token.0);
-        if let Some(waiting) = self.slot(token.0) {
+        if let Some(Some(waiting)) = self.slots.get_mut(token.0 as usize) {
             waiting.state = state;
             waiting.until = Some(until);
+            self.due.enter(until, token, waiting.id);
         }
-        self.link(token.0);
+        self.due.drop_stale(&self.slots);
     }
 
     /// Takes a call out: it has its outcome.
     pub(super) fn settle(&mut self, token: Token) -> Option<Waiting> {
-        self.get(token)?;
-        self.unlink(token.0);
-        let waiting = self.slots[token.0 as usize].take()?;
+        let waiting = self.slots.get_mut(token.0 as usize)?.take()?;
         self.by_id.leave(waiting.id.0);
+        if self.due.is_first(waiting.id) {
+            self.due.drop_stale(&self.slots);
+        }
         self.count -= 1;
         if self.count == 0 && self.slots.len() > KEEP_SLOTS {
-            (self.slots, self.by_id) = (Vec::new(), ById::default());
+            (self.slots, self.by_id, self.due) = (Vec::new(), ById::default(), Due::default());
         }
         Some(waiting)
     }
 
     /// Some call, if there is one: the one with the nearest deadline first.
     pub(super) fn any(&self) -> Option<Token> {
-        self.first.map(Token).or_else(|| self.slots.iter().position(Option::is_some).map(|slot| Token(slot as u32)))
+        let nearest = self.due.first().map(|entry| entry.token);
+        nearest.or_else(|| {
+            self.slots
+                .iter()
+                .position(Option::is_some)
+                .map(|slot| Token(slot as u32))
+        })
     }
 
     /// The next time at which a call needs attention.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.get(Token(self.first?))?.until
+        self.due.first().map(|entry| entry.until)
     }
 
     /// A call whose time is up.
     pub(super) fn expired(&self, now: Instant) -> Option<Token> {
-        let first = Token(self.first?);
-        self.get(first)?.until.filter(|until| *until <= now).map(|_| first)
+        self.due
+            .first()
+            .filter(|entry| entry.until <= now)
+            .map(|entry| entry.token)
     }
 
     /// Moves the places of all calls behind `place` forward by `len`: a frame before them was taken out.
@@ -124,57 +142,71 @@ impl InFlight {
             waiting.place -= len as u64;
         }
     }
+}
 
-    fn slot(&mut self, slot: u32) -> Option<&mut Waiting> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+/// Deadlines in order. The first one always belongs to a call that still waits for it; others may be stale.
+#[derive(Debug, Default)]
+struct Due {
+    /// Deadlines that came in order.
+    queue: VecDeque<Deadline>,
+    /// The others.
+    odd: BTreeSet<Deadline>,
+}
+
+/// Until when a call waits.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Deadline {
+    until: Instant,
+    token: Token,
+    id: RequestId,
+}
+
+impl Deadline {
+    fn is_stale(&self, slots: &[Option<Waiting>]) -> bool {
+        let waiting = slots.get(self.token.0 as usize).and_then(Option::as_ref);
+        !waiting.is_some_and(|waiting| waiting.id == self.id && waiting.until == Some(self.until))
     }
+}
 
-    fn until(&self, slot: u32) -> Option<Instant> {
-        self.get(Token(slot))?.until
-    }
-
-    /// Enters a slot into the list, behind all that are due no later.
-    fn link(&mut self, slot: u32) {
-        let Some(until) = self.until(slot) else { return };
-        let mut before = self.last;
-        while let Some(candidate) = before.filter(|&b| self.until(b) > Some(until)) {
-            before = self.get(Token(candidate)).and_then(|w| w.before);
+impl Due {
+    fn enter(&mut self, until: Instant, token: Token, id: RequestId) {
+        let deadline = Deadline { until, token, id };
+        if self.queue.back().is_none_or(|last| last.until <= until) {
+            self.queue.push_back(deadline);
+        } else {
+            self.odd.insert(deadline);
         }
-        let after = match before {
-            Some(before) => self.get(Token(before)).and_then(|w| w.after),
-            None => self.first,
-        };
-        if let Some(waiting) = self.slot(slot) {
-            (waiting.before, waiting.after) = (before, after);
-        }
-        self.join(before, Some(slot));
-        self.join(Some(slot), after);
     }
 
-    /// Takes a slot out of the list.
-    fn unlink(&mut self, slot: u32) {
-        let Some(waiting) = self.slot(slot).filter(|w| w.until.is_some()) else { return };
-        let (before, after) = (waiting.before.take(), waiting.after.take());
-        self.join(before, after);
+    fn first(&self) -> Option<&Deadline> {
+        match (self.queue.front(), self.odd.first()) {
+            (Some(queued), Some(odd)) => Some(queued.min(odd)),
+            (queued, odd) => queued.or(odd),
+        }
     }
 
-    /// Makes two slots neighbours; `None` is an end of the list.
-    fn join(&mut self, before: Option<u32>, after: Option<u32>) {
-        match before {
-            None => self.first = after,
-            Some(before) => {
-                if let Some(waiting) = self.slot(before) {
-                    waiting.after = after;
-                }
-            }
+    /// Whether a deadline of this call comes up next.
+    #[inline]
+    fn is_first(&self, id: RequestId) -> bool {
+        self.queue.front().is_some_and(|first| first.id == id) || self.odd.first().is_some_and(|first| first.id == id)
+    }
+
+    /// Restores the promise that the first one is not stale.
+    fn drop_stale(&mut self, slots: &[Option<Waiting>]) {
+        while self.queue.front().is_some_and(|first| first.is_stale(slots)) {
+            self.queue.pop_front();
         }
-        match after {
-            None => self.last = before,
-            Some(after) => {
-                if let Some(waiting) = self.slot(after) {
-                    waiting.before = before;
-                }
-            }
+        while self.odd.first().is_some_and(|first| first.is_stale(slots)) {
+            self.odd.pop_first();
+        }
+    }
+
+    /// Keeps the number of stale ones in proportion to the `count` of calls that wait.
+    #[inline]
+    fn tidy(&mut self, count: usize, slots: &[Option<Waiting>]) {
+        if self.queue.len() + self.odd.len() > 2 * count + KEEP_SLOTS {
+            self.queue.retain(|deadline| !deadline.is_stale(slots));
+            self.odd.retain(|deadline| !deadline.is_stale(slots));
         }
     }
 }
@@ -222,7 +254,11 @@ impl ById {
         if let Some(token) = self.crowded_out.get(&id) {
             return Some(*token);
         }
-        if self.ring.is_empty() { None } else { Some(self.ring[self.home(id)]) }
+        if self.ring.is_empty() {
+            None
+        } else {
+            Some(self.ring[self.home(id)])
+        }
     }
 
     fn leave(&mut self, id: u64) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
+use super::pieces::Pieces;
 use super::{Channel, Content, FULL, Output, Phase, RETRY_AFTER, Served};
 use crate::codec::{Encoding, Payload, Value};
 use crate::frame::{Body, Dialect, Kind};
@@ -46,9 +47,10 @@ impl Channel {
     /// One read may bring thousands of requests; without this check they would all be admitted at once.
     fn frames<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> &'a [u8] {
         let mut rest = bytes;
+        let mut pieces = Pieces::of(bytes);
         while self.has_room() {
             let misbehaved = match self.decoder.next(&mut rest) {
-                Ok(Some(body)) => self.frame(&body).err(),
+                Ok(Some(body)) => self.frame(&body, &mut pieces, rest).err(),
                 Ok(None) => break,
                 Err(misbehaved) => Some(misbehaved),
             };
@@ -70,7 +72,8 @@ impl Channel {
             && self.outgoing.len() < limits::UNSENT_REPLY_BYTES
     }
 
-    fn frame(&mut self, body: &Body<'_>) -> Result<(), PeerMisbehaved> {
+    /// Takes in one frame, which ends where `rest` of the bytes begins.
+    fn frame(&mut self, body: &Body<'_>, pieces: &mut Pieces<'_>, rest: &[u8]) -> Result<(), PeerMisbehaved> {
         let encoding = self.encoding_of(body.bytes())?;
         let triple = encoding.split(body.bytes()).map_err(PeerMisbehaved::BadFrame)?;
         let Some(kind) = Kind::from_number(triple.kind, self.config.dialect) else {
@@ -80,7 +83,7 @@ impl Channel {
             }
             return Err(PeerMisbehaved::UnknownKind(triple.kind));
         };
-        let content = || Payload::from_parts(encoding, body.part(triple.content.clone()));
+        let mut content = || Payload::from_parts(encoding, pieces.part(body, triple.content.clone(), rest));
         match kind {
             Kind::Request => self.request(triple.id, content)?,
             Kind::Result => self.answered(triple.id, Ok(content())),
@@ -105,7 +108,9 @@ impl Channel {
         if let Some(encoding) = self.encoding {
             return Ok(encoding);
         }
-        let first = *body.first().ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
+        let first = *body
+            .first()
+            .ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
         let encoding = Encoding::recognise(first).ok_or(PeerMisbehaved::UnknownCodec(first))?;
         self.encoding = Some(encoding);
         Ok(encoding)
@@ -155,7 +160,10 @@ impl Channel {
         let Some(id) = self.serving.answer(request) else { return };
         if self.put_frame(Kind::Result, id.0, content).is_err() {
             let limit = self.config.frame_bytes;
-            let text = format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len());
+            let text = format!(
+                "the answer of {} bytes does not fit into one frame of {limit} bytes",
+                content.len()
+            );
             self.put_failure(id.0, &Code::INTERNAL, &text, None);
         }
     }
@@ -180,12 +188,23 @@ impl Channel {
         let Some(encoding) = self.encoding else { return };
         let message = cut(message, limits::FAILURE_MESSAGE_BYTES);
         // A byte of text takes up to six in JSON.
-        let short = cut(message, (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6);
+        let short = cut(
+            message,
+            (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6,
+        );
         // The failure itself must arrive: what does not fit, or what the encoding of the link cannot carry, is left out.
-        let forms = [(code, message, data), (code, message, None), (code, short, None), (&Code::INTERNAL, "", None)];
+        let forms = [
+            (code, message, data),
+            (code, message, None),
+            (code, short, None),
+            (&Code::INTERNAL, "", None),
+        ];
         for (code, message, data) in forms {
             let form = failure_content(encoding, self.config.dialect, code, message, data);
-            if form.is_some_and(|form| self.put_frame(Kind::Exception, id, Content::Shared(form.bytes())).is_ok()) {
+            if form.is_some_and(|form| {
+                self.put_frame(Kind::Exception, id, Content::Shared(form.bytes()))
+                    .is_ok()
+            }) {
                 return;
             }
         }
@@ -211,26 +230,32 @@ impl Channel {
         let Some(encoding) = self.encoding else { return Ok(()) };
         let limit = self.config.frame_bytes;
         if content.len() > limit as usize {
-            return Err(Refused::TooLarge { size: content.len() as u64, limit });
+            return Err(Refused::TooLarge {
+                size: content.len() as u64,
+                limit,
+            });
         }
         if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
             return Ok(());
         }
-        let mut size = 0;
         let tail = encoding.tail_len();
+        let mut too_large = None;
         self.outgoing.gather(|buffer| {
             let start = buffer.len();
+            // Room for head and small content at once.
+            buffer.reserve(HEAD_BYTES_MAX + content.len().min(SMALL_BYTES));
             buffer.extend_from_slice(&[0; 4]);
             encoding.put_head(kind.number(), id, buffer);
-            size = buffer.len() - start - 4 + content.len() + tail;
+            let size = buffer.len() - start - 4 + content.len() + tail;
             if size <= limit as usize {
                 buffer[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
             } else {
                 buffer.truncate(start);
+                too_large = Some(size as u64);
             }
         });
-        if size > limit as usize {
-            return Err(Refused::TooLarge { size: size as u64, limit });
+        if let Some(size) = too_large {
+            return Err(Refused::TooLarge { size, limit });
         }
         self.outgoing.content(content);
         if tail > 0 {
@@ -254,7 +279,11 @@ fn failure_content(
         // Data that just fits the limit of nesting does not inside this array.
         return content.decode::<IgnoredAny>().is_ok().then_some(content);
     }
-    let text = if *code == Code::PLAIN { message.to_owned() } else { format!("[{code}] {message}") };
+    let text = if *code == Code::PLAIN {
+        message.to_owned()
+    } else {
+        format!("[{code}] {message}")
+    };
     Payload::encode(&text, encoding).ok()
 }
 
@@ -264,10 +293,18 @@ fn failure(content: &Payload, dialect: Dialect) -> CallError {
         && let Ok((code, message, data)) = content.decode::<(String, String, Option<Value>)>()
     {
         let data = data.and_then(|data| Payload::encode(&data, content.encoding()).ok());
-        return CallError::Remote { code: Code::new(code), message, data };
+        return CallError::Remote {
+            code: Code::new(code),
+            message,
+            data,
+        };
     }
     match content.decode::<String>() {
-        Ok(message) => CallError::Remote { code: Code::PLAIN, message, data: None },
+        Ok(message) => CallError::Remote {
+            code: Code::PLAIN,
+            message,
+            data: None,
+        },
         Err(_) => CallError::Remote {
             code: Code::PLAIN,
             message: "the peer's failure is not a text".to_owned(),
@@ -275,6 +312,12 @@ fn failure(content: &Payload, dialect: Dialect) -> CallError {
         },
     }
 }
+
+/// Length, kind and id of a frame in either encoding, in bytes, at most: JSON needs `[255, 18446744073709551615, `.
+const HEAD_BYTES_MAX: usize = 32;
+
+/// Contents up to this size are reserved for together with their head.
+const SMALL_BYTES: usize = 1 << 10;
 
 /// The first `limit` bytes of a text, cut between characters.
 fn cut(text: &str, limit: usize) -> &str {

@@ -35,18 +35,11 @@ pub struct EncodeError {
 
 impl Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EncodeError {
-            encoding,
-            path,
-            why,
-        } = self;
+        let EncodeError { encoding, path, why } = self;
         let codec = encoding.title();
         match why {
             Unsupported::Bytes => write!(f, "{codec} cannot carry bytes at {path}; use msgpack"),
-            Unsupported::NotFinite => write!(
-                f,
-                "{codec} cannot carry NaN or an infinity at {path}; use msgpack"
-            ),
+            Unsupported::NotFinite => write!(f, "{codec} cannot carry NaN or an infinity at {path}; use msgpack"),
             Unsupported::Key(kind) => {
                 write!(
                     f,
@@ -105,10 +98,7 @@ pub enum Unsupported {
 
 /// Walks `value` and finds the first thing that `encoding` cannot carry.
 #[inline]
-pub(super) fn check<T: Serialize + ?Sized>(
-    value: &T,
-    encoding: Encoding,
-) -> Result<(), EncodeError> {
+pub(super) fn check<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<(), EncodeError> {
     let quick = Check {
         encoding,
         depth: 0,
@@ -311,11 +301,7 @@ impl ser::Serializer for Check {
     }
 
     #[inline]
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        value: &T,
-    ) -> Result<(), Refusal> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Refusal> {
         value.serialize(self)
     }
 

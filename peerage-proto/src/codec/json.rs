@@ -70,12 +70,10 @@ fn no_triple(body: &[u8], start: usize) -> BadTriple {
     match body.get(start) {
         None => BadTriple::Empty,
         Some(_) if body.starts_with(b"\xef\xbb\xbf") => BadTriple::ByteOrderMark,
-        Some(&first) if Encoding::recognise(first) == Some(Encoding::MsgPack) => {
-            BadTriple::OtherCodec {
-                expected: Encoding::Json,
-                found: Encoding::MsgPack,
-            }
-        }
+        Some(&first) if Encoding::recognise(first) == Some(Encoding::MsgPack) => BadTriple::OtherCodec {
+            expected: Encoding::Json,
+            found: Encoding::MsgPack,
+        },
         Some(_) => BadTriple::NotATriple,
     }
 }
@@ -112,10 +110,7 @@ fn digits(body: &[u8], begin: usize) -> (Option<u64>, usize) {
             _ => match n.checked_mul(10).and_then(|n| n.checked_add(digit)) {
                 Some(n) => n,
                 None => {
-                    let rest = body[at..]
-                        .iter()
-                        .take_while(|byte| byte.is_ascii_digit())
-                        .count();
+                    let rest = body[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
                     return (None, at + rest);
                 }
             },
@@ -227,12 +222,7 @@ fn skip_space(body: &[u8], mut at: usize) -> usize {
 
 /// Whether `token` is a number by JSON's grammar.
 fn is_number(token: &[u8]) -> bool {
-    let digits = |at: usize| {
-        token[at..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count()
-    };
+    let digits = |at: usize| token[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut at = usize::from(token.first() == Some(&b'-'));
     match digits(at) {
         0 => return false,

@@ -77,15 +77,11 @@ pub(super) fn split(body: &[u8]) -> Result<Triple, BadTriple> {
 fn no_triple(body: &[u8]) -> BadTriple {
     match body {
         [] => BadTriple::Empty,
-        [0xdc] | [0xdc, 0] | [0xdd] | [0xdd, 0] | [0xdd, 0, 0] | [0xdd, 0, 0, 0] => {
-            BadTriple::Truncated { at: 0 }
-        }
-        [first, ..] if Encoding::recognise(*first) == Some(Encoding::Json) => {
-            BadTriple::OtherCodec {
-                expected: Encoding::MsgPack,
-                found: Encoding::Json,
-            }
-        }
+        [0xdc] | [0xdc, 0] | [0xdd] | [0xdd, 0] | [0xdd, 0, 0] | [0xdd, 0, 0, 0] => BadTriple::Truncated { at: 0 },
+        [first, ..] if Encoding::recognise(*first) == Some(Encoding::Json) => BadTriple::OtherCodec {
+            expected: Encoding::MsgPack,
+            found: Encoding::Json,
+        },
         _ => BadTriple::NotATriple,
     }
 }
@@ -164,7 +160,16 @@ pub(super) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
 }
 
 /// Where the value that begins at `start` ends, with at most `limit` containers inside each other.
+#[inline]
 pub(super) fn survey(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {
+    match shape(bytes, start)? {
+        // No container, or an empty one: nothing to descend into.
+        (end, 0) if limit > 0 => Ok(end),
+        _ => descend(bytes, start, limit),
+    }
+}
+
+fn descend(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {
     let mut at = start;
     // Values still to come in the innermost container, and in those around it. Not more than `limit`, whatever comes.
     let mut left = 1;
@@ -213,10 +218,7 @@ impl Counts {
     #[inline]
     fn pop(&mut self) -> Option<u64> {
         self.depth = self.depth.checked_sub(1)?;
-        self.near
-            .get(self.depth)
-            .copied()
-            .or_else(|| self.far.pop())
+        self.near.get(self.depth).copied().or_else(|| self.far.pop())
     }
 }
 

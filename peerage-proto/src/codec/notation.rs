@@ -21,8 +21,12 @@ impl Value {
     /// This value in notation. Keys of a map come in the order of `serde_json`'s maps; [`Display`](fmt::Display) keeps
     /// the order in which they were sent.
     pub fn to_notation(&self) -> serde_json::Value {
-        serde_json::to_value(Notation(self))
-            .expect("notation has only string keys and finite numbers of 64 bits")
+        serde_json::to_value(Notation(self)).expect("notation has only string keys and finite numbers of 64 bits")
+    }
+
+    /// This value in notation, to be written by a serializer of JSON. Keys keep the order in which they were sent.
+    pub fn notation(&self) -> Notation<'_> {
+        Notation(self)
     }
 
     /// Reads a value from notation.
@@ -54,12 +58,8 @@ fn plain(json: serde_json::Value) -> Result<Value, NotationError> {
             .collect::<Result<Vec<_>, _>>()
             .map(Value::List),
         Json::Object(entries) => {
-            let entries = entries
-                .into_iter()
-                .map(|(key, json)| Ok((key.into(), plain(json)?)));
-            entries
-                .collect::<Result<Vec<_>, NotationError>>()
-                .map(Value::Map)
+            let entries = entries.into_iter().map(|(key, json)| Ok((key.into(), plain(json)?)));
+            entries.collect::<Result<Vec<_>, NotationError>>().map(Value::Map)
         }
     }
 }
@@ -87,9 +87,7 @@ fn meant_by_map(mut entries: Vec<(Value, Value)>) -> Result<Value, NotationError
             _ => {}
         }
     }
-    let entries = entries
-        .into_iter()
-        .map(|(key, value)| Ok((key, meant(value)?)));
+    let entries = entries.into_iter().map(|(key, value)| Ok((key, meant(value)?)));
     entries.collect::<Result<_, _>>().map(Value::Map)
 }
 
@@ -97,16 +95,10 @@ fn bytes(content: &Value) -> Result<Value, NotationError> {
     let Value::Text(text) = content else {
         return Err(NotationError::Bytes);
     };
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|c| c.to_digit(16).map(|digit| digit as u8))
-        .collect();
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
     match digits {
         Some(digits) if digits.len().is_multiple_of(2) => Ok(Value::Bytes(
-            digits
-                .chunks(2)
-                .map(|pair| pair[0] << 4 | pair[1])
-                .collect(),
+            digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect(),
         )),
         _ => Err(NotationError::Bytes),
     }
@@ -114,10 +106,7 @@ fn bytes(content: &Value) -> Result<Value, NotationError> {
 
 fn float(content: &Value) -> Result<Value, NotationError> {
     match content {
-        Value::Text(text) => text
-            .parse()
-            .map(Value::Float)
-            .map_err(|_| NotationError::Float),
+        Value::Text(text) => text.parse().map(Value::Float).map_err(|_| NotationError::Float),
         _ => Err(NotationError::Float),
     }
 }
@@ -150,11 +139,7 @@ impl FromStr for Value {
 
     fn from_str(text: &str) -> Result<Self, NotationError> {
         // A map in `$map` form takes three levels of JSON.
-        meant(decode(
-            Encoding::Json,
-            text.as_bytes(),
-            3 * NESTING_DEFAULT,
-        )?)
+        meant(decode(Encoding::Json, text.as_bytes(), 3 * NESTING_DEFAULT)?)
     }
 }
 
@@ -176,43 +161,34 @@ pub enum NotationError {
     )]
     Float,
     /// `$map` does not hold pairs.
-    #[error(
-        "{{\"$map\":…}} holds a list of [key, value] pairs (write $$map for a map with that key)"
-    )]
+    #[error("{{\"$map\":…}} holds a list of [key, value] pairs (write $$map for a map with that key)")]
     Map,
     /// A number that is neither an integer of 64 bits nor a float.
     #[error("{0} is outside the range of numbers")]
     Number(String),
 }
 
-/// Serializes a value in notation.
-struct Notation<'v>(&'v Value);
+/// A value that serializes as its notation, for a field of a record in JSON. Made by [`Value::notation`].
+#[derive(Clone, Copy, Debug)]
+pub struct Notation<'v>(&'v Value);
 
 impl Serialize for Notation<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Bytes(bytes) => marked(serializer, "$bin", &Hex(bytes)),
             Value::Float(n) if n.is_nan() => marked(serializer, "$f64", "NaN"),
-            Value::Float(n) if n.is_infinite() => {
-                marked(serializer, "$f64", if *n > 0.0 { "inf" } else { "-inf" })
-            }
+            Value::Float(n) if n.is_infinite() => marked(serializer, "$f64", if *n > 0.0 { "inf" } else { "-inf" }),
             // No codec carries it; a text is the one way to show it whole.
             Value::Int(n) if super::check::integer(*n).is_err() => serializer.collect_str(n),
             Value::List(items) => serializer.collect_seq(items.iter().map(Notation)),
-            Value::Map(entries) if !is_object(entries) => {
-                marked(serializer, "$map", &Pairs(entries))
-            }
+            Value::Map(entries) if !is_object(entries) => marked(serializer, "$map", &Pairs(entries)),
             Value::Map(entries) => object(serializer, entries),
             leaf => leaf.serialize(serializer),
         }
     }
 }
 
-fn marked<S: Serializer, T: Serialize + ?Sized>(
-    serializer: S,
-    mark: &str,
-    content: &T,
-) -> Result<S::Ok, S::Error> {
+fn marked<S: Serializer, T: Serialize + ?Sized>(serializer: S, mark: &str, content: &T) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(mark, content)?;
     map.end()
@@ -264,11 +240,7 @@ struct Pairs<'v>(&'v [(Value, Value)]);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(
-            self.0
-                .iter()
-                .map(|(key, value)| (Notation(key), Notation(value))),
-        )
+        serializer.collect_seq(self.0.iter().map(|(key, value)| (Notation(key), Notation(value))))
     }
 }
 

@@ -35,9 +35,7 @@ impl Payload {
     /// [`DecodeError::Malformed`] if they are no value, or more than one.
     pub fn parse(encoding: Encoding, bytes: Bytes) -> Result<Payload, DecodeError> {
         match encoding {
-            Encoding::Json => drop(from_json::<serde::de::IgnoredAny>(
-                utf8(&bytes)?.as_bytes(),
-            )?),
+            Encoding::Json => drop(from_json::<serde::de::IgnoredAny>(utf8(&bytes)?.as_bytes())?),
             Encoding::MsgPack => whole(&bytes, msgpack::skip(&bytes, 0))?,
         }
         Ok(Payload { encoding, bytes })
@@ -48,10 +46,7 @@ impl Payload {
     /// # Errors
     ///
     /// [`EncodeError`] names what in the value this codec cannot carry, and where.
-    pub fn encode<T: Serialize + ?Sized>(
-        value: &T,
-        encoding: Encoding,
-    ) -> Result<Payload, EncodeError> {
+    pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Payload, EncodeError> {
         let mut out = Vec::with_capacity(64);
         encode_into(value, encoding, &mut out)?;
         Ok(Payload {
@@ -133,17 +128,11 @@ impl fmt::Debug for Payload {
 /// # Errors
 ///
 /// [`EncodeError`] names what in the value this codec cannot carry, and where.
-pub fn encode_into<T: Serialize + ?Sized>(
-    value: &T,
-    encoding: Encoding,
-    out: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
+pub fn encode_into<T: Serialize + ?Sized>(value: &T, encoding: Encoding, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let before = out.len();
     let written = match encoding {
-        Encoding::Json => check(value, encoding).and_then(|()| {
-            serde_json::to_writer(&mut *out, value)
-                .map_err(|why| unlocated(encoding, why.to_string()))
-        }),
+        Encoding::Json => check(value, encoding)
+            .and_then(|()| serde_json::to_writer(&mut *out, value).map_err(|why| unlocated(encoding, why.to_string()))),
         Encoding::MsgPack => msgpack::writer::write(value, out).map_err(|refusal| {
             // The writer knows what; the walk that finds where is done only now.
             check(value, encoding)
@@ -168,11 +157,7 @@ fn unlocated(encoding: Encoding, text: String) -> EncodeError {
 }
 
 /// Opens `bytes` with at most `limit` containers inside each other.
-pub(super) fn decode<T: DeserializeOwned>(
-    encoding: Encoding,
-    bytes: &[u8],
-    limit: usize,
-) -> Result<T, DecodeError> {
+pub(super) fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
     match encoding {
         Encoding::Json => {
             json::survey(bytes, limit).map_err(|fault| match fault {
@@ -200,12 +185,8 @@ pub(super) fn decode<T: DeserializeOwned>(
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     serde_json::from_slice(bytes).map_err(|why| match why.classify() {
-        serde_json::error::Category::Data => DecodeError::WrongType {
-            why: why.to_string(),
-        },
-        _ => DecodeError::Malformed {
-            why: why.to_string(),
-        },
+        serde_json::error::Category::Data => DecodeError::WrongType { why: why.to_string() },
+        _ => DecodeError::Malformed { why: why.to_string() },
     })
 }
 
@@ -219,9 +200,7 @@ fn whole(bytes: &[u8], end: Result<usize, msgpack::Fault>) -> Result<(), DecodeE
         Ok(end) if end == bytes.len() => Ok(()),
         Ok(end) => Err(malformed("bytes follow the value", end)),
         Err(msgpack::Fault::Truncated(at)) => Err(malformed("the value is cut off", at)),
-        Err(msgpack::Fault::Reserved(at) | msgpack::Fault::TooDeep(at)) => {
-            Err(malformed("0xc1 begins no value", at))
-        }
+        Err(msgpack::Fault::Reserved(at) | msgpack::Fault::TooDeep(at)) => Err(malformed("0xc1 begins no value", at)),
     }
 }
 

@@ -50,21 +50,14 @@ impl FromStr for NodeId {
         };
         // One byte of room too many: a key that is too long fills it, and a longer one ends the decoding early.
         let mut decoded = [0; NODE_ID_BYTES + 1];
-        let length = bs58::decode(text)
-            .onto(&mut decoded)
-            .map_err(|why| match why {
-                bs58::decode::Error::InvalidCharacter { character, index } => {
-                    InvalidNodeId::NotBase58 { character, index }
-                }
-                bs58::decode::Error::NonAsciiCharacter { index } => InvalidNodeId::NotBase58 {
-                    character: text[index..]
-                        .chars()
-                        .next()
-                        .unwrap_or(char::REPLACEMENT_CHARACTER),
-                    index,
-                },
-                _ => wrong_length(),
-            })?;
+        let length = bs58::decode(text).onto(&mut decoded).map_err(|why| match why {
+            bs58::decode::Error::InvalidCharacter { character, index } => InvalidNodeId::NotBase58 { character, index },
+            bs58::decode::Error::NonAsciiCharacter { index } => InvalidNodeId::NotBase58 {
+                character: text[index..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER),
+                index,
+            },
+            _ => wrong_length(),
+        })?;
         if length != NODE_ID_BYTES {
             return Err(wrong_length());
         }
@@ -79,9 +72,7 @@ impl FromStr for NodeId {
 #[non_exhaustive]
 pub enum InvalidNodeId {
     /// The text holds a character that base58 does not have.
-    #[error(
-        "{character:?} at byte {index} is no base58 character (digits and letters without 0, O, I and l)"
-    )]
+    #[error("{character:?} at byte {index} is no base58 character (digits and letters without 0, O, I and l)")]
     NotBase58 {
         /// The first such character.
         character: char,
@@ -89,9 +80,7 @@ pub enum InvalidNodeId {
         index: usize,
     },
     /// The text is base58, but not of 32 bytes.
-    #[error(
-        "{characters} base58 characters do not hold the 32 bytes of a node id (usually 43 or 44 characters do)"
-    )]
+    #[error("{characters} base58 characters do not hold the 32 bytes of a node id (usually 43 or 44 characters do)")]
     WrongLength {
         /// Characters in the text.
         characters: usize,
@@ -112,10 +101,7 @@ mod tests {
 
     #[test]
     fn debug_output_is_short() {
-        assert_eq!(
-            format!("{:?}", NodeId::from_bytes([7; 32])),
-            "NodeId(US517G59…)"
-        );
+        assert_eq!(format!("{:?}", NodeId::from_bytes([7; 32])), "NodeId(US517G59…)");
     }
 
     #[test]

@@ -14,14 +14,15 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, Sleep};
 
 use super::FOREVER;
+use super::buffer::Buffer;
 use crate::link::Link;
 
 /// A call to be made. Await it.
 ///
 /// Nothing is sent before it is awaited (or polled); calls leave in the order in which they are first polled.
 #[must_use = "nothing is sent until it is awaited"]
-pub struct Call<R> {
-    link: Link,
+pub struct Call<'a, R> {
+    link: &'a Link,
     content: Result<Encoded, Box<CallError>>,
     deadline: Option<Duration>,
     open: fn(Payload) -> Result<R, CallError>,
@@ -30,15 +31,15 @@ pub struct Call<R> {
 /// The content of a call.
 enum Encoded {
     /// Encoded for this call.
-    Here(Vec<u8>),
+    Here(Buffer),
     /// Encoded before, maybe shared with others.
     Before(Payload),
 }
 
 /// A call being made: the future behind [`Call`]. Dropping it gives up.
 #[must_use = "futures do nothing unless polled"]
-pub struct Calling<R> {
-    link: Link,
+pub struct Calling<'a, R> {
+    link: &'a Link,
     stage: Stage,
     time: Time,
     open: fn(Payload) -> Result<R, CallError>,
@@ -47,10 +48,12 @@ pub struct Calling<R> {
 /// When a call ends without an answer. The clock is read once, when the call is first polled.
 #[derive(Clone, Copy, Debug)]
 enum Time {
-    /// So long from the first poll on; `None` for as long as the connection lives.
-    From(Option<Duration>),
+    /// So long from the first poll on.
+    From(Duration),
     /// At this time.
-    At(Option<Instant>),
+    At(Instant),
+    /// When the connection ends.
+    Never,
 }
 
 /// How far a call has come.
@@ -62,7 +65,7 @@ enum Time {
 enum Stage {
     Unsent {
         content: Result<Encoded, Box<CallError>>,
-        queued: Option<Queued>,
+        queued: Option<Box<Queued>>,
     },
     Sent(Token),
     Over,
@@ -75,8 +78,8 @@ struct Queued {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<R: DeserializeOwned> Call<R> {
-    pub(super) fn typed(link: Link, content: &(impl Serialize + ?Sized)) -> Call<R> {
+impl<'a, R: DeserializeOwned> Call<'a, R> {
+    pub(super) fn typed(link: &'a Link, content: &(impl Serialize + ?Sized)) -> Call<'a, R> {
         let content = match link.encoding() {
             Some(encoding) => encode(content, encoding),
             None => Err(Box::new(unknown_codec())),
@@ -90,8 +93,8 @@ impl<R: DeserializeOwned> Call<R> {
     }
 }
 
-impl Call<Payload> {
-    pub(super) fn opaque(link: Link, content: Payload) -> Call<Payload> {
+impl<'a> Call<'a, Payload> {
+    pub(super) fn opaque(link: &'a Link, content: Payload) -> Call<'a, Payload> {
         let content = match link.encoding() {
             Some(encoding) if encoding == content.encoding() => Ok(Encoded::Before(content)),
             Some(encoding) => {
@@ -111,27 +114,27 @@ impl Call<Payload> {
     }
 }
 
-impl<R> Call<R> {
+impl<R> Call<'_, R> {
     /// Ends the call without an answer after this long, at most 100 ms later. Default 30 s. Counts from the await.
-    pub fn deadline(mut self, deadline: Duration) -> Call<R> {
+    pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline.min(FOREVER));
         self
     }
 
     /// Waits for the answer as long as the connection lives.
-    pub fn without_deadline(mut self) -> Call<R> {
+    pub fn without_deadline(mut self) -> Self {
         self.deadline = None;
         self
     }
 }
 
-impl<R> IntoFuture for Call<R> {
+impl<'a, R> IntoFuture for Call<'a, R> {
     type Output = Result<R, CallError>;
-    type IntoFuture = Calling<R>;
+    type IntoFuture = Calling<'a, R>;
 
-    fn into_future(self) -> Calling<R> {
+    fn into_future(self) -> Calling<'a, R> {
         Calling {
-            time: Time::From(self.deadline),
+            time: self.deadline.map_or(Time::Never, Time::From),
             link: self.link,
             stage: Stage::Unsent {
                 content: self.content,
@@ -142,7 +145,7 @@ impl<R> IntoFuture for Call<R> {
     }
 }
 
-impl<R> Calling<R> {
+impl<R> Calling<'_, R> {
     /// Sends the call, or waits for room on the link.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
         let Stage::Unsent { content, queued } = &mut self.stage else {
@@ -150,12 +153,13 @@ impl<R> Calling<R> {
         };
         let now = Instant::now();
         let deadline = match self.time {
-            Time::From(deadline) => deadline.map(|deadline| now + deadline),
-            Time::At(deadline) => deadline,
+            Time::From(deadline) => Some(now + deadline),
+            Time::At(deadline) => Some(deadline),
+            Time::Never => None,
         };
-        self.time = Time::At(deadline);
+        self.time = deadline.map_or(Time::Never, Time::At);
         let content = match content {
-            Ok(Encoded::Here(bytes)) => Content::Copied(bytes),
+            Ok(Encoded::Here(buffer)) => Content::Copied(&buffer.0),
             Ok(Encoded::Before(payload)) => Content::Shared(payload.bytes()),
             Err(error) => return Poll::Ready(Err((**error).clone())),
         };
@@ -166,9 +170,11 @@ impl<R> Calling<R> {
             return Poll::Ready(sent);
         }
         let Some(ticket) = ticket else { return Poll::Pending };
-        let queued = queued.get_or_insert_with(|| Queued {
-            ticket,
-            timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+        let queued = queued.get_or_insert_with(|| {
+            Box::new(Queued {
+                ticket,
+                timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+            })
         });
         let over = queued
             .timer
@@ -184,7 +190,7 @@ impl<R> Calling<R> {
     }
 }
 
-impl<R> Future for Calling<R> {
+impl<R> Future for Calling<'_, R> {
     type Output = Result<R, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -196,7 +202,10 @@ impl<R> Future for Calling<R> {
                     this.stage = Stage::Sent(token);
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(error)) => Err(error),
+                Poll::Ready(Err(error)) => {
+                    this.leave();
+                    Err(error)
+                }
                 Poll::Pending => return Poll::Pending,
             },
             Stage::Sent(token) => match this.link.poll_outcome(cx, token) {
@@ -209,12 +218,11 @@ impl<R> Future for Calling<R> {
             },
             Stage::Over => panic!("a call was polled after it had ended"),
         };
-        this.leave();
         Poll::Ready(outcome.and_then(this.open))
     }
 }
 
-impl<R> Calling<R> {
+impl<R> Calling<'_, R> {
     /// Gives back whatever the link still holds for this call.
     fn leave(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
@@ -227,13 +235,15 @@ impl<R> Calling<R> {
     }
 }
 
-impl<R> Drop for Calling<R> {
+impl<R> Drop for Calling<'_, R> {
     fn drop(&mut self) {
-        self.leave();
+        if !matches!(self.stage, Stage::Over) {
+            self.leave();
+        }
     }
 }
 
-impl<R> fmt::Debug for Call<R> {
+impl<R> fmt::Debug for Call<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("deadline", &self.deadline)
@@ -241,7 +251,7 @@ impl<R> fmt::Debug for Call<R> {
     }
 }
 
-impl<R> fmt::Debug for Calling<R> {
+impl<R> fmt::Debug for Calling<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calling")
             .field("time", &self.time)
@@ -250,9 +260,9 @@ impl<R> fmt::Debug for Calling<R> {
 }
 
 fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, Box<CallError>> {
-    let mut bytes = Vec::with_capacity(CONTENT_FIRST_BYTES);
-    match codec::encode_into(content, encoding, &mut bytes) {
-        Ok(()) => Ok(Encoded::Here(bytes)),
+    let mut buffer = Buffer::take();
+    match codec::encode_into(content, encoding, &mut buffer.0) {
+        Ok(()) => Ok(Encoded::Here(buffer)),
         Err(error) => Err(Box::new(refused(&error))),
     }
 }
@@ -275,6 +285,3 @@ fn open<R: DeserializeOwned>(answer: Payload) -> Result<R, CallError> {
         why: format!("the answer does not fit: {error}"),
     })
 }
-
-/// First size of the buffer for an encoded content: most requests fit, and the allocator is quick with it.
-const CONTENT_FIRST_BYTES: usize = 128;

@@ -96,6 +96,12 @@ impl Listener {
         self.turned_away.load(Ordering::Relaxed)
     }
 
+    /// Errors of accepting that were survived: connections that broke before they were accepted, and times in which the
+    /// process was out of descriptors.
+    pub fn accept_errors(&self) -> u64 {
+        self.listening.accept_errors()
+    }
+
     /// The next connection. Never fails: errors of single connections, and a shortage of descriptors, are waited out.
     ///
     /// Cancel-safe: dropping the future loses no connection.

@@ -8,6 +8,7 @@ use peerage_proto::outcome::Code;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::buffer::Buffer;
 use super::{Caller, Failure};
 use crate::link::Link;
 
@@ -56,9 +57,9 @@ impl Request {
     /// Answers with a value. A value that the channel's encoding cannot carry becomes a failure that says so.
     pub fn reply(mut self, value: &(impl Serialize + ?Sized)) {
         self.answered = true;
-        let mut bytes = Vec::with_capacity(CONTENT_FIRST_BYTES);
-        match codec::encode_into(value, self.encoding(), &mut bytes) {
-            Ok(()) => self.link.reply(self.served, Content::Copied(&bytes)),
+        let mut buffer = Buffer::take();
+        match codec::encode_into(value, self.encoding(), &mut buffer.0) {
+            Ok(()) => self.link.reply(self.served, Content::Copied(&buffer.0)),
             Err(error) => self
                 .link
                 .fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
@@ -112,6 +113,3 @@ impl fmt::Debug for Request {
             .finish_non_exhaustive()
     }
 }
-
-/// First size of the buffer for an encoded answer: most fit, and the allocator is quick with it.
-const CONTENT_FIRST_BYTES: usize = 128;

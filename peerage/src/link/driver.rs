@@ -5,6 +5,7 @@
 //! writes everything that has gathered, in that order, until nothing more can be done without waiting.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BufMut;
-use peerage_proto::channel::{Input, Transmit};
+use peerage_proto::channel::{Input, Served, Transmit};
+use peerage_proto::codec::Payload;
 use peerage_proto::outcome::LinkLost;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -40,6 +42,8 @@ pub(super) struct Driver {
     closing: Closing,
     /// Kept from step to step for its memory only.
     errands: Errands,
+    /// Requests whose handlers are to be started.
+    batch: VecDeque<(Served, Payload)>,
 }
 
 /// How far the end of the link has come.
@@ -72,6 +76,7 @@ impl Driver {
             may_stand_back,
             closing: Closing::Not,
             errands: Errands::default(),
+            batch: VecDeque::new(),
         }
     }
 
@@ -154,9 +159,14 @@ impl Driver {
     }
 
     fn feed(&mut self, input: Input<'_>) {
+        let now = Instant::now().into_std();
         let mut state = self.link.lock();
-        state.carry_out(Instant::now().into_std(), input, &mut self.errands);
+        state.carry_out(now, input);
+        std::mem::swap(&mut state.errands, &mut self.errands);
         self.wants_bytes = state.machine.wants_bytes();
+        if self.server.is_some() && self.batch.is_empty() {
+            std::mem::swap(&mut state.inbox, &mut self.batch);
+        }
         if self.link.0.encoding.get().is_none()
             && let Some(known) = state.machine.encoding()
         {
@@ -170,50 +180,58 @@ impl Driver {
     /// Runs the handlers of the requests that came.
     fn serve(&mut self, cx: &mut Context<'_>) {
         let Some(server) = &mut self.server else { return };
-        let mut batch = std::mem::take(&mut self.link.lock().inbox);
-        for (served, content) in batch.drain(..) {
+        if self.batch.is_empty() {
+            return;
+        }
+        for (served, content) in self.batch.drain(..) {
             server.serve(cx, &self.link, served, content);
         }
-        let mut state = self.link.lock();
-        if state.inbox.is_empty() && batch.capacity() <= INBOX_KEPT {
-            state.inbox = batch;
+        if self.batch.capacity() > BATCH_KEPT {
+            self.batch = VecDeque::new();
         }
     }
 
     /// Writes what has gathered until it is all written or the socket takes no more.
     fn write(&mut self, cx: &mut Context<'_>) -> Wrote {
-        loop {
-            let Some(mut transmit) = self.link.lock().machine.transmit() else {
-                return Wrote::All;
-            };
+        let mut next = self.link.lock().machine.transmit();
+        while let Some(mut transmit) = next {
             let result = write_some(&mut self.stream, cx, &mut transmit);
-            let emptied = transmit.is_empty();
-            self.feed_quietly(Input::Written(transmit));
+            let mut state = self.link.lock();
+            // Only a link that stopped reading needs the time (as for answers).
+            let now = if state.machine.wants_bytes() {
+                state.clock
+            } else {
+                Instant::now().into_std()
+            };
+            state.carry_out(now, Input::Written(transmit));
+            next = match result {
+                Poll::Ready(Ok(())) => state.machine.transmit(),
+                Poll::Pending | Poll::Ready(Err(_)) => None,
+            };
+            self.link.release(state);
             match result {
-                Poll::Ready(Ok(())) if emptied => {}
-                Poll::Ready(Ok(())) | Poll::Pending => return Wrote::Some,
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return Wrote::Some,
                 Poll::Ready(Err(error)) => {
                     self.feed(Input::Broken(error.to_string()));
                     return Wrote::All;
                 }
             }
         }
-    }
-
-    /// Like `feed`, without forgetting how many callers the last answers woke.
-    fn feed_quietly(&mut self, input: Input<'_>) {
-        let woken = self.woken;
-        self.feed(input);
-        self.woken = woken;
+        Wrote::All
     }
 
     /// Decides what comes next once this round is done.
     fn settle_down(&mut self, cx: &mut Context<'_>, wrote: Wrote) -> Rest {
         loop {
-            let state = self.link.lock();
+            let mut state = self.link.lock();
             let due = state.machine.next_timeout().map(Instant::from_std);
             let unsent = state.machine.wants_to_write();
-            let unserved = self.server.is_some() && !state.inbox.is_empty();
+            if self.server.is_some() && self.batch.is_empty() {
+                // Answers may have made room for requests that had arrived before.
+                std::mem::swap(&mut state.inbox, &mut self.batch);
+            }
+            let unserved = !self.batch.is_empty();
             let wanted_before = std::mem::replace(&mut self.wants_bytes, state.machine.wants_bytes());
             let ended = state.ended.clone();
             let is_closing = state.machine.is_closing();
@@ -352,7 +370,12 @@ fn write_some(stream: &mut Box<dyn ByteStream>, cx: &mut Context<'_>, transmit: 
     while !transmit.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = transmit.slices(&mut slices);
-        match ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..filled])) {
+        let result = match &slices[..filled] {
+            // A plain write is the cheaper system call.
+            [slice] => Pin::new(&mut *stream).poll_write(cx, slice),
+            slices => Pin::new(&mut *stream).poll_write_vectored(cx, slices),
+        };
+        match ready!(result) {
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             Ok(count) => transmit.advance(count),
             Err(error) => return Poll::Ready(Err(error)),
@@ -380,5 +403,5 @@ const ROUNDS: usize = 16;
 /// How long closing waits for the peer to take the last answers, and then to close its side.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Largest queue of requests kept for reuse, in entries, so that an idle link holds little memory.
-const INBOX_KEPT: usize = 64;
+/// Largest batch of requests whose memory is kept, so that an idle link holds little.
+const BATCH_KEPT: usize = 64;

@@ -264,7 +264,7 @@ async fn accepting_goes_on_after_a_client_that_vanishes(place: &Place) {
 async fn nobody_listens_before_and_after(place: &Place) {
     let listening = listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
-    listening.close();
+    drop(listening);
     let why = dial(&address, PATIENCE).await.unwrap_err();
     assert!(
         matches!(why, DialError::Refused { .. } | DialError::NotFound { .. }),

@@ -31,7 +31,7 @@ mod unix_sockets {
         let listening = listen(&place.address).await.unwrap();
         let file = fs::metadata(path(&place.address)).unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
-        listening.close();
+        drop(listening);
         assert!(!path(&place.address).exists());
     }
 
@@ -125,7 +125,7 @@ mod unix_sockets {
         )
         .unwrap();
         fs::write(path(&place.address), "precious").unwrap();
-        listening.close();
+        drop(listening);
         assert_eq!(fs::read_to_string(path(&place.address)).unwrap(), "precious");
     }
 

@@ -186,12 +186,10 @@ impl ser::SerializeMap for Entries {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
-        value
-            .serialize(self.check)
-            .map_err(|refusal| match &self.key {
-                Some(key) => refusal.under_name(key),
-                None => refusal.under(format_args!("[value {}]", self.count.saturating_sub(1))),
-            })
+        value.serialize(self.check).map_err(|refusal| match &self.key {
+            Some(key) => refusal.under_name(key),
+            None => refusal.under(format_args!("[value {}]", self.count.saturating_sub(1))),
+        })
     }
 
     #[inline]

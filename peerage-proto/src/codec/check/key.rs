@@ -65,19 +65,11 @@ impl Serializer for Key {
         self.text(text)
     }
 
-    fn collect_str<T: std::fmt::Display + ?Sized>(
-        self,
-        text: &T,
-    ) -> Result<Option<String>, Refusal> {
+    fn collect_str<T: std::fmt::Display + ?Sized>(self, text: &T) -> Result<Option<String>, Refusal> {
         Ok(self.keep.then(|| text.to_string()))
     }
 
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-    ) -> Result<Option<String>, Refusal> {
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<Option<String>, Refusal> {
         self.text(variant)
     }
 
@@ -111,11 +103,7 @@ impl Serializer for Key {
         refuse("a list")
     }
 
-    fn serialize_tuple_struct(
-        self,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleStruct, Refusal> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Refusal> {
         refuse("a list")
     }
 

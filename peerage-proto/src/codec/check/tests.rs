@@ -29,14 +29,8 @@ fn call<T>(first: T, second: T) -> Call<T> {
 #[test]
 fn json_refuses_bytes_and_says_where_they_are() {
     let why = refusal(&call(None, Some(Bytes::new(b"x"))), Encoding::Json);
-    assert_eq!(
-        (why.path.as_str(), &why.why),
-        ("$.args[1]", &Unsupported::Bytes)
-    );
-    assert_eq!(
-        why.to_string(),
-        "JSON cannot carry bytes at $.args[1]; use msgpack"
-    );
+    assert_eq!((why.path.as_str(), &why.why), ("$.args[1]", &Unsupported::Bytes));
+    assert_eq!(why.to_string(), "JSON cannot carry bytes at $.args[1]; use msgpack");
     assert_eq!(refusal(&Value::Bytes(vec![]), Encoding::Json).path, "$");
 }
 
@@ -49,18 +43,12 @@ fn json_refuses_numbers_that_it_has_no_text_for() {
             "JSON cannot carry NaN or an infinity at $.args[1]; use msgpack"
         );
     }
-    assert_eq!(
-        refusal(&f32::NAN, Encoding::Json).why,
-        Unsupported::NotFinite
-    );
+    assert_eq!(refusal(&f32::NAN, Encoding::Json).why, Unsupported::NotFinite);
 }
 
 #[test]
 fn json_refuses_keys_that_would_silently_become_strings() {
-    let why = refusal(
-        &call(BTreeMap::new(), BTreeMap::from([(7, ())])),
-        Encoding::Json,
-    );
+    let why = refusal(&call(BTreeMap::new(), BTreeMap::from([(7, ())])), Encoding::Json);
     assert_eq!(
         why.to_string(),
         "JSON cannot carry an integer as a map key at $.args[1], only strings; use msgpack"
@@ -94,22 +82,14 @@ fn json_refuses_keys_that_would_silently_become_strings() {
 #[test]
 fn neither_codec_takes_an_integer_beyond_64_bits() {
     for encoding in Encoding::ALL {
-        for value in [
-            i128::from(u64::MAX) + 1,
-            i128::from(i64::MIN) - 1,
-            i128::MAX,
-            i128::MIN,
-        ] {
+        for value in [i128::from(u64::MAX) + 1, i128::from(i64::MIN) - 1, i128::MAX, i128::MIN] {
             let why = refusal(&call(0, value), encoding);
             assert_eq!(
                 why.to_string(),
                 "no codec carries the integer at $.args[1]: it is outside -2^63 ... 2^64-1"
             );
         }
-        assert_eq!(
-            refusal(&u128::MAX, encoding).why,
-            Unsupported::IntegerOutOfRange
-        );
+        assert_eq!(refusal(&u128::MAX, encoding).why, Unsupported::IntegerOutOfRange);
         for value in [i128::from(u64::MAX), i128::from(i64::MIN)] {
             assert_eq!(encode_into(&value, encoding, &mut Vec::new()), Ok(()));
         }
@@ -127,14 +107,8 @@ fn the_path_names_fields_keys_variants_and_items() {
     let bad = || Value::Int(i128::MAX);
     for encoding in Encoding::ALL {
         let path = |value: &dyn Fn() -> EncodeError| value().path;
-        assert_eq!(
-            path(&|| refusal(&Shape::Newtype(bad()), encoding)),
-            "$.Newtype"
-        );
-        assert_eq!(
-            path(&|| refusal(&Shape::Tuple(1, bad()), encoding)),
-            "$.Tuple[1]"
-        );
+        assert_eq!(path(&|| refusal(&Shape::Newtype(bad()), encoding)), "$.Newtype");
+        assert_eq!(path(&|| refusal(&Shape::Tuple(1, bad()), encoding)), "$.Tuple[1]");
         assert_eq!(
             path(&|| refusal(&Shape::Struct { inner: bad() }, encoding)),
             "$.Struct.inner"
@@ -158,16 +132,10 @@ fn the_path_names_fields_keys_variants_and_items() {
 fn nesting_that_no_receiver_can_open_is_refused() {
     let nested = |depth: usize| (0..depth).fold(Value::Null, |inner, _| Value::List(vec![inner]));
     for encoding in Encoding::ALL {
-        assert_eq!(
-            encode_into(&nested(NESTING_MAX), encoding, &mut Vec::new()),
-            Ok(())
-        );
+        assert_eq!(encode_into(&nested(NESTING_MAX), encoding, &mut Vec::new()), Ok(()));
         let why = refusal(&nested(NESTING_MAX + 1), encoding);
         assert_eq!(why.why, Unsupported::TooDeep { limit: NESTING_MAX });
-        assert!(
-            why.to_string()
-                .starts_with("containers nest deeper than 64 at $[0][0]")
-        );
+        assert!(why.to_string().starts_with("containers nest deeper than 64 at $[0][0]"));
     }
 }
 
@@ -183,10 +151,7 @@ fn a_serialize_that_lies_about_its_length_is_refused() {
     }
     for encoding in Encoding::ALL {
         let why = refusal(&[Liar], encoding);
-        assert_eq!(
-            (why.path.as_str(), &why.why),
-            ("$[0]", &Unsupported::WrongLength)
-        );
+        assert_eq!((why.path.as_str(), &why.why), ("$[0]", &Unsupported::WrongLength));
         assert!(why.to_string().contains("another number of items at $[0]"));
     }
 }
@@ -202,10 +167,7 @@ fn a_serialize_that_gives_up_is_quoted() {
     for encoding in Encoding::ALL {
         let why = refusal(&(0, Sulking), encoding);
         assert_eq!(why.why, Unsupported::Other("not today".into()));
-        assert_eq!(
-            why.to_string(),
-            "the type's Serialize failed at $[1]: not today"
-        );
+        assert_eq!(why.to_string(), "the type's Serialize failed at $[1]: not today");
     }
 }
 
@@ -218,12 +180,6 @@ fn more_than_32_bits_of_length_are_refused_in_messagepack() {
         }
     }
     let why = refusal(&[Endless], Encoding::MsgPack);
-    assert_eq!(
-        (why.path.as_str(), &why.why),
-        ("$[0]", &Unsupported::TooLong)
-    );
-    assert_eq!(
-        why.to_string(),
-        "the value at $[0] has more than 2^32-1 items or bytes"
-    );
+    assert_eq!((why.path.as_str(), &why.why), ("$[0]", &Unsupported::TooLong));
+    assert_eq!(why.to_string(), "the value at $[0] has more than 2^32-1 items or bytes");
 }

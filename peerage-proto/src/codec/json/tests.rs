@@ -68,9 +68,7 @@ fn a_kind_or_id_that_is_no_plain_unsigned_integer_is_refused() {
         );
     }
     assert_eq!(
-        split(b"[18446744073709551615,18446744073709551615,1]")
-            .unwrap()
-            .id,
+        split(b"[18446744073709551615,18446744073709551615,1]").unwrap().id,
         u64::MAX
     );
 }
@@ -90,39 +88,23 @@ fn what_is_no_array_of_three_is_refused() {
         "x",
         "]",
     ] {
-        assert_eq!(
-            content(body.as_bytes()),
-            Err(BadTriple::NotATriple),
-            "{body}"
-        );
+        assert_eq!(content(body.as_bytes()), Err(BadTriple::NotATriple), "{body}");
     }
     assert_eq!(content(b""), Err(BadTriple::Empty));
     assert_eq!(content(b" \n"), Err(BadTriple::Empty));
-    assert_eq!(
-        content("\u{feff}[0,1,1]".as_bytes()),
-        Err(BadTriple::ByteOrderMark)
-    );
+    assert_eq!(content("\u{feff}[0,1,1]".as_bytes()), Err(BadTriple::ByteOrderMark));
 }
 
 #[test]
 fn garbage_around_and_between_the_elements_is_refused_where_it_stands() {
     assert_eq!(content(b"[0,1,2]x"), Err(BadTriple::Trailing { at: 7 }));
-    assert_eq!(
-        content(b"[0,1,2] [0,1,2]"),
-        Err(BadTriple::Trailing { at: 8 })
-    );
+    assert_eq!(content(b"[0,1,2] [0,1,2]"), Err(BadTriple::Trailing { at: 8 }));
     assert_eq!(content(b"[0 1,2]"), Err(BadTriple::Unexpected { at: 3 }));
     assert_eq!(content(b"[0,1,2 3]"), Err(BadTriple::Unexpected { at: 7 }));
-    assert_eq!(
-        content(b"[0,1,nonsense]"),
-        Err(BadTriple::Unexpected { at: 5 })
-    );
+    assert_eq!(content(b"[0,1,nonsense]"), Err(BadTriple::Unexpected { at: 5 }));
     assert_eq!(content(b"[0,1,1.]"), Err(BadTriple::Unexpected { at: 5 }));
     assert_eq!(content(b"[0,1,,]"), Err(BadTriple::Unexpected { at: 5 }));
-    assert_eq!(
-        content(b"[0,1,\"a\"\"b\"]"),
-        Err(BadTriple::Unexpected { at: 8 })
-    );
+    assert_eq!(content(b"[0,1,\"a\"\"b\"]"), Err(BadTriple::Unexpected { at: 8 }));
 }
 
 #[test]
@@ -144,9 +126,7 @@ fn brackets_must_close_what_they_opened_at_any_depth() {
         let crossed = body.replacen("[0,1,{", "[0,1,[", 1);
         assert_eq!(
             content(crossed.as_bytes()),
-            Err(BadTriple::Unbalanced {
-                at: 5 + 2 * depth - 1
-            }),
+            Err(BadTriple::Unbalanced { at: 5 + 2 * depth - 1 }),
             "{depth}"
         );
     }
@@ -155,47 +135,24 @@ fn brackets_must_close_what_they_opened_at_any_depth() {
 #[test]
 fn a_string_ends_at_its_first_quote_that_is_not_escaped() {
     for padding in 0..20 {
-        for text in [
-            "",
-            "\\\"",
-            "\\\\",
-            "\\\\\\\"",
-            "ä",
-            "\u{80}\u{ff}!\u{23}",
-            "]}",
-        ] {
+        for text in ["", "\\\"", "\\\\", "\\\\\\\"", "ä", "\u{80}\u{ff}!\u{23}", "]}"] {
             let text = format!("\"{}{text}{}\"", "x".repeat(padding), "y".repeat(padding));
-            assert_eq!(
-                content(format!("[0,1,{text}]").as_bytes()),
-                Ok(text.as_bytes())
-            );
+            assert_eq!(content(format!("[0,1,{text}]").as_bytes()), Ok(text.as_bytes()));
         }
     }
     assert_eq!(content(b"[0,1,\"a]"), Err(BadTriple::Truncated { at: 5 }));
-    assert_eq!(
-        content(b"[0,1,\"a\\\"]"),
-        Err(BadTriple::Truncated { at: 5 })
-    );
+    assert_eq!(content(b"[0,1,\"a\\\"]"), Err(BadTriple::Truncated { at: 5 }));
     assert_eq!(content(b"[0,1,\"a\\"), Err(BadTriple::Truncated { at: 5 }));
 }
 
 #[test]
 fn the_survey_finds_what_the_parser_would_misread() {
     assert_eq!(
-        survey(
-            br#"{"a":[18446744073709551615,-9223372036854775808,1e99,-0.5]}"#,
-            2
-        ),
+        survey(br#"{"a":[18446744073709551615,-9223372036854775808,1e99,-0.5]}"#, 2),
         Ok(())
     );
-    assert_eq!(
-        survey(b"[1,18446744073709551616]", 2),
-        Err(Fault::IntegerOutOfRange(3))
-    );
-    assert_eq!(
-        survey(b"-9223372036854775809", 2),
-        Err(Fault::IntegerOutOfRange(0))
-    );
+    assert_eq!(survey(b"[1,18446744073709551616]", 2), Err(Fault::IntegerOutOfRange(3)));
+    assert_eq!(survey(b"-9223372036854775809", 2), Err(Fault::IntegerOutOfRange(0)));
     assert_eq!(survey(b"123456789012345678901234567890.5", 2), Ok(()));
     assert_eq!(survey(b"[\"NaN\",NaN]", 2), Err(Fault::NotFinite(7)));
     assert_eq!(survey(b"{\"a\":-Infinity}", 2), Err(Fault::NotFinite(5)));

@@ -10,14 +10,8 @@ use serde::de::{self, DeserializeSeed, Unexpected, Visitor};
 use super::{be, skip};
 
 /// Reads one value of a type from bytes that were surveyed. The error comes with the place of the value it is about.
-pub(in crate::codec) fn read<'de, T: de::Deserialize<'de>>(
-    bytes: &'de [u8],
-) -> Result<T, (Misread, usize)> {
-    let mut reader = Reader {
-        bytes,
-        at: 0,
-        last: 0,
-    };
+pub(in crate::codec) fn read<'de, T: de::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, (Misread, usize)> {
+    let mut reader = Reader { bytes, at: 0, last: 0 };
     T::deserialize(&mut reader).map_err(|why| (why, reader.last))
 }
 
@@ -148,9 +142,7 @@ impl<'de> Reader<'de> {
             0xdf => Head::Map(self.len::<4>()?),
             0xe0..=0xff => Head::Signed(i64::from(marker as i8)),
             0xc7..=0xc9 | 0xd4..=0xd8 => {
-                return Err(Misread::Type(
-                    "extension types are not supported".to_owned(),
-                ));
+                return Err(Misread::Type("extension types are not supported".to_owned()));
             }
             0xc1 => return Err(Misread::Malformed("0xc1 begins no value")),
         })
@@ -252,28 +244,18 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misread> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misread> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misread> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Misread> {
         visitor.visit_newtype_struct(self)
     }
 
     /// Bytes are also a sequence of small numbers: a plain `Vec<u8>` reads both forms.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
         match self.head()? {
-            Head::Bin(bytes) => {
-                visitor.visit_seq(de::value::SeqDeserializer::new(bytes.iter().copied()))
-            }
+            Head::Bin(bytes) => visitor.visit_seq(de::value::SeqDeserializer::new(bytes.iter().copied())),
             head => self.visit(head, visitor),
         }
     }
@@ -325,9 +307,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
                     reader: self,
                     has_content: true,
                 }),
-                Head::Map(_) => Err(Misread::Type(
-                    "an enum is a name or a map of one entry".to_owned(),
-                )),
+                Head::Map(_) => Err(Misread::Type("an enum is a name or a map of one entry".to_owned())),
                 head => self.visit(head, visitor),
             },
         }
@@ -361,10 +341,7 @@ impl<'de> Items<'_, 'de> {
 impl<'de> de::SeqAccess<'de> for &mut Items<'_, 'de> {
     type Error = Misread;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Misread> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Misread> {
         self.next(seed)
     }
 
@@ -376,10 +353,7 @@ impl<'de> de::SeqAccess<'de> for &mut Items<'_, 'de> {
 impl<'de> de::MapAccess<'de> for &mut Items<'_, 'de> {
     type Error = Misread;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Misread> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Misread> {
         self.next(seed)
     }
 
@@ -435,11 +409,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
         de::Deserializer::deserialize_tuple(self.content(&"tuple variant")?, len, visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Misread> {
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Misread> {
         de::Deserializer::deserialize_struct(self.content(&"struct variant")?, "", fields, visitor)
     }
 }

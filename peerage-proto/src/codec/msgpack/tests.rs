@@ -5,19 +5,9 @@ fn a_triple_may_use_any_array_and_integer_width() {
     let bodies: [(&[u8], u64, u64, usize); 6] = [
         (&[0x93, 0, 5, 0xc0], 0, 5, 3),
         (&[0xdc, 0, 3, 1, 0xcc, 5, 0xc0], 1, 5, 6),
-        (
-            &[0xdd, 0, 0, 0, 3, 0xcd, 0, 2, 0xce, 0, 0, 0, 5, 0xc0],
-            2,
-            5,
-            13,
-        ),
+        (&[0xdd, 0, 0, 0, 3, 0xcd, 0, 2, 0xce, 0, 0, 0, 5, 0xc0], 2, 5, 13),
         (&[0x93, 0xd0, 1, 0xd1, 0, 5, 0xc0], 1, 5, 6),
-        (
-            &[0x93, 0xd2, 0, 0, 0, 1, 0xd3, 0, 0, 0, 0, 0, 0, 0, 5, 0xc0],
-            1,
-            5,
-            15,
-        ),
+        (&[0x93, 0xd2, 0, 0, 0, 1, 0xd3, 0, 0, 0, 0, 0, 0, 0, 5, 0xc0], 1, 5, 15),
         (
             &[0x93, 0, 0xcf, 255, 255, 255, 255, 255, 255, 255, 255, 0xc0],
             0,
@@ -86,30 +76,15 @@ fn what_is_no_array_of_three_is_refused() {
 #[test]
 fn content_is_exactly_one_complete_value() {
     assert_eq!(split(&[0x93, 0, 0]), Err(BadTriple::Truncated { at: 3 }));
-    assert_eq!(
-        split(&[0x93, 0, 0, 0xa2, b'x']),
-        Err(BadTriple::Truncated { at: 3 })
-    );
+    assert_eq!(split(&[0x93, 0, 0, 0xa2, b'x']), Err(BadTriple::Truncated { at: 3 }));
     assert_eq!(
         split(&[0x93, 0, 0, 0x92, 1, 0xcd, 1]),
         Err(BadTriple::Truncated { at: 5 })
     );
-    assert_eq!(
-        split(&[0x93, 0, 0, 0xc1]),
-        Err(BadTriple::Unexpected { at: 3 })
-    );
-    assert_eq!(
-        split(&[0x93, 0, 0, 0x91, 0xc1]),
-        Err(BadTriple::Unexpected { at: 4 })
-    );
-    assert_eq!(
-        split(&[0x93, 0, 0, 0xc0, 0xc0]),
-        Err(BadTriple::Trailing { at: 4 })
-    );
-    assert_eq!(
-        split(&[0x93, 0, 0, 0xc0, 0xc1]),
-        Err(BadTriple::Trailing { at: 4 })
-    );
+    assert_eq!(split(&[0x93, 0, 0, 0xc1]), Err(BadTriple::Unexpected { at: 3 }));
+    assert_eq!(split(&[0x93, 0, 0, 0x91, 0xc1]), Err(BadTriple::Unexpected { at: 4 }));
+    assert_eq!(split(&[0x93, 0, 0, 0xc0, 0xc0]), Err(BadTriple::Trailing { at: 4 }));
+    assert_eq!(split(&[0x93, 0, 0, 0xc0, 0xc1]), Err(BadTriple::Trailing { at: 4 }));
 }
 
 #[test]
@@ -147,10 +122,7 @@ fn every_form_of_the_format_has_its_length() {
             "{head:x?}"
         );
         assert!(
-            matches!(
-                survey(&value[..value.len() - 1], 0, 1),
-                Err(Fault::Truncated(_))
-            ),
+            matches!(survey(&value[..value.len() - 1], 0, 1), Err(Fault::Truncated(_))),
             "{head:x?}"
         );
     }
@@ -169,10 +141,7 @@ fn a_claim_of_four_billion_items_ends_where_it_is_made() {
 fn nesting_is_counted_by_open_containers_only() {
     assert_eq!(survey(&[0x91, 0x91, 0x90], 0, 3), Ok(3));
     assert_eq!(survey(&[0x91, 0x91, 0x90], 0, 2), Err(Fault::TooDeep(2)));
-    assert_eq!(
-        survey(&[0x93, 0x91, 0x00, 0x81, 0xa0, 0x90, 0x00], 0, 3),
-        Ok(7)
-    );
+    assert_eq!(survey(&[0x93, 0x91, 0x00, 0x81, 0xa0, 0x90, 0x00], 0, 3), Ok(7));
     assert_eq!(
         survey(&[0x93, 0x91, 0x00, 0x81, 0xa0, 0x90, 0x00], 0, 2),
         Err(Fault::TooDeep(5))

@@ -12,10 +12,7 @@ use crate::{
 
 /// Appends `value` to `out`. On error `out` holds a part of it, which the caller cuts off.
 #[inline]
-pub(in crate::codec) fn write<T: Serialize + ?Sized>(
-    value: &T,
-    out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+pub(in crate::codec) fn write<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Refusal> {
     value.serialize(&mut Writer { out, depth: 0 })
 }
 
@@ -68,20 +65,12 @@ impl<'o> Writer<'o> {
     }
 
     /// A container inside the map of one entry that stands for an enum's variant.
-    fn open_variant(
-        &mut self,
-        variant: &str,
-        shape: Shape,
-        len: usize,
-    ) -> Result<Counted<'_, 'o>, Refusal> {
+    fn open_variant(&mut self, variant: &str, shape: Shape, len: usize) -> Result<Counted<'_, 'o>, Refusal> {
         self.depth += 1;
         self.out.push(0x81);
         self.put_str(variant)?;
         let counted = self.open(shape, Some(len))?;
-        Ok(Counted {
-            levels: 2,
-            ..counted
-        })
+        Ok(Counted { levels: 2, ..counted })
     }
 }
 
@@ -239,20 +228,11 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         self.serialize_unit()
     }
 
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-    ) -> Result<(), Refusal> {
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Refusal> {
         self.put_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        value: &T,
-    ) -> Result<(), Refusal> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Refusal> {
         value.serialize(self)
     }
 
@@ -278,11 +258,7 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
         self.open(Shape::List, Some(len))
     }
 
-    fn serialize_tuple_struct(
-        self,
-        _: &'static str,
-        len: usize,
-    ) -> Result<Counted<'w, 'o>, Refusal> {
+    fn serialize_tuple_struct(self, _: &'static str, len: usize) -> Result<Counted<'w, 'o>, Refusal> {
         self.open(Shape::List, Some(len))
     }
 
@@ -316,12 +292,7 @@ impl<'w, 'o> ser::Serializer for &'w mut Writer<'o> {
 }
 
 /// Writes the length of what stands from `start` on in front of it, for what could not say its length before.
-fn put_len_before(
-    start: usize,
-    shape: Shape,
-    len: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+fn put_len_before(start: usize, shape: Shape, len: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let mut head = Vec::with_capacity(5);
     put_len(shape, len, &mut head)?;
     out.splice(start..start, head);
@@ -360,12 +331,9 @@ impl Counted<'_, '_> {
         let per_item = if self.shape == Shape::Map { 2 } else { 1 };
         match self.announced {
             Some(len) if len.checked_mul(per_item) == Some(self.count) => Ok(()),
-            None if self.count.is_multiple_of(per_item) => put_len_before(
-                self.start,
-                self.shape,
-                self.count / per_item,
-                self.writer.out,
-            ),
+            None if self.count.is_multiple_of(per_item) => {
+                put_len_before(self.start, self.shape, self.count / per_item, self.writer.out)
+            }
             _ => Err(Unsupported::WrongLength.into()),
         }
     }

@@ -19,10 +19,7 @@ fn msgpack(bytes: &[u8]) -> Payload {
 
 #[test]
 fn debug_shows_length_and_codec_but_no_content() {
-    assert_eq!(
-        format!("{:?}", json("\"secret\"")),
-        "Payload(json, 8 bytes)"
-    );
+    assert_eq!(format!("{:?}", json("\"secret\"")), "Payload(json, 8 bytes)");
 }
 
 #[test]
@@ -33,9 +30,7 @@ fn json_numbers_without_a_meaning_fail_with_a_clear_text() {
         why.to_string(),
         "NaN or an infinity at byte 3: JSON has no such value; use msgpack"
     );
-    let why = json("{\"n\":100000000000000000000}")
-        .decode::<Value>()
-        .unwrap_err();
+    let why = json("{\"n\":100000000000000000000}").decode::<Value>().unwrap_err();
     assert_eq!(why, DecodeError::IntegerOutOfRange { at: 5 });
     assert_eq!(
         why.to_string(),
@@ -54,11 +49,7 @@ fn a_wrong_type_and_malformed_bytes_are_different_errors() {
         "invalid type: string \"x\", expected u8 at line 1 column 6"
     );
     assert_eq!(
-        wrong(
-            msgpack(&[0x92, 1, 0xa1, b'x'])
-                .decode::<Vec<u8>>()
-                .unwrap_err()
-        ),
+        wrong(msgpack(&[0x92, 1, 0xa1, b'x']).decode::<Vec<u8>>().unwrap_err()),
         "invalid type: string \"x\", expected u8 at byte 2"
     );
     assert!(matches!(
@@ -69,16 +60,10 @@ fn a_wrong_type_and_malformed_bytes_are_different_errors() {
         json("1 2").decode::<Value>(),
         Err(DecodeError::Malformed { .. })
     ));
-    assert!(matches!(
-        json("").decode::<Value>(),
-        Err(DecodeError::Malformed { .. })
-    ));
+    assert!(matches!(json("").decode::<Value>(), Err(DecodeError::Malformed { .. })));
     for bytes in [&[][..], &[0xc1], &[0x91], &[0xc0, 0xc0]] {
         assert!(
-            matches!(
-                msgpack(bytes).decode::<Value>(),
-                Err(DecodeError::Malformed { .. })
-            ),
+            matches!(msgpack(bytes).decode::<Value>(), Err(DecodeError::Malformed { .. })),
             "{bytes:?}"
         );
     }
@@ -105,20 +90,11 @@ fn strings_are_utf_8_and_no_bytes() {
     let (text, bytes) = (msgpack(&[0xa1, b'x']), msgpack(&[0xc4, 1, b'x']));
     assert_eq!(text.decode::<Value>(), Ok("x".into()));
     assert_eq!(bytes.decode::<Value>(), Ok(b"x"[..].into()));
-    assert!(matches!(
-        bytes.decode::<String>(),
-        Err(DecodeError::WrongType { .. })
-    ));
-    assert!(matches!(
-        text.decode::<ByteBuf>(),
-        Err(DecodeError::WrongType { .. })
-    ));
+    assert!(matches!(bytes.decode::<String>(), Err(DecodeError::WrongType { .. })));
+    assert!(matches!(text.decode::<ByteBuf>(), Err(DecodeError::WrongType { .. })));
     assert_eq!(bytes.decode::<Vec<u8>>(), Ok(b"x".to_vec()));
     assert_eq!(bytes.decode::<[u8; 1]>(), Ok(*b"x"));
-    assert!(matches!(
-        bytes.decode::<[u8; 0]>(),
-        Err(DecodeError::WrongType { .. })
-    ));
+    assert!(matches!(bytes.decode::<[u8; 0]>(), Err(DecodeError::WrongType { .. })));
 }
 
 #[test]
@@ -139,20 +115,14 @@ fn parse_takes_exactly_one_well_formed_value() {
     assert!(parse(Encoding::Json, b" {\"a\": [1, 100000000000000000000]} ").is_ok());
     for bytes in [&b""[..], b"[", b"1 2", b"nonsense", b"NaN", b"\"\xff\""] {
         assert!(
-            matches!(
-                parse(Encoding::Json, bytes),
-                Err(DecodeError::Malformed { .. })
-            ),
+            matches!(parse(Encoding::Json, bytes), Err(DecodeError::Malformed { .. })),
             "{bytes:?}"
         );
     }
     assert!(parse(Encoding::MsgPack, &[0x81, 0xa1, b'a', 0x91, 1]).is_ok());
     for bytes in [&[][..], &[0x91], &[1, 2], &[0xc1], &[0x91, 0xc1]] {
         assert!(
-            matches!(
-                parse(Encoding::MsgPack, bytes),
-                Err(DecodeError::Malformed { .. })
-            ),
+            matches!(parse(Encoding::MsgPack, bytes), Err(DecodeError::Malformed { .. })),
             "{bytes:?}"
         );
     }
@@ -173,10 +143,7 @@ fn a_tuple_that_is_too_short_or_too_long_is_no_match() {
 
 #[test]
 fn transcoding_keeps_the_value_or_says_why_it_cannot() {
-    let value = Value::Map(vec![(
-        "a".into(),
-        Value::List(vec![1.into(), 1.0.into(), Value::Null]),
-    )]);
+    let value = Value::Map(vec![("a".into(), Value::List(vec![1.into(), 1.0.into(), Value::Null]))]);
     let packed = Payload::encode(&value, Encoding::MsgPack).unwrap();
     let text = packed.transcode(Encoding::Json).unwrap();
     assert_eq!(text.bytes(), r#"{"a":[1,1.0,null]}"#);

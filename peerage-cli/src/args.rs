@@ -1,0 +1,183 @@
+//! The command line as it is typed. What it means is worked out by each command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args as Arguments, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use peerage::Encoding;
+
+use crate::exit;
+use crate::logs::LogFormat;
+
+mod place;
+mod quantity;
+
+pub(crate) use place::{CallPlace, ServePlace};
+pub(crate) use quantity::written as written_duration;
+
+/// Processes that talk to each other without a server in between.
+#[derive(Debug, Parser)]
+#[command(name = "peerage", version, after_help = exit::table(), infer_subcommands = false)]
+pub(crate) struct Args {
+    /// What to log on stderr: a level (error, warn, info, debug, trace) or parts, such as peerage=debug,warn
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        default_value = "warn",
+        help_heading = "Logging"
+    )]
+    pub(crate) log: String,
+    /// How log lines look
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, help_heading = "Logging")]
+    pub(crate) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Request and reply on one connection, without a node: what aiomas programs speak
+    #[command(subcommand)]
+    Channel(Channel),
+    /// Show what this release can do, with real processes, and what that proves; ends within 30 s
+    Demo(Demo),
+    /// Print the completion script for a shell
+    Completions(Completions),
+    /// Write the manual pages into a directory
+    Man(Man),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channel {
+    /// Send one request and print the answer
+    Call(ChannelCall),
+    /// Listen, and answer requests with an echo or a command
+    Serve(ChannelServe),
+}
+
+/// The codec of a connection. Both ends must use the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Codec {
+    Json,
+    Msgpack,
+}
+
+impl From<Codec> for Encoding {
+    fn from(codec: Codec) -> Encoding {
+        match codec {
+            Codec::Json => Encoding::Json,
+            Codec::Msgpack => Encoding::MsgPack,
+        }
+    }
+}
+
+#[derive(Arguments, Debug)]
+#[command(after_help = CALL_EXAMPLES.to_owned() + &exit::table())]
+pub(crate) struct ChannelCall {
+    /// Whom to ask: host, host:port, tcp://host:port or unix:///path (port 5000 unless given)
+    #[arg(value_name = "ADDR")]
+    pub(crate) place: CallPlace,
+    /// What to ask: JSON if it parses as a whole, else a string; `-` reads stdin. Bytes are {"$bin":"00ff"}, NaN is
+    /// {"$f64":"NaN"}, a map with other keys than strings {"$map":[[k,v],…]}
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) content: String,
+    /// The codec, the same as the server's [default: ?codec= of the address, else json]
+    #[arg(long, value_enum)]
+    pub(crate) codec: Option<Codec>,
+    /// Deadline of each call, connecting included: a number with ms, s, m or h
+    #[arg(long, value_name = "D", default_value = "30s", value_parser = quantity::duration)]
+    pub(crate) timeout: Duration,
+    /// Keep trying to connect for so long, at most --timeout [default: one attempt]
+    #[arg(long, value_name = "D", value_parser = quantity::duration)]
+    pub(crate) retry: Option<Duration>,
+    /// Make this many calls on one connection, going on after errors, and sum up
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
+    pub(crate) repeat: Option<u32>,
+    /// With --repeat: how many calls are in flight at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) concurrency: u16,
+    /// Print one JSON object; with --repeat the sum of all calls
+    #[arg(long, conflicts_with = "jsonl")]
+    pub(crate) json: bool,
+    /// Print one JSON object a line: each call as it ends, then the sum
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+}
+
+#[derive(Arguments, Debug)]
+#[command(after_help = SERVE_EXAMPLES, group = ArgGroup::new("answer").required(true).args(["echo", "command"]))]
+pub(crate) struct ChannelServe {
+    /// Where to listen: host:port (port 0 picks a free one), tcp://host:port or unix:///path
+    #[arg(value_name = "ADDR")]
+    pub(crate) place: ServePlace,
+    /// The codec of all connections [default: ?codec= of the address, else recognised by each first frame]
+    #[arg(long, value_enum)]
+    pub(crate) codec: Option<Codec>,
+    /// Answer with the content as it came, byte for byte; it is never opened
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// Run this for each request: the content is its stdin (one line of JSON), its stdout is the answer (JSON if it
+    /// parses as a whole, else text). Split by a shell's quoting rules, run without a shell
+    #[arg(long, value_name = "CMD")]
+    pub(crate) command: Option<String>,
+    /// Requests answered at once; more of them wait [default: 64 commands, 1024 echoes per connection]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) concurrency: Option<u32>,
+    /// Largest frame taken and sent, at most 64MiB: bytes, or a number with KiB or MiB
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = quantity::frame_size)]
+    pub(crate) max_frame: u32,
+    /// Write the ready line to this open file descriptor too (3 or above), then close it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
+    pub(crate) ready_fd: Option<i32>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+}
+
+#[derive(Arguments, Debug)]
+pub(crate) struct Demo {
+    /// Print one JSON object in place of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Arguments, Debug)]
+pub(crate) struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+    /// Print one JSON object that holds the script
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Arguments, Debug)]
+pub(crate) struct Man {
+    /// Where to; it is made if it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Print one JSON object with the files written
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Most calls of one run: their times are kept for the percentiles, four bytes each.
+const REPEAT_MAX: i64 = 10_000_000;
+
+const CALL_EXAMPLES: &str = "\
+Examples:
+  peerage channel call localhost:5000 '[\"hello\", 1]'
+  peerage channel call unix:///run/the.sock - --codec msgpack --json < request.json
+  peerage channel call localhost 1 --repeat 10000 --concurrency 64
+
+";
+
+const SERVE_EXAMPLES: &str = "\
+It runs until SIGINT or SIGTERM, then closes its connections in order; a second one ends it at once.
+
+Examples:
+  peerage channel serve localhost:5000 --echo
+  peerage channel serve unix:///run/count.sock --command 'wc -w'
+  peerage channel serve 127.0.0.1:0 --command \"jq '.a + .b'\" --jsonl";

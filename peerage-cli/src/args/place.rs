@@ -1,0 +1,113 @@
+//! Addresses as the channel commands take them.
+//!
+//! An [`Address`] can say more than a connection without a node can do: prove a key, offer services, speak to the same
+//! process. What would be ignored is refused here, because somebody who writes it relies on it.
+
+use std::str::FromStr;
+
+use peerage::Address;
+use peerage::address::{Dialect, Scheme};
+
+/// Where `channel call` connects to.
+#[derive(Clone, Debug)]
+pub(crate) struct CallPlace(pub(crate) Address);
+
+/// Where `channel serve` listens.
+#[derive(Clone, Debug)]
+pub(crate) struct ServePlace(pub(crate) Address);
+
+impl FromStr for CallPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CallPlace, String> {
+        let address = plain(text)?;
+        if address.port() == Some(0) {
+            return Err("port 0 is for listening: write the port that the server printed in its ready line".to_owned());
+        }
+        if address.next().is_some() {
+            return Err("the option next is for listening: leave it out".to_owned());
+        }
+        Ok(CallPlace(address))
+    }
+}
+
+impl FromStr for ServePlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ServePlace, String> {
+        plain(text).map(ServePlace)
+    }
+}
+
+fn plain(text: &str) -> Result<Address, String> {
+    let address: Address = text
+        .parse()
+        .map_err(|why: peerage::address::InvalidAddress| why.to_string())?;
+    match address.scheme() {
+        Scheme::Tcp | Scheme::Unix => {}
+        Scheme::Memory => return Err("memory:// stays within one process: use unix:///path or tcp://host".to_owned()),
+        scheme @ (Scheme::Tls | Scheme::Quic) => {
+            return Err(format!(
+                "{scheme}:// is not available in this release: use unix:///path or tcp://host"
+            ));
+        }
+    }
+    if address.node().is_some() {
+        return Err(
+            "a plain channel cannot prove who is at the other end: leave out the node id before `@`".to_owned(),
+        );
+    }
+    if address.dialect() == Some(Dialect::Full) {
+        return Err("the channel commands speak the plain dialect: leave out dialect=full".to_owned());
+    }
+    if address.services().is_some() {
+        return Err("a channel without a node has no services: leave out the option services".to_owned());
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plain_channel_cannot_do_is_refused_and_not_ignored() {
+        let table = [
+            ("memory://x", "memory:// stays within one process"),
+            ("tls://host", "tls:// is not available in this release"),
+            ("quic://host", "quic:// is not available in this release"),
+            ("host?dialect=full", "the channel commands speak the plain dialect"),
+            ("host?services=x", "a channel without a node has no services"),
+            ("host:x", "`x` is no port"),
+        ];
+        for (text, why) in table {
+            let error = text.parse::<ServePlace>().unwrap_err();
+            assert!(error.starts_with(why), "{text}: {error}");
+        }
+        let node = format!("tcp://{}@host", "1".repeat(32));
+        assert!(node.parse::<CallPlace>().is_err(), "{node}");
+    }
+
+    #[test]
+    fn what_is_for_listening_is_refused_when_calling() {
+        assert!("host:0".parse::<ServePlace>().is_ok());
+        assert!(
+            "host:0"
+                .parse::<CallPlace>()
+                .unwrap_err()
+                .starts_with("port 0 is for listening")
+        );
+        assert!(
+            "host?next=5"
+                .parse::<CallPlace>()
+                .unwrap_err()
+                .starts_with("the option next is for listening")
+        );
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_tcp() {
+        let CallPlace(address) = "host".parse().expect("a host is an address");
+        assert_eq!(address.to_string(), "tcp://host:5000");
+    }
+}
