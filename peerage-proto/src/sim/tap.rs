@@ -1,12 +1,14 @@
 //! What one direction of a link carries, as a bystander reads it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
+use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use crate::channel::{Config, Side};
 use crate::codec::{Encoding, Payload};
-use crate::frame::{Dialect, FrameDecoder, Kind};
+use crate::frame::{Body, Dialect, FrameDecoder, Kind};
 use crate::limits;
 use crate::outcome::Stop;
 
@@ -55,7 +57,7 @@ impl Tap {
         while let Some(body) = self.decoder.next(&mut bytes).expect("an end keeps to its own frame limit") {
             let triple = encoding.split(body.bytes()).expect("an end writes well-formed frames");
             let kind = Kind::from_number(triple.kind, self.dialect).expect("an end writes kinds of its dialect only");
-            let content = Payload::from_parts(encoding, body.part(triple.content));
+            let content = part(&body, encoding, triple.content);
             assert!(content.decode::<IgnoredAny>().is_ok(), "an end writes content that can be opened");
             seen.push(self.frame(kind, triple.id, &content));
             if kind == Kind::Request {
@@ -74,7 +76,7 @@ impl Tap {
             let split = recognised.and_then(|encoding| Some((encoding, encoding.split(body.bytes()).ok()?)));
             let Some((encoding, triple)) = split else { return self.is_lost = true };
             if let Some(kind) = Kind::from_number(triple.kind, self.dialect) {
-                self.frame(kind, triple.id, &Payload::from_parts(encoding, body.part(triple.content)));
+                self.frame(kind, triple.id, &part(&body, encoding, triple.content));
             }
         }
     }
@@ -117,4 +119,8 @@ impl Tap {
             self.last_number = Some(*number);
         }
     }
+}
+
+fn part(body: &Body<'_>, encoding: Encoding, range: Range<usize>) -> Payload {
+    Payload::from_parts(encoding, Bytes::copy_from_slice(&body.bytes()[range]))
 }
