@@ -79,9 +79,7 @@ pub(crate) struct ChannelCall {
     /// Whom to ask: host, host:port, tcp://host:port or unix:///path (port 5000 unless given)
     #[arg(value_name = "ADDR")]
     pub(crate) place: CallPlace,
-    /// What to ask: JSON if it parses as a whole, else a string; `-` reads stdin. Bytes are {"$bin":"00ff"}, NaN is
-    /// {"$f64":"NaN"}, a map with other keys than strings {"$map":[[k,v],…]}
-    #[arg(allow_negative_numbers = true)]
+    #[arg(allow_negative_numbers = true, help = CONTENT_HELP)]
     pub(crate) content: String,
     /// The codec, the same as the server's [default: ?codec= of the address, else json]
     #[arg(long, value_enum)]
@@ -165,6 +163,11 @@ pub(crate) struct Man {
 
 /// Most calls of one run: their times are kept for the percentiles, four bytes each.
 const REPEAT_MAX: i64 = 10_000_000;
+
+/// Not a doc comment, because rustdoc would take the brackets for links.
+const CONTENT_HELP: &str = "\
+What to ask: JSON if it parses as a whole, else a string; `-` reads stdin. Bytes are {\"$bin\":\"00ff\"}, NaN is \
+{\"$f64\":\"NaN\"}, a map with other keys than strings {\"$map\":[[k,v],…]}";
 
 const CALL_EXAMPLES: &str = "\
 Examples:

@@ -38,6 +38,17 @@ pub(crate) struct Asked<'a> {
     pub(crate) retry: Option<Duration>,
 }
 
+/// What the connection has shown of the peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Peer {
+    /// Not a byte came.
+    Silent,
+    /// Something came.
+    Heard,
+    /// What came was in this codec, which is not ours.
+    Speaks(Encoding),
+}
+
 impl Ended {
     pub(crate) fn outcome(&self) -> Outcome {
         self.result
@@ -139,78 +150,35 @@ impl Fault {
         }
     }
 
-    /// The call ended without a value. `heard`: whether the peer ever sent anything on this connection.
-    pub(crate) fn of_call(error: CallError, asked: Asked<'_>, heard: bool) -> Fault {
-        let other = other_than(asked.codec);
-        match error {
-            CallError::Deadline { .. } => {
-                let waited = written_duration(asked.timeout);
-                let message =
-                    format!("no answer within {waited}; the work may have run, or still run; --timeout allows more");
-                Fault { error, message }
-            }
-            // A peer that cannot read our codec can only hang up, without a word.
+    /// The call ended without a value.
+    pub(crate) fn of_call(error: CallError, asked: Asked<'_>, peer: Peer) -> Fault {
+        let message = match &error {
+            CallError::Deadline { .. } => format!(
+                "no answer within {}; the work may have run, or still run; --timeout allows more",
+                written_duration(asked.timeout)
+            ),
+            // A peer that cannot read what we wrote can only hang up.
             CallError::ConnectionLost {
                 why: LinkLost::PeerClosed | LinkLost::Broken(_),
-            } if !heard => {
-                let message = format!(
-                    "the peer hung up without a word; it ended, or it speaks another codec than {}: then say --codec {other}",
-                    asked.codec
-                );
-                Fault { error, message }
-            }
-            // What a peer may not do ended the connection: for this call its answer broke the protocol.
-            CallError::ConnectionLost {
-                why: LinkLost::Misbehaved(why),
-            } => {
-                let why = format!("{why}; if the server speaks {other}, say --codec {other}");
-                Fault {
-                    message: why.clone(),
-                    error: CallError::Protocol { why },
-                }
-            }
-            CallError::Remote { message, code, data } => {
-                let text = CallError::Remote {
-                    code: code.clone(),
-                    message: message.clone(),
-                    data: None,
-                }
-                .to_string();
-                Fault {
-                    error: CallError::Remote { code, message, data },
-                    message: text,
-                }
-            }
-            CallError::Refused { why } => {
-                let message = why.to_string();
-                Fault {
-                    error: CallError::Refused { why },
-                    message,
-                }
-            }
-            CallError::NotSent { why } => {
-                let message = why.to_string();
-                Fault {
-                    error: CallError::NotSent { why },
-                    message,
-                }
-            }
-            CallError::ConnectionLost { why } => {
-                let message = why.to_string();
-                Fault {
-                    error: CallError::ConnectionLost { why },
-                    message,
-                }
-            }
-            CallError::Protocol { why } => Fault {
-                message: why.clone(),
-                error: CallError::Protocol { why },
+            } if peer == Peer::Silent => format!(
+                "the peer hung up without a word: it ended, or it speaks another codec than {} (say --codec {}), \
+                 or the request is over its limit",
+                asked.codec,
+                other_than(asked.codec)
+            ),
+            CallError::Protocol { why } => match peer {
+                Peer::Speaks(codec) => format!("{why}; say --codec {codec}"),
+                Peer::Silent | Peer::Heard => why.clone(),
             },
-            error => Fault {
-                message: error.to_string(),
-                error,
-            },
-        }
+            CallError::Refused {
+                why: why @ Refused::TooLarge { .. },
+            } => format!("{why}; send it in parts"),
+            CallError::Refused { why } => why.to_string(),
+            CallError::NotSent { why } => why.to_string(),
+            CallError::ConnectionLost { why } => why.to_string(),
+            other => other.to_string(),
+        };
+        Fault { error, message }
     }
 
     fn fill<'r>(&'r self, record: &mut CallRecord<'r>) {

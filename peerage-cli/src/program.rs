@@ -123,7 +123,7 @@ fn is_program(path: &Path) -> bool {
         .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// All process groups of a server; [`ended`](Self::ended) waits for the last one.
+/// All process groups of a server; [`GroupsEnded`] waits for the last one.
 #[derive(Debug)]
 pub(crate) struct Groups {
     each: mpsc::Sender<()>,

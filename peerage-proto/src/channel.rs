@@ -423,8 +423,15 @@ impl Channel {
         if self.stalls_at().is_some_and(|at| at <= now) {
             self.end(LinkLost::Stalled);
         }
-        while let Some(token) = self.calls.expired(now) {
-            self.call_expired(now, token);
+        // More than once, because after a jump of the time a call may have passed its deadline and the grace behind it.
+        loop {
+            let expired = self.calls.expired(now);
+            if expired.is_empty() {
+                return;
+            }
+            for token in expired {
+                self.call_expired(now, token);
+            }
         }
     }
 

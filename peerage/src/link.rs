@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use peerage_proto::channel::{Channel, Config, Content, Counters, Input, Output, Room, Served, Token};
 use peerage_proto::codec::{Encoding, Payload};
@@ -87,8 +88,32 @@ struct State {
     stopping: BTreeSet<Served>,
     ended: Option<LinkLost>,
     /// When the machine was last fed.
-    clock: std::time::Instant,
+    clock: Instant,
     errands: Errands,
+}
+
+/// When a call ends without an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Time {
+    /// So long from the moment it is first tried on.
+    From(Duration),
+    /// At this time.
+    At(Instant),
+    /// When the connection ends.
+    Never,
+}
+
+impl Time {
+    /// Starts the time running, if it is not yet, and tells the deadline.
+    pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
+        if let Time::From(so_long) = *self {
+            *self = Time::At(now + so_long);
+        }
+        match *self {
+            Time::At(deadline) => Some(deadline),
+            Time::From(_) | Time::Never => None,
+        }
+    }
 }
 
 /// What is to be done once the lock is released.
@@ -134,7 +159,7 @@ impl Link {
             running: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ended: None,
-            clock: Instant::now().into_std(),
+            clock: Instant::now(),
             errands: Errands::default(),
         };
         let link = Link(Arc::new(Shared {
@@ -169,19 +194,19 @@ impl Link {
         self.lock().machine.counters()
     }
 
-    /// Tries to send a call: `Pending` while the link has no room, with `waiting` as the place in the queue.
+    /// Tries to send a call: `Pending` while the link has no room, with `ticket` as the place in the queue.
     pub(crate) fn poll_send(
         &self,
         cx: &mut Context<'_>,
-        now: Instant,
         content: Content<'_>,
-        deadline: Option<Instant>,
+        time: &mut Time,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<Token, CallError>> {
         let mut state = self.lock();
         if (ticket.is_some() || !state.waiting.is_empty() || state.machine.room() != Room::Yes)
             && !state.may_enter(*ticket)
         {
+            time.settle(Instant::now());
             return match state.wait(cx, ticket) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
@@ -190,13 +215,16 @@ impl Link {
         if let Some(ticket) = ticket.take() {
             state.waiting.remove(&ticket);
         }
+        // Reading the clock is a good part of the cost of a call, and calls come in bursts. While the driver has been told
+        // to run and has not run yet, the reading of whoever told it is still good: it is older by no more than tasks wait
+        // for their turn on this runtime.
+        if !self.0.awake.load(Ordering::Acquire) {
+            state.clock = Instant::now();
+        }
+        let now = state.clock;
+        let deadline = time.settle(now).map(Instant::into_std);
         let token = state.cells.open(cx.waker());
-        let input = Input::Call {
-            token,
-            content,
-            deadline: deadline.map(Instant::into_std),
-        };
-        state.carry_out(now.into_std(), input);
+        state.carry_out(now, Input::Call { token, content, deadline });
         // A caller that is refused at once learns it now; its waker must not be woken for that.
         let result = match state.cells.take(token) {
             Some(result) => Err(*result.expect_err("a call has no value before its frame is written")),
@@ -224,7 +252,7 @@ impl Link {
     pub(crate) fn abandon(&self, token: Token) {
         let mut state = self.lock();
         if state.cells.abandon(token) {
-            state.carry_out(Instant::now().into_std(), Input::Cancel(token));
+            state.carry_out(Instant::now(), Input::Cancel(token));
         }
         self.release(state);
         self.wake_driver();
@@ -234,7 +262,7 @@ impl Link {
     pub(crate) fn poll_request(&self, cx: &mut Context<'_>) -> Poll<Option<(Served, Payload)>> {
         let mut state = self.lock();
         if let Some((request, content)) = state.inbox.pop_front() {
-            state.carry_out(Instant::now().into_std(), Input::Fetched(request));
+            state.carry_out(Instant::now(), Input::Fetched(request));
             self.release(state);
             self.wake_driver();
             return Poll::Ready(Some((request, content)));
@@ -301,7 +329,7 @@ impl Link {
     /// Starts closing: calls end, what was answered is still written.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
-        state.carry_out(Instant::now().into_std(), Input::Close);
+        state.carry_out(Instant::now(), Input::Close);
         let running = std::mem::take(&mut state.running);
         state.errands.stop.extend(running.into_values());
         self.release(state);
@@ -332,7 +360,7 @@ impl Link {
         let now = if state.machine.wants_bytes() {
             state.clock
         } else {
-            Instant::now().into_std()
+            Instant::now()
         };
         state.carry_out(now, input);
         self.release(state);
@@ -384,11 +412,11 @@ impl Link {
 
 impl State {
     /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
-    fn carry_out(&mut self, now: std::time::Instant, input: Input<'_>) {
+    fn carry_out(&mut self, now: Instant, input: Input<'_>) {
         let errands = &mut self.errands;
         let mut not_started = Vec::new();
         self.clock = now;
-        for output in self.machine.handle(now, input) {
+        for output in self.machine.handle(now.into_std(), input) {
             match output {
                 Output::Settled { token, result } => errands.wake.extend(self.cells.settle(token, result)),
                 Output::Request { request, content } => {
@@ -417,7 +445,7 @@ impl State {
         for request in not_started {
             // Only ever queues a frame.
             let orders = self.machine.handle(
-                now,
+                now.into_std(),
                 Input::Stopped {
                     request,
                     stop: Stop::NotStarted,

@@ -40,6 +40,15 @@ impl FromStr for ServePlace {
 }
 
 fn plain(text: &str) -> Result<Address, String> {
+    if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.starts_with("//")) {
+        return Err(format!(
+            "a unix socket is written with its absolute path: unix://{}",
+            absolute(path)
+        ));
+    }
+    if text.starts_with(['/', '.', '~']) {
+        return Err(format!("a unix socket is written unix://{}", absolute(text)));
+    }
     let address: Address = text
         .parse()
         .map_err(|why: peerage::address::InvalidAddress| why.to_string())?;
@@ -66,6 +75,14 @@ fn plain(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
+/// The path as far as it can be guessed.
+fn absolute(path: &str) -> String {
+    match path.strip_prefix("./").unwrap_or(path) {
+        path if path.starts_with('/') => path.to_owned(),
+        path => format!("$PWD/{path}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +96,16 @@ mod tests {
             ("host?dialect=full", "the channel commands speak the plain dialect"),
             ("host?services=x", "a channel without a node has no services"),
             ("host:x", "`x` is no port"),
+            ("/run/a.sock", "a unix socket is written unix:///run/a.sock"),
+            ("./a.sock", "a unix socket is written unix://$PWD/a.sock"),
+            (
+                "unix:a.sock",
+                "a unix socket is written with its absolute path: unix://$PWD/a.sock",
+            ),
+            (
+                "unix:/run/a.sock",
+                "a unix socket is written with its absolute path: unix:///run/a.sock",
+            ),
         ];
         for (text, why) in table {
             let error = text.parse::<ServePlace>().unwrap_err();

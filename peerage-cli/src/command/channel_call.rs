@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use peerage::address::Address;
-use peerage::codec::NotationError;
-use peerage::outcome::{Class, Outcome};
+use peerage::codec::{BadTriple, NotationError};
+use peerage::outcome::{Class, LinkLost, NotSent, Outcome, PeerMisbehaved};
 use peerage::{CallError, Channel, DialError, Encoding, Payload, Value};
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::args::{ChannelCall, written_duration};
 use crate::content;
 use crate::exit::{Abort, Exit};
-use crate::outcome::{Asked, Ended, Fault, micros};
+use crate::outcome::{Asked, Ended, Fault, Peer, micros};
 use crate::output;
 use crate::runtime::{self, Interrupts};
 
@@ -215,36 +215,38 @@ impl Line {
 
     async fn ask(&self, deadline: Instant, may_have_left: &AtomicBool) -> Result<Value, Fault> {
         let content = self.content.clone().map_err(Fault::refused)?;
-        let channel = match timeout_at(deadline, self.channel(deadline)).await {
-            Ok(Ok(channel)) => channel,
-            Ok(Err(why)) => return Err(Fault::not_connected(&why, self.asked())),
-            Err(_) => return Err(Fault::not_connected_in_time(self.asked())),
-        };
-        may_have_left.store(true, Ordering::Relaxed);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let answer = channel.request_payload(content).deadline(left).await;
-        let opened = answer.and_then(|answer| {
-            answer.decode().map_err(|why| CallError::Protocol {
-                why: format!("the answer cannot be opened: {why}"),
-            })
-        });
-        opened.map_err(|error| Fault::of_call(error, self.asked(), channel.counters().bytes_in > 0))
+        loop {
+            let (channel, is_new) = match timeout_at(deadline, self.channel(deadline)).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(why)) => return Err(Fault::not_connected(&why, self.asked())),
+                Err(_) => return Err(Fault::not_connected_in_time(self.asked())),
+            };
+            may_have_left.store(true, Ordering::Relaxed);
+            let left = deadline.saturating_duration_since(Instant::now());
+            match open(channel.request_payload(content.clone()).deadline(left).await) {
+                Ok(value) => return Ok(value),
+                // The connection of an earlier call had ended without our knowing. Nothing was written, so this is
+                // still the first attempt.
+                Err(CallError::NotSent { why: NotSent::NoRoute }) if !is_new && ended(&channel).await.is_some() => {}
+                Err(error) => return Err(Fault::of_call(error, self.asked(), shown_by(&channel).await)),
+            }
+        }
     }
 
-    /// The connection, made anew if there is none any more.
-    async fn channel(&self, deadline: Instant) -> Result<Arc<Channel>, DialError> {
+    /// The connection, made anew if there is none any more, and whether it was.
+    async fn channel(&self, deadline: Instant) -> Result<(Arc<Channel>, bool), DialError> {
         let mut known = self.channel.lock().await;
         if let Some(channel) = &*known
-            && lives(channel).await
+            && ended(channel).await.is_none()
         {
-            return Ok(channel.clone());
+            return Ok((channel.clone(), false));
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = self.retry.map_or(left, |retry| retry.min(left));
         let connect = Channel::connect(&self.address).encoding(self.codec).timeout(timeout);
         let channel = Arc::new(connect.retry(self.retry.is_some()).await?);
         *known = Some(channel.clone());
-        Ok(channel)
+        Ok((channel, true))
     }
 
     fn asked(&self) -> Asked<'_> {
@@ -257,12 +259,30 @@ impl Line {
     }
 }
 
-/// Whether a connection has not ended yet.
-async fn lives(channel: &Channel) -> bool {
+/// The answer as a value of no type known in advance.
+fn open(answer: Result<Payload, CallError>) -> Result<Value, CallError> {
+    answer?.decode().map_err(|why| CallError::Protocol {
+        why: format!("the answer cannot be opened: {why}"),
+    })
+}
+
+/// Why a connection has ended, if it has.
+async fn ended(channel: &Channel) -> Option<LinkLost> {
     tokio::select! {
         biased;
-        _ = channel.ended() => false,
-        () = std::future::ready(()) => true,
+        why = channel.ended() => Some(why),
+        () = std::future::ready(()) => None,
+    }
+}
+
+/// What a connection has shown of its peer.
+async fn shown_by(channel: &Channel) -> Peer {
+    match ended(channel).await {
+        Some(LinkLost::Misbehaved(PeerMisbehaved::BadFrame(BadTriple::OtherCodec { found, .. }))) => {
+            Peer::Speaks(found)
+        }
+        _ if channel.counters().bytes_in > 0 => Peer::Heard,
+        _ => Peer::Silent,
     }
 }
 

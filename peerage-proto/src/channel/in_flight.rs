@@ -1,12 +1,12 @@
 //! Requests sent and not yet answered, with their deadlines.
 //!
-//! Three questions are asked of it all the time, and each is answered without a search: *whose answer is this?* (a table
-//! by id), *whose time is up?* (a queue in the order of deadlines) and *what of this token?* (slots by token). Most calls
-//! of a link share one deadline, so a new one nearly always goes to the end of the queue; only an unusual one goes into
-//! an ordered set beside it. Neither is searched when a call ends: its entry is found to be stale when it comes up.
+//! Three questions are asked of it all the time, and each is answered without a search: *whose answer is this?* (a ring
+//! by id), *what of this token?* (slots by token) and *when is somebody's time up?* (a count of calls for each millisecond
+//! in which one is due; calls of one link come in bursts and mostly share one deadline, so these are few). Only when a time
+//! has come is it asked whose it is, and then the slots are looked through once for all of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::id::RequestId;
 
@@ -19,7 +19,9 @@ pub struct Token(pub u32);
 pub(super) struct InFlight {
     slots: Vec<Option<Waiting>>,
     by_id: ById,
-    due: Due,
+    clock: Clock,
+    /// How many calls are due in a millisecond.
+    due: BTreeMap<u64, u32>,
     count: usize,
 }
 
@@ -27,8 +29,10 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) id: RequestId,
-    /// When something must happen; `None` for a call without a deadline.
-    pub(super) until: Option<Instant>,
+    /// When the call ends without an answer; `None` for one that waits for ever.
+    pub(super) deadline: Option<Instant>,
+    /// The millisecond in which something must happen.
+    due: Option<u64>,
     /// Place of its frame among the outgoing bytes, and its length.
     pub(super) place: u64,
     pub(super) len: usize,
@@ -53,28 +57,28 @@ impl InFlight {
     }
 
     /// Enters a call. Its token must be free.
-    pub(super) fn open(&mut self, token: Token, id: RequestId, until: Option<Instant>, place: u64, len: usize) {
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        token: Token,
+        id: RequestId,
+        deadline: Option<Instant>,
+        (place, len): (u64, usize),
+    ) {
         let slot = token.0 as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        assert!(
-            self.slots[slot].is_none(),
-            "the driver reuses a token only after its call was settled"
-        );
-        self.slots[slot] = Some(Waiting {
-            id,
-            until,
-            place,
-            len,
-            state: State::Answer,
-        });
+        let free = self.slots[slot].is_none();
+        assert!(free, "the driver reuses a token only after its call was settled");
+        // Never before the deadline, so up to the next millisecond.
+        let due = deadline.map(|deadline| self.clock.up(now, deadline));
+        if let Some(due) = due {
+            *self.due.entry(due).or_insert(0) += 1;
+        }
+        self.slots[slot] = Some(Waiting { id, deadline, due, place, len, state: State::Answer });
         self.count += 1;
         self.by_id.enter(id.0, token.0, self.count, &self.slots);
-        if let Some(until) = until {
-            self.due.enter(until, token, id);
-            self.due.tidy(self.count, &self.slots);
-        }
     }
 
     /// The call with this id.
@@ -88,52 +92,46 @@ impl InFlight {
         self.slots.get(token.0 as usize)?.as_ref()
     }
 
-    /// Lets a call wait for something else, until another time.
-    pub(super) fn wait_for(&mut self, token: Token, state: State, until: Instant) {
-        if let Some(Some(waiting)) = self.slots.get_mut(token.0 as usize) {
-            waiting.state = state;
-            waiting.until = Some(until);
-            self.due.enter(until, token, waiting.id);
-        }
-        self.due.drop_stale(&self.slots);
+    /// Lets a call wait for something else, not longer than until another time.
+    pub(super) fn wait_for(&mut self, now: Instant, token: Token, state: State, until: Instant) {
+        let due = self.clock.down(now, until);
+        let Some(Some(waiting)) = self.slots.get_mut(token.0 as usize) else { return };
+        waiting.state = state;
+        let before = waiting.due.replace(due);
+        *self.due.entry(due).or_insert(0) += 1;
+        self.no_longer_due(before);
     }
 
     /// Takes a call out: it has its outcome.
     pub(super) fn settle(&mut self, token: Token) -> Option<Waiting> {
         let waiting = self.slots.get_mut(token.0 as usize)?.take()?;
         self.by_id.leave(waiting.id.0);
-        if self.due.is_first(waiting.id) {
-            self.due.drop_stale(&self.slots);
-        }
+        self.no_longer_due(waiting.due);
         self.count -= 1;
         if self.count == 0 && self.slots.len() > KEEP_SLOTS {
-            (self.slots, self.by_id, self.due) = (Vec::new(), ById::default(), Due::default());
+            (self.slots, self.by_id) = (Vec::new(), ById::default());
         }
         Some(waiting)
     }
 
-    /// Some call, if there is one: the one with the nearest deadline first.
-    pub(super) fn any(&self) -> Option<Token> {
-        let nearest = self.due.first().map(|entry| entry.token);
-        nearest.or_else(|| {
-            self.slots
-                .iter()
-                .position(Option::is_some)
-                .map(|slot| Token(slot as u32))
-        })
+    /// All calls, in the order of their tokens.
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        self.those(|_| true)
     }
 
     /// The next time at which a call needs attention.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.due.first().map(|entry| entry.until)
+        let (due, _) = self.due.first_key_value()?;
+        self.clock.at(*due)
     }
 
-    /// A call whose time is up.
-    pub(super) fn expired(&self, now: Instant) -> Option<Token> {
-        self.due
-            .first()
-            .filter(|entry| entry.until <= now)
-            .map(|entry| entry.token)
+    /// Calls whose time is up, in the order of their tokens.
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Token> {
+        let now = self.clock.down(now, now);
+        match self.due.first_key_value() {
+            Some((first, _)) if *first <= now => self.those(|waiting| waiting.due.is_some_and(|due| due <= now)),
+            _ => Vec::new(),
+        }
     }
 
     /// Moves the places of all calls behind `place` forward by `len`: a frame before them was taken out.
@@ -142,73 +140,56 @@ impl InFlight {
             waiting.place -= len as u64;
         }
     }
+
+    fn those(&self, which: impl Fn(&Waiting) -> bool) -> Vec<Token> {
+        let calls = self.slots.iter().enumerate();
+        let those = calls.filter(|(_, waiting)| waiting.as_ref().is_some_and(&which));
+        those.map(|(slot, _)| Token(slot as u32)).collect()
+    }
+
+    fn no_longer_due(&mut self, due: Option<u64>) {
+        let Some(due) = due else { return };
+        if let Some(count) = self.due.get_mut(&due) {
+            *count -= 1;
+            if *count == 0 {
+                self.due.remove(&due);
+            }
+        }
+    }
 }
 
-/// Deadlines in order. The first one always belongs to a call that still waits for it; others may be stale.
+/// Counts milliseconds from the first time it is shown.
 #[derive(Debug, Default)]
-struct Due {
-    /// Deadlines that came in order.
-    queue: VecDeque<Deadline>,
-    /// The others.
-    odd: BTreeSet<Deadline>,
+struct Clock {
+    zero: Option<Instant>,
 }
 
-/// Until when a call waits.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Deadline {
-    until: Instant,
-    token: Token,
-    id: RequestId,
-}
+impl Clock {
+    /// The millisecond at or after `time`.
+    fn up(&mut self, now: Instant, time: Instant) -> u64 {
+        let since = self.since_zero(now, time);
+        let millis = millis(since);
+        if Duration::from_millis(millis) < since { millis.saturating_add(1) } else { millis }
+    }
 
-impl Deadline {
-    fn is_stale(&self, slots: &[Option<Waiting>]) -> bool {
-        let waiting = slots.get(self.token.0 as usize).and_then(Option::as_ref);
-        !waiting.is_some_and(|waiting| waiting.id == self.id && waiting.until == Some(self.until))
+    /// The millisecond at or before `time`.
+    fn down(&mut self, now: Instant, time: Instant) -> u64 {
+        millis(self.since_zero(now, time))
+    }
+
+    /// The time of a millisecond.
+    fn at(&self, millis: u64) -> Option<Instant> {
+        self.zero?.checked_add(Duration::from_millis(millis))
+    }
+
+    fn since_zero(&mut self, now: Instant, time: Instant) -> Duration {
+        time.saturating_duration_since(*self.zero.get_or_insert(now))
     }
 }
 
-impl Due {
-    fn enter(&mut self, until: Instant, token: Token, id: RequestId) {
-        let deadline = Deadline { until, token, id };
-        if self.queue.back().is_none_or(|last| last.until <= until) {
-            self.queue.push_back(deadline);
-        } else {
-            self.odd.insert(deadline);
-        }
-    }
-
-    fn first(&self) -> Option<&Deadline> {
-        match (self.queue.front(), self.odd.first()) {
-            (Some(queued), Some(odd)) => Some(queued.min(odd)),
-            (queued, odd) => queued.or(odd),
-        }
-    }
-
-    /// Whether a deadline of this call comes up next.
-    #[inline]
-    fn is_first(&self, id: RequestId) -> bool {
-        self.queue.front().is_some_and(|first| first.id == id) || self.odd.first().is_some_and(|first| first.id == id)
-    }
-
-    /// Restores the promise that the first one is not stale.
-    fn drop_stale(&mut self, slots: &[Option<Waiting>]) {
-        while self.queue.front().is_some_and(|first| first.is_stale(slots)) {
-            self.queue.pop_front();
-        }
-        while self.odd.first().is_some_and(|first| first.is_stale(slots)) {
-            self.odd.pop_first();
-        }
-    }
-
-    /// Keeps the number of stale ones in proportion to the `count` of calls that wait.
-    #[inline]
-    fn tidy(&mut self, count: usize, slots: &[Option<Waiting>]) {
-        if self.queue.len() + self.odd.len() > 2 * count + KEEP_SLOTS {
-            self.queue.retain(|deadline| !deadline.is_stale(slots));
-            self.odd.retain(|deadline| !deadline.is_stale(slots));
-        }
-    }
+/// Whole milliseconds of a duration, at most some hundred million years.
+fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_millis()))
 }
 
 /// Finds the token of an id.
@@ -304,12 +285,12 @@ mod tests {
                 let at = |ms: u64| epoch() + Duration::from_millis(ms);
                 match model.iter().position(|(t, _)| *t == token) {
                     None => {
-                        calls.open(Token(token), RequestId(n as u64), after.map(at), 0, 1);
+                        calls.open(epoch(), Token(token), RequestId(n as u64), after.map(at), (0, 1));
                         model.push((token, after));
                     }
                     Some(found) if what == 0 => {
                         let later = after.unwrap_or(7);
-                        calls.wait_for(Token(token), State::StopAfterCancel, at(later));
+                        calls.wait_for(epoch(), Token(token), State::StopAfterCancel, at(later));
                         model[found].1 = Some(later);
                     }
                     Some(found) => {
@@ -320,13 +301,13 @@ mod tests {
                 let nearest = model.iter().filter_map(|(_, until)| *until).min();
                 prop_assert_eq!(calls.next_deadline(), nearest.map(at));
                 prop_assert_eq!(calls.len(), model.len());
-                prop_assert_eq!(calls.any().is_some(), !model.is_empty());
             }
-            let mut last = None;
-            while let Some(token) = calls.expired(epoch() + Duration::from_secs(1)) {
-                let until = calls.settle(token).and_then(|w| w.until);
-                prop_assert!(last <= until);
-                last = until;
+            for ms in 0..50 {
+                let mut due: Vec<u32> = model.iter().filter(|(_, until)| *until == Some(ms)).map(|(t, _)| *t).collect();
+                due.sort_unstable();
+                let expired = calls.expired(epoch() + Duration::from_millis(ms));
+                prop_assert_eq!(expired.iter().map(|token| token.0).collect::<Vec<_>>(), due);
+                expired.into_iter().for_each(|token| drop(calls.settle(token)));
             }
             prop_assert_eq!(calls.len(), model.iter().filter(|(_, until)| until.is_none()).count());
         }
@@ -346,7 +327,7 @@ mod tests {
                 if open && waiting.len() < 40 {
                     let token = free.pop().expect("more tokens than calls");
                     id += if pick == 0 { 1024 } else { 1 };
-                    calls.open(Token(token), RequestId(id), None, 0, 1);
+                    calls.open(epoch(), Token(token), RequestId(id), None, (0, 1));
                     waiting.push((token, id));
                 } else if !waiting.is_empty() {
                     let (token, id) = waiting.remove(pick % waiting.len());
@@ -364,7 +345,7 @@ mod tests {
     #[test]
     fn an_answer_finds_its_call_by_id_until_it_is_settled() {
         let mut calls = InFlight::default();
-        calls.open(Token(3), RequestId(7), None, 0, 1);
+        calls.open(epoch(), Token(3), RequestId(7), None, (0, 1));
         assert_eq!(calls.by_id(RequestId(7)), Some(Token(3)));
         assert!(calls.settle(Token(3)).is_some());
         assert_eq!(calls.by_id(RequestId(7)), None);

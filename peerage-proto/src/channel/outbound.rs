@@ -43,12 +43,12 @@ impl Channel {
         self.next_id += if self.config.dialect == Dialect::Full { 2 } else { 1 };
         self.counters.calls += 1;
         let len = (self.outgoing.end() - place) as usize;
-        self.calls.open(token, RequestId(id), deadline, place, len);
+        self.calls.open(now, token, RequestId(id), deadline, (place, len));
     }
 
     pub(super) fn cancel(&mut self, now: Instant, token: Token) {
         let Some(waiting) = self.calls.get(token) else { return };
-        let (id, deadline) = (waiting.id, waiting.until);
+        let (id, deadline) = (waiting.id, waiting.deadline);
         if self.take_out(token) {
             self.settle(
                 token,
@@ -66,7 +66,7 @@ impl Channel {
         } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
             self.put_empty(Kind::Cancel, id.0);
             self.calls
-                .wait_for(token, State::StopAfterCancel, stop_awaited_until(deadline, now));
+                .wait_for(now, token, State::StopAfterCancel, stop_awaited_until(deadline, now));
         }
     }
 
@@ -85,8 +85,8 @@ impl Channel {
             }
             State::Answer if self.config.dialect == Dialect::Full => {
                 self.put_empty(Kind::Cancel, id.0);
-                let until = waiting_until(self.calls.get(token).and_then(|w| w.until), now);
-                self.calls.wait_for(token, State::StopAfterDeadline, until);
+                let until = waiting_until(self.calls.get(token).and_then(|w| w.deadline), now);
+                self.calls.wait_for(now, token, State::StopAfterDeadline, until);
             }
             State::Answer | State::StopAfterDeadline => {
                 self.settle(
@@ -144,7 +144,7 @@ impl Channel {
 
     /// Gives every call its outcome: the link takes no more answers.
     pub(super) fn settle_all(&mut self, why: &LinkLost) {
-        while let Some(token) = self.calls.any() {
+        for token in self.calls.tokens() {
             let state = self.calls.get(token).map(|waiting| waiting.state);
             let unsent = self.take_out(token);
             let error = match (state, why) {

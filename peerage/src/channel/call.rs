@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::FOREVER;
 use super::buffer::Buffer;
-use crate::link::Link;
+use crate::link::{Link, Time};
 
 /// A call to be made. Await it.
 ///
@@ -43,17 +43,6 @@ pub struct Calling<'a, R> {
     stage: Stage,
     time: Time,
     open: fn(Payload) -> Result<R, CallError>,
-}
-
-/// When a call ends without an answer. The clock is read once, when the call is first polled.
-#[derive(Clone, Copy, Debug)]
-enum Time {
-    /// So long from the first poll on.
-    From(Duration),
-    /// At this time.
-    At(Instant),
-    /// When the connection ends.
-    Never,
 }
 
 /// How far a call has come.
@@ -151,25 +140,19 @@ impl<R> Calling<'_, R> {
         let Stage::Unsent { content, queued } = &mut self.stage else {
             unreachable!("only called before the call is sent")
         };
-        let now = Instant::now();
-        let deadline = match self.time {
-            Time::From(deadline) => Some(now + deadline),
-            Time::At(deadline) => Some(deadline),
-            Time::Never => None,
-        };
-        self.time = deadline.map_or(Time::Never, Time::At);
         let content = match content {
             Ok(Encoded::Here(buffer)) => Content::Copied(&buffer.0),
             Ok(Encoded::Before(payload)) => Content::Shared(payload.bytes()),
             Err(error) => return Poll::Ready(Err((**error).clone())),
         };
         let mut ticket = queued.as_ref().map(|queued| queued.ticket);
-        if let Poll::Ready(sent) = self.link.poll_send(cx, now, content, deadline, &mut ticket) {
+        if let Poll::Ready(sent) = self.link.poll_send(cx, content, &mut self.time, &mut ticket) {
             // The link has taken back the ticket.
             *queued = None;
             return Poll::Ready(sent);
         }
         let Some(ticket) = ticket else { return Poll::Pending };
+        let deadline = self.time.settle(Instant::now());
         let queued = queued.get_or_insert_with(|| {
             Box::new(Queued {
                 ticket,

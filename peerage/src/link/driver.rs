@@ -159,7 +159,7 @@ impl Driver {
     }
 
     fn feed(&mut self, input: Input<'_>) {
-        let now = Instant::now().into_std();
+        let now = Instant::now();
         let mut state = self.link.lock();
         state.carry_out(now, input);
         std::mem::swap(&mut state.errands, &mut self.errands);
@@ -201,7 +201,7 @@ impl Driver {
             let now = if state.machine.wants_bytes() {
                 state.clock
             } else {
-                Instant::now().into_std()
+                Instant::now()
             };
             state.carry_out(now, Input::Written(transmit));
             next = match result {

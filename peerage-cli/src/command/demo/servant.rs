@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use peerage::Address;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -51,7 +51,12 @@ impl Servant {
 
     /// Stops it in mid-air: it is there, and does nothing.
     pub(super) fn freeze(&self) -> Result<(), String> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        // A signal takes its time, and until then the process goes on; the system tells when its last thread stands still.
+        match waitpid(Some(self.process()?), WaitOptions::UNTRACED) {
+            Ok(Some((_, status))) if status.stopped() => Ok(()),
+            other => Err(format!("process {} did not stop: {other:?}", self.pid)),
+        }
     }
 
     /// Ends it without a chance to say goodbye, and waits until it is gone.
@@ -73,11 +78,12 @@ impl Servant {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), String> {
-        let pid = i32::try_from(self.pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .ok_or("no process id")?;
-        kill_process(pid, signal).map_err(|why| format!("cannot signal process {}: {why}", self.pid))
+        kill_process(self.process()?, signal).map_err(|why| format!("cannot signal process {}: {why}", self.pid))
+    }
+
+    fn process(&self) -> Result<Pid, String> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        pid.ok_or_else(|| "no process id".to_owned())
     }
 }
 

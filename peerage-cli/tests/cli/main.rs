@@ -1,0 +1,9 @@
+//! The built program, used as people and scripts use it: what it prints, where it prints it, and how it ends.
+
+mod calls;
+mod commands;
+mod documents;
+mod program;
+mod repeated_calls;
+mod serving;
+mod usage;
