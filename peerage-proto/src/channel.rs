@@ -33,6 +33,7 @@ use crate::limits;
 use crate::outcome::{Busy, CallError, Code, LinkLost, Stop};
 use crate::outputs::Outputs;
 
+mod config;
 mod in_flight;
 mod inbound;
 mod outbound;
@@ -46,49 +47,10 @@ use in_flight::InFlight;
 use outgoing::Outgoing;
 use serving::Serving;
 
+pub use config::{Config, Side};
 pub use in_flight::Token;
 pub use outgoing::{Content, Transmit};
 pub use serving::Served;
-
-/// How one end of a link behaves.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The encoding of the link; `None` takes that of the peer's first frame. Default JSON, as aiomas has it.
-    pub encoding: Option<Encoding>,
-    /// Which frames the link speaks. Default plain. Both ends must agree.
-    pub dialect: Dialect,
-    /// Which end we are; decides the parity of ids in the full dialect. Default the dialling one.
-    pub side: Side,
-    /// Largest frame body accepted and sent, in bytes. Default [`limits::PLAIN_FRAME_BYTES_DEFAULT`], at least
-    /// [`limits::FRAME_BYTES_MIN`].
-    pub frame_bytes: u32,
-    /// Calls of ours without an outcome, at most. Default [`limits::CALLS_IN_FLIGHT_DEFAULT`].
-    pub calls_in_flight: u32,
-    /// Requests of the peer without an answer, at most. Default [`limits::SERVED_AT_ONCE_DEFAULT`].
-    pub served_at_once: u32,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            encoding: Some(Encoding::Json),
-            dialect: Dialect::Plain,
-            side: Side::Dialler,
-            frame_bytes: limits::PLAIN_FRAME_BYTES_DEFAULT,
-            calls_in_flight: limits::CALLS_IN_FLIGHT_DEFAULT,
-            served_at_once: limits::SERVED_AT_ONCE_DEFAULT,
-        }
-    }
-}
-
-/// Which end of a link.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Side {
-    /// The end that dialled.
-    Dialler,
-    /// The end that accepted.
-    Acceptor,
-}
 
 /// What happens to the machine.
 #[derive(Debug)]

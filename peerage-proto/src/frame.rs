@@ -236,6 +236,14 @@ impl FrameDecoder {
         !matches!(self.partial, Partial::Length { have: 0, .. })
     }
 
+    /// Memory held for an unfinished frame, in bytes: never more than [`limits::BUFFER_AHEAD_BYTES`] beyond what arrived.
+    pub fn capacity(&self) -> usize {
+        match &self.partial {
+            Partial::Body(unfinished) => unfinished.body.capacity(),
+            Partial::Length { .. } | Partial::Lent => 0,
+        }
+    }
+
     /// Lends out the body of an unfinished frame of which at least `worthwhile` bytes are missing, so that they can be
     /// read into place. Until [`take_back`](Self::take_back) the decoder takes no input.
     pub fn lend(&mut self, worthwhile: usize) -> Option<Unfinished> {
@@ -343,14 +351,10 @@ mod tests {
         let mut decoder = FrameDecoder::new(64 << 20);
         let mut announced: &[u8] = &(64_u32 << 20).to_be_bytes();
         assert_eq!(decoder.next(&mut announced), Ok(None));
-        let capacity = |d: &FrameDecoder| match &d.partial {
-            Partial::Body(unfinished) => unfinished.body.capacity(),
-            _ => 0,
-        };
-        assert_eq!(capacity(&decoder), 0);
+        assert_eq!(decoder.capacity(), 0);
         let mut some: &[u8] = &[7; 1000];
         assert_eq!(decoder.next(&mut some), Ok(None));
-        assert!(capacity(&decoder) <= 1000 + limits::BUFFER_AHEAD_BYTES);
+        assert!(decoder.capacity() <= 1000 + limits::BUFFER_AHEAD_BYTES);
     }
 
     #[test]

@@ -19,3 +19,5 @@ pub mod id;
 pub mod limits;
 pub mod outcome;
 pub mod outputs;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;

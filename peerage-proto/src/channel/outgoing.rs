@@ -168,8 +168,8 @@ impl Outgoing {
         self.handed = 0;
         self.safe_from -= rest as u64;
         self.queued += rest;
-        if let Some(first) = transmit.segments.front_mut() {
-            first.skip(transmit.offset);
+        if let Some(first) = transmit.segments.pop_front() {
+            transmit.segments.push_front(first.skip(transmit.offset));
         }
         while let Some(segment) = transmit.segments.pop_back() {
             self.segments.push_front(segment);
@@ -202,10 +202,13 @@ impl Segment {
         self.bytes().len()
     }
 
-    fn skip(&mut self, count: usize) {
+    /// What remains behind the first `count` bytes. Nothing is moved, or a peer that takes a few bytes at a time would
+    /// make us move all the others again and again.
+    fn skip(self, count: usize) -> Segment {
         match self {
-            Segment::Gathered(bytes) => drop(bytes.drain(..count)),
-            Segment::Shared(bytes) => drop(bytes.split_to(count)),
+            Segment::Gathered(bytes) if count == 0 => Segment::Gathered(bytes),
+            Segment::Gathered(bytes) => Segment::Shared(Bytes::from(bytes).slice(count..)),
+            Segment::Shared(bytes) => Segment::Shared(bytes.slice(count..)),
         }
     }
 

@@ -1,0 +1,477 @@
+//! One end of a link: the shipped machine, an application in the smallest sense, and the oracles that watch both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IoSlice;
+use std::time::{Duration, Instant};
+
+use serde::de::IgnoredAny;
+
+use super::tap::{Seen, Tap};
+use super::trace::Trace;
+use crate::channel::{Channel, Config, Content, Input, Output, Room, Served, Token, Transmit};
+use crate::codec::{Encoding, Payload};
+use crate::frame::{Dialect, Unfinished};
+use crate::limits;
+use crate::outcome::{CallError, Class, Code, LinkLost, Outcome, Stop};
+
+/// One end of a link, watched.
+#[derive(Debug)]
+pub(super) struct End {
+    channel: Channel,
+    asked: BTreeMap<Token, Asked>,
+    free: Vec<Token>,
+    tokens: u32,
+    calls: u64,
+    /// Requests handed to the application and not answered, in the order in which they came.
+    working: Vec<Served>,
+    served: BTreeSet<Served>,
+    /// Numbers of calls that ended as *did not run* here, of which therefore no whole frame may ever be written.
+    unsent: BTreeSet<u64>,
+    heard: Tap,
+    said: Tap,
+    transmit: Option<Transmit>,
+    ended: Option<LinkLost>,
+    news: Vec<News>,
+    outcomes: BTreeMap<Outcome, u32>,
+    trace: Trace,
+}
+
+/// A call without an outcome.
+#[derive(Debug)]
+struct Asked {
+    number: u64,
+    until: Option<Instant>,
+    cancelled_at: Option<Instant>,
+}
+
+/// What the application learned.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A request came, with the number of the call if it is one of an honest end.
+    Request { served: Served, number: Option<u64> },
+    /// A call ended.
+    Settled {
+        number: u64,
+        result: Result<Option<u64>, CallError>,
+    },
+    /// A request's work is to end.
+    Stop(Served),
+    /// The link ended.
+    Ended,
+}
+
+/// What happens at an end that is no call of its own.
+impl End {
+    pub(super) fn new(config: Config) -> End {
+        End {
+            heard: Tap::new(&config),
+            said: Tap::new(&config),
+            channel: Channel::new(config),
+            asked: BTreeMap::new(),
+            free: Vec::new(),
+            tokens: 0,
+            calls: 0,
+            working: Vec::new(),
+            served: BTreeSet::new(),
+            unsent: BTreeSet::new(),
+            transmit: None,
+            ended: None,
+            news: Vec::new(),
+            outcomes: BTreeMap::new(),
+            trace: Trace::new(),
+        }
+    }
+
+    pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) {
+        assert!(self.channel.wants_bytes(), "a driver reads only when asked to");
+        self.heard.hear(bytes, self.channel.encoding());
+        self.feed(now, Input::Received(bytes));
+    }
+
+    pub(super) fn peer_closed(&mut self, now: Instant) {
+        self.feed(now, Input::PeerClosed);
+    }
+
+    pub(super) fn broken(&mut self, now: Instant) {
+        self.feed(now, Input::Broken("cut".to_owned()));
+    }
+
+    pub(super) fn close(&mut self, now: Instant) {
+        self.working.clear();
+        self.feed(now, Input::Close);
+    }
+
+    /// The time of the nearest timer has come, or somebody rings for nothing.
+    pub(super) fn ring(&mut self, now: Instant) {
+        self.feed(now, Input::Timeout);
+        for asked in self.asked.values() {
+            let last = asked.until.and_then(|until| until.checked_add(limits::OUTCOME_GRACE));
+            assert!(
+                last.is_none_or(|last| now < last),
+                "call {} has no outcome in time",
+                asked.number
+            );
+        }
+    }
+
+    /// Rings until nothing is due at `now`.
+    pub(super) fn ring_if_due(&mut self, now: Instant) -> bool {
+        let mut rang = false;
+        for _ in 0..10_000 {
+            if self.next_timeout().is_none_or(|at| at > now) {
+                return rang;
+            }
+            self.ring(now);
+            rang = true;
+        }
+        panic!("a timer rings again and again");
+    }
+
+    pub(super) fn reply(&mut self, now: Instant, request: Served, content: &Payload) {
+        self.done(request);
+        self.feed(
+            now,
+            Input::Reply {
+                request,
+                content: Content::Shared(content.bytes()),
+            },
+        );
+    }
+
+    pub(super) fn fail(&mut self, now: Instant, request: Served, code: Code, message: &str, data: Option<&Payload>) {
+        self.done(request);
+        self.feed(
+            now,
+            Input::Fail {
+                request,
+                code,
+                message,
+                data,
+            },
+        );
+    }
+
+    pub(super) fn stopped(&mut self, now: Instant, request: Served, stop: Stop) {
+        self.done(request);
+        let news = self.news.len();
+        self.feed(now, Input::Stopped { request, stop });
+        assert_eq!(self.news.len(), news, "the word on stopped work orders nothing");
+    }
+
+    pub(super) fn fetched(&mut self, now: Instant, request: Served) {
+        self.feed(now, Input::Fetched(request));
+    }
+
+    /// Borrows the body of a large frame to read into.
+    pub(super) fn lend(&mut self) -> Option<Unfinished> {
+        if self.channel.wants_bytes() {
+            self.channel.lend()
+        } else {
+            None
+        }
+    }
+
+    /// Returns it with `read` appended.
+    pub(super) fn take_back(&mut self, now: Instant, unfinished: Unfinished, read: &[u8]) {
+        self.channel.take_back(unfinished);
+        if !read.is_empty() {
+            self.heard.hear(read, self.channel.encoding());
+            self.feed(now, Input::Received(&[]));
+        }
+    }
+}
+
+/// Its own calls.
+impl End {
+    /// Makes a call whose content is its number and some padding. `None` while there is no room.
+    pub(super) fn call(&mut self, now: Instant, padding: usize, deadline: Option<Instant>) -> Option<u64> {
+        if self.channel.room() == Room::Later {
+            return None;
+        }
+        let number = self.calls;
+        self.calls += 1;
+        let token = self.free.pop().unwrap_or_else(|| {
+            self.tokens += 1;
+            Token(self.tokens - 1)
+        });
+        let content = numbered(number, padding, self.encoding());
+        self.asked.insert(
+            token,
+            Asked {
+                number,
+                until: deadline,
+                cancelled_at: None,
+            },
+        );
+        self.feed(
+            now,
+            Input::Call {
+                token,
+                content: Content::Shared(content.bytes()),
+                deadline,
+            },
+        );
+        Some(number)
+    }
+
+    /// Gives up on the call with this number, if it has no outcome yet.
+    pub(super) fn cancel(&mut self, now: Instant, number: u64) {
+        let found = self.asked.iter_mut().find(|(_, asked)| asked.number == number);
+        let Some((token, asked)) = found else { return };
+        asked.cancelled_at.get_or_insert(now);
+        let token = *token;
+        self.feed(now, Input::Cancel(token));
+    }
+
+    /// Numbers of the calls without an outcome.
+    pub(super) fn waiting(&self) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self.asked.values().map(|asked| asked.number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+/// Its bytes on their way out.
+impl End {
+    pub(super) fn takes(&mut self) -> bool {
+        if self.transmit.is_some() {
+            return false;
+        }
+        let wanted = self.channel.wants_to_write();
+        self.transmit = self.channel.transmit();
+        assert_eq!(self.transmit.is_some(), wanted, "what is announced is handed out");
+        wanted
+    }
+
+    pub(super) fn holds_transmit(&self) -> bool {
+        self.transmit.is_some()
+    }
+
+    /// Writes up to `limit` of the bytes that were handed out.
+    pub(super) fn write(&mut self, limit: usize) -> Vec<u8> {
+        let Some(transmit) = &mut self.transmit else {
+            return Vec::new();
+        };
+        let mut written = Vec::new();
+        while written.len() < limit && !transmit.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let filled = transmit.slices(&mut slices);
+            assert!(
+                slices[..filled].iter().any(|slice| !slice.is_empty()),
+                "there is something to write"
+            );
+            let before = written.len();
+            for slice in &slices[..filled] {
+                let take = slice.len().min(limit - written.len());
+                written.extend_from_slice(&slice[..take]);
+            }
+            transmit.advance(written.len() - before);
+        }
+        self.watch_written(&written);
+        written
+    }
+
+    pub(super) fn give_back(&mut self, now: Instant) {
+        if let Some(transmit) = self.transmit.take() {
+            self.feed(now, Input::Written(transmit));
+        }
+    }
+
+    fn watch_written(&mut self, written: &[u8]) {
+        if written.is_empty() {
+            return;
+        }
+        let encoding = self
+            .channel
+            .encoding()
+            .expect("nothing is written before the codec is known");
+        let side = self.channel.config().side;
+        for seen in self.said.hear_honest(written, encoding, side) {
+            match seen {
+                Seen::Request { number: Some(number) } => {
+                    assert!(
+                        !self.unsent.contains(&number),
+                        "call {number} did not run, yet it was written"
+                    );
+                }
+                Seen::Answer { id } => {
+                    let (answers, requests) = (self.said.times_answered(id), self.heard.times_asked(id));
+                    assert!(
+                        answers <= requests,
+                        "request {id} came {requests} times and was answered {answers} times"
+                    );
+                }
+                Seen::Request { number: None } | Seen::Other => {}
+            }
+        }
+    }
+}
+
+/// What can be seen from outside.
+impl End {
+    pub(super) fn news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.channel.next_timeout()
+    }
+
+    pub(super) fn wants_bytes(&self) -> bool {
+        self.channel.wants_bytes()
+    }
+
+    pub(super) fn encoding(&self) -> Encoding {
+        self.channel.encoding().unwrap_or(Encoding::Json)
+    }
+
+    pub(super) fn working(&self) -> &[Served] {
+        &self.working
+    }
+
+    pub(super) fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    pub(super) fn ended(&self) -> Option<&LinkLost> {
+        self.ended.as_ref()
+    }
+
+    pub(super) fn outcomes(&self) -> &BTreeMap<Outcome, u32> {
+        &self.outcomes
+    }
+
+    pub(super) fn trace(&self) -> u64 {
+        self.trace.value()
+    }
+
+    /// After the end nothing is kept.
+    pub(super) fn check_empty(&mut self, now: Instant) {
+        self.give_back(now);
+        let channel = &self.channel;
+        assert!(channel.is_ended() && self.ended.is_some(), "the link has ended");
+        assert!(self.asked.is_empty(), "every call has an outcome: {:?}", self.asked);
+        let kept = [
+            channel.calls_in_flight(),
+            channel.requests_in_service(),
+            channel.unsent_bytes(),
+        ];
+        assert_eq!(kept, [0; 3], "all tables are empty");
+        assert!(channel.next_timeout().is_none() && !channel.wants_bytes() && !channel.wants_to_write());
+    }
+}
+
+/// The oracles.
+impl End {
+    fn feed(&mut self, now: Instant, input: Input<'_>) {
+        let orders: Vec<Output> = self.channel.handle(now, input).collect();
+        for order in orders {
+            assert!(
+                self.ended.is_none() || matches!(order, Output::Settled { .. }),
+                "nothing is ordered after the end"
+            );
+            match order {
+                Output::Request { request, content } => self.request(now, request, &content),
+                Output::Settled { token, result } => self.settled(now, token, result.map_err(|error| *error)),
+                Output::Stop(request) => {
+                    self.trace.note(now, &[3]);
+                    self.news.push(News::Stop(request));
+                }
+                Output::Ended(why) => {
+                    assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
+                    self.trace.note(now, &[4]);
+                    self.working.clear();
+                    self.ended = Some(why);
+                    self.news.push(News::Ended);
+                }
+            }
+        }
+        self.check_bounds();
+    }
+
+    fn request(&mut self, now: Instant, request: Served, content: &Payload) {
+        assert!(self.served.insert(request), "every request has a key of its own");
+        self.working.push(request);
+        let number = content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number);
+        self.trace.note(now, &[1, number.unwrap_or(0), content.len() as u64]);
+        self.news.push(News::Request {
+            served: request,
+            number,
+        });
+    }
+
+    fn settled(&mut self, now: Instant, token: Token, result: Result<Payload, CallError>) {
+        let asked = self.asked.remove(&token).expect("a call has one outcome");
+        self.free.push(token);
+        let last = asked.until.and_then(|until| until.checked_add(limits::OUTCOME_GRACE));
+        assert!(
+            last.is_none_or(|last| now <= last),
+            "call {} ended {:?} late",
+            asked.number,
+            last.map(|l| now - l)
+        );
+        let patience = asked.cancelled_at.map(|at| at + Duration::from_secs(1));
+        assert!(
+            patience.is_none_or(|last| now <= last),
+            "the word on cancelled call {} came late",
+            asked.number
+        );
+        let outcome = result.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok);
+        if outcome.class() == Class::DidNotRun && outcome != Outcome::Busy {
+            self.unsent.insert(asked.number);
+        }
+        if matches!(outcome, Outcome::Cancelled) {
+            assert!(asked.cancelled_at.is_some(), "only a cancelled call ends so");
+        }
+        *self.outcomes.entry(outcome).or_default() += 1;
+        self.trace.note(now, &[2, asked.number, outcome as u64]);
+        let result = result.map(|value| value.decode().ok().map(|(number, _): (u64, IgnoredAny)| number));
+        self.news.push(News::Settled {
+            number: asked.number,
+            result,
+        });
+    }
+
+    fn check_bounds(&self) {
+        let (channel, config) = (&self.channel, self.channel.config());
+        assert_eq!(
+            channel.calls_in_flight(),
+            self.asked.len(),
+            "the machine knows the calls that wait"
+        );
+        assert!(
+            channel.calls_in_flight() <= config.calls_in_flight as usize,
+            "calls in flight are bounded"
+        );
+        assert_eq!(
+            channel.requests_in_service(),
+            self.working.len(),
+            "the machine knows the requests in service"
+        );
+        assert!(
+            self.working.len() <= config.served_at_once as usize,
+            "requests in service are bounded"
+        );
+        let frame = config.frame_bytes as usize + 4;
+        let replies = limits::UNSENT_REPLY_BYTES + (config.served_at_once as usize + 1) * frame;
+        assert!(
+            channel.unsent_bytes() <= limits::UNSENT_BYTES_HIGH + frame + replies,
+            "unsent bytes are bounded"
+        );
+        assert!(self.ended.is_some() == channel.is_ended(), "the end is told");
+    }
+
+    fn done(&mut self, request: Served) {
+        self.working.retain(|working| *working != request);
+    }
+
+    /// Whether this end speaks the full dialect.
+    pub(super) fn is_full(&self) -> bool {
+        self.channel.config().dialect == Dialect::Full
+    }
+}
+
+/// Content that names the call it belongs to.
+pub(super) fn numbered(number: u64, padding: usize, encoding: Encoding) -> Payload {
+    Payload::encode(&(number, "x".repeat(padding)), encoding).expect("a number and a text can be carried")
+}

@@ -1,0 +1,231 @@
+//! One honest machine against a peer that does whatever a program says.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::end::{End, News, numbered};
+use super::epoch;
+use super::program::{Deadline, Program, Step};
+use crate::channel::Served;
+use crate::codec::{Encoding, Payload};
+use crate::outcome::{Code, Stop};
+
+/// Runs the program and then ends the link.
+pub(super) fn run(input: &[u8]) {
+    let mut program = Program::new(input);
+    let mut session = Session {
+        end: End::new(program.config()),
+        now: epoch(),
+        on_the_way: Vec::new(),
+        peer_encoding: Encoding::Json,
+        answered: Vec::new(),
+    };
+    if input.first().is_some_and(|head| head & 3 == 1 || head & 3 == 3) {
+        session.peer_encoding = Encoding::MsgPack;
+    }
+    for _ in 0..STEPS_MAX {
+        let Some(step) = program.step() else { break };
+        session.perform(step);
+        for news in session.end.news() {
+            if let News::Stop(request) = news {
+                assert!(session.end.is_full(), "a plain peer cannot cancel");
+                session.answered.push(request);
+            }
+        }
+    }
+    session.end.broken(session.now);
+    session.end.check_empty(session.now);
+}
+
+struct Session {
+    end: End,
+    now: Instant,
+    /// What the peer sent and nobody has read.
+    on_the_way: Vec<u8>,
+    peer_encoding: Encoding,
+    /// Requests that are or should be over, to be answered all the same.
+    answered: Vec<Served>,
+}
+
+impl Session {
+    fn perform(&mut self, step: Step<'_>) {
+        let now = self.now;
+        match step {
+            Step::PeerSends { kind, id, content } => {
+                let mut body = Vec::new();
+                self.peer_encoding.put_head(kind, id, &mut body);
+                body.extend_from_slice(&peer_content(kind, content, self.peer_encoding));
+                self.peer_encoding.put_tail(&mut body);
+                self.send_body(&body);
+            }
+            Step::PeerSendsBody(body) => self.send_body(body),
+            Step::PeerSendsBytes(bytes) => self.on_the_way.extend_from_slice(bytes),
+            Step::Arrive(piece) => self.arrive(piece),
+            Step::PeerCloses => self.end.peer_closed(now),
+            Step::LinkBreaks => self.end.broken(now),
+            Step::TimePasses(time) => self.pass(time),
+            Step::RingForNothing => self.end.ring(now),
+            Step::Call { padding, deadline } => {
+                let deadline = match deadline {
+                    Deadline::None => None,
+                    Deadline::In(time) => Some(now + time),
+                    Deadline::EndOfTime => Some(end_of_time()),
+                };
+                self.end.call(now, padding, deadline);
+            }
+            Step::Cancel(nth) => {
+                let waiting = self.end.waiting();
+                if let Some(number) = waiting.get(nth % waiting.len().max(1)) {
+                    self.end.cancel(now, *number);
+                }
+            }
+            Step::Reply { nth, padding } => {
+                if let Some(request) = self.pick(nth) {
+                    let content = numbered(0, padding, self.end.encoding());
+                    self.end.reply(now, request, &content);
+                }
+            }
+            Step::Fail {
+                nth,
+                code,
+                message,
+                data,
+            } => self.fail(nth, code, message, data),
+            Step::Stopped { nth, word } => {
+                let words = [Stop::NotStarted, Stop::Stopped, Stop::Completed, Stop::Detached];
+                if let Some(request) = self.pick(nth) {
+                    self.end.stopped(now, request, words[usize::from(word % 4)]);
+                }
+            }
+            Step::Fetch(nth) => {
+                if let Some(request) = self.pick(nth) {
+                    self.answered.pop();
+                    self.end.fetched(now, request);
+                }
+            }
+            Step::Take => drop(self.end.takes()),
+            Step::Write(count) => {
+                self.end.takes();
+                self.end.write(count);
+                self.end.give_back(now);
+            }
+            Step::Close => self.end.close(now),
+        }
+    }
+
+    fn send_body(&mut self, body: &[u8]) {
+        if self.on_the_way.len() < ON_THE_WAY_MAX {
+            self.on_the_way.extend_from_slice(&(body.len() as u32).to_be_bytes());
+            self.on_the_way.extend_from_slice(body);
+        }
+    }
+
+    fn arrive(&mut self, piece: usize) {
+        // Small pieces of a large heap would take seconds and show nothing new.
+        let piece = piece.max(self.on_the_way.len() / 64);
+        while self.end.wants_bytes() && !self.on_the_way.is_empty() {
+            if let Some(mut lent) = self.end.lend() {
+                let (buffer, room) = lent.buffer();
+                let read: Vec<u8> = self
+                    .on_the_way
+                    .drain(..room.min(self.on_the_way.len()).min(piece))
+                    .collect();
+                buffer.extend_from_slice(&read);
+                self.end.take_back(self.now, lent, &read);
+                continue;
+            }
+            let read: Vec<u8> = self.on_the_way.drain(..piece.min(self.on_the_way.len())).collect();
+            self.end.receive(self.now, &read);
+        }
+    }
+
+    /// Rings each timer at its time.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.end.next_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.end.ring_if_due(self.now);
+        }
+        self.now = until;
+        // Rings for nothing, but looks whether any call should have ended by now.
+        self.end.ring(until);
+    }
+
+    fn fail(&mut self, nth: usize, code: u8, message: u8, data: u8) {
+        let Some(request) = self.pick(nth) else { return };
+        let code = match code % 4 {
+            0 => Code::PLAIN,
+            1 => Code::INTERNAL,
+            2 => Code::new("\u{0}".repeat(200)),
+            _ => Code::new(""),
+        };
+        let text =
+            ["", "x", "€", "\u{1}"][usize::from(message % 4)].repeat([1, 60, 5_000][usize::from(message / 4 % 3)]);
+        let other = if self.end.encoding() == Encoding::Json {
+            Encoding::MsgPack
+        } else {
+            Encoding::Json
+        };
+        let nested = [vec![b'['; 32], vec![b']'; 32]].concat();
+        let data = match data % 6 {
+            0 => Some(numbered(1, 10, self.end.encoding())),
+            1 => Some(numbered(1, 199_000, self.end.encoding())),
+            2 => Some(Payload::from_parts(
+                Encoding::MsgPack,
+                Bytes::from_static(b"\xc4\x02\x00\xff"),
+            )),
+            3 => Some(Payload::from_parts(Encoding::Json, Bytes::from(nested))),
+            4 => Some(Payload::from_parts(other, Bytes::from_static(b"\xc1"))),
+            _ => None,
+        };
+        self.end.fail(self.now, request, code, &text, data.as_ref());
+    }
+
+    /// Some request: in service, or answered long ago.
+    fn pick(&mut self, nth: usize) -> Option<Served> {
+        let working = self.end.working();
+        let all = working.len() + self.answered.len();
+        let nth = nth % all.max(1);
+        let request = working
+            .get(nth)
+            .or_else(|| self.answered.get(nth - working.len()))
+            .copied()?;
+        if self.answered.len() < 64 {
+            self.answered.push(request);
+        }
+        Some(request)
+    }
+}
+
+/// Contents a peer may send: some right for their kind, some not.
+fn peer_content(kind: u8, choice: u8, encoding: Encoding) -> Vec<u8> {
+    let fitting = match kind {
+        2 => Payload::encode(&("code", "message", [choice]), encoding),
+        4 => Payload::encode(&(choice % 6), encoding),
+        5 => Payload::encode(&(choice % 6, u64::MAX >> (choice % 64)), encoding),
+        _ => Payload::encode(&(7_u8, "a".repeat(usize::from(choice))), encoding),
+    };
+    let odd = match choice % 16 {
+        0 => Payload::encode(&(), encoding),
+        1 => Payload::encode("text", encoding),
+        2 => Payload::encode(&-1, encoding),
+        3 => Payload::encode(&"x".repeat(1_100), encoding),
+        _ if choice == 4 => Payload::encode(&"y".repeat(100_000), encoding),
+        _ => fitting,
+    };
+    odd.map(|content| content.into_bytes().to_vec()).unwrap_or_default()
+}
+
+/// About the largest `Instant` there is.
+fn end_of_time() -> Instant {
+    (0..63).rev().fold(epoch(), |at, bit| {
+        at.checked_add(Duration::from_secs(1 << bit)).unwrap_or(at)
+    })
+}
+
+/// Steps of a program, at most, so that one input takes milliseconds.
+const STEPS_MAX: usize = 2_000;
+
+/// Bytes of the peer that may wait to be read, at most.
+const ON_THE_WAY_MAX: usize = 1 << 20;

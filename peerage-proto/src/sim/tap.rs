@@ -1,0 +1,146 @@
+//! What one direction of a link carries, as a bystander reads it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+
+use crate::channel::{Config, Side};
+use crate::codec::{Encoding, Payload};
+use crate::frame::{Body, Dialect, FrameDecoder, Kind};
+use crate::limits;
+use crate::outcome::Stop;
+
+/// Reads the bytes that one end writes.
+#[derive(Debug)]
+pub(super) struct Tap {
+    decoder: FrameDecoder,
+    dialect: Dialect,
+    last_request: Option<u64>,
+    last_number: Option<u64>,
+    /// How often each id was asked here.
+    asked: BTreeMap<u64, u32>,
+    /// How often each id was answered here.
+    answered: BTreeMap<u64, u32>,
+    /// A frame could not be read; the rest says nothing.
+    is_lost: bool,
+}
+
+/// A frame that went by.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// A request, with the number of the call if it is one of ours.
+    Request { number: Option<u64> },
+    /// A final answer to a request.
+    Answer { id: u64 },
+    /// Anything else.
+    Other,
+}
+
+impl Tap {
+    pub(super) fn new(config: &Config) -> Tap {
+        Tap {
+            decoder: FrameDecoder::new(config.frame_bytes.max(limits::FRAME_BYTES_MIN)),
+            dialect: config.dialect,
+            last_request: None,
+            last_number: None,
+            asked: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            is_lost: false,
+        }
+    }
+
+    /// Reads what an honest end wrote; it must be in order in every respect.
+    pub(super) fn hear_honest(&mut self, mut bytes: &[u8], encoding: Encoding, side: Side) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while let Some(body) = self
+            .decoder
+            .next(&mut bytes)
+            .expect("an end keeps to its own frame limit")
+        {
+            let triple = encoding.split(body.bytes()).expect("an end writes well-formed frames");
+            let kind = Kind::from_number(triple.kind, self.dialect).expect("an end writes kinds of its dialect only");
+            let content = part(&body, encoding, triple.content);
+            assert!(
+                content.decode::<IgnoredAny>().is_ok(),
+                "an end writes content that can be opened"
+            );
+            seen.push(self.frame(kind, triple.id, &content));
+            if kind == Kind::Request {
+                self.check_order(triple.id, seen.last(), side);
+            }
+        }
+        seen
+    }
+
+    /// Reads what a peer of unknown honesty wrote, as far as it can be read.
+    pub(super) fn hear(&mut self, mut bytes: &[u8], encoding: Option<Encoding>) {
+        while !self.is_lost && !bytes.is_empty() {
+            let Ok(next) = self.decoder.next(&mut bytes) else {
+                return self.is_lost = true;
+            };
+            let Some(body) = next else { return };
+            let recognised = encoding.or_else(|| Encoding::recognise(*body.bytes().first()?));
+            let split = recognised.and_then(|encoding| Some((encoding, encoding.split(body.bytes()).ok()?)));
+            let Some((encoding, triple)) = split else {
+                return self.is_lost = true;
+            };
+            if let Some(kind) = Kind::from_number(triple.kind, self.dialect) {
+                self.frame(kind, triple.id, &part(&body, encoding, triple.content));
+            }
+        }
+    }
+
+    pub(super) fn times_asked(&self, id: u64) -> u32 {
+        self.asked.get(&id).copied().unwrap_or(0)
+    }
+
+    pub(super) fn times_answered(&self, id: u64) -> u32 {
+        self.answered.get(&id).copied().unwrap_or(0)
+    }
+
+    fn frame(&mut self, kind: Kind, id: u64, content: &Payload) -> Seen {
+        let is_answer = match kind {
+            Kind::Request => {
+                *self.asked.entry(id).or_default() += 1;
+                return Seen::Request {
+                    number: content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number),
+                };
+            }
+            Kind::Result | Kind::Exception | Kind::Busy => true,
+            // The word on work that was done already comes beside its answer.
+            Kind::Stopped => content.decode().ok().and_then(Stop::from_number) != Some(Stop::Completed),
+            Kind::Cancel => false,
+        };
+        if !is_answer {
+            return Seen::Other;
+        }
+        *self.answered.entry(id).or_default() += 1;
+        Seen::Answer { id }
+    }
+
+    /// Requests of one end rise, in its ids and in the order of its calls.
+    fn check_order(&mut self, id: u64, seen: Option<&Seen>, side: Side) {
+        assert!(self.last_request.is_none_or(|last| id > last), "request ids rise");
+        if self.dialect == Dialect::Full {
+            assert_eq!(
+                id % 2,
+                u64::from(side == Side::Acceptor),
+                "request ids have the parity of their end"
+            );
+        }
+        self.last_request = Some(id);
+        if let Some(Seen::Request { number: Some(number) }) = seen {
+            assert!(
+                self.last_number.is_none_or(|last| *number > last),
+                "requests leave in the order of their calls"
+            );
+            self.last_number = Some(*number);
+        }
+    }
+}
+
+fn part(body: &Body<'_>, encoding: Encoding, range: Range<usize>) -> Payload {
+    Payload::from_parts(encoding, Bytes::copy_from_slice(&body.bytes()[range]))
+}
