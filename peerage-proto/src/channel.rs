@@ -238,11 +238,7 @@ impl Channel {
         let resumes = !matches!(input, Input::Stopped { .. });
         match input {
             // A call changes nothing of what follows below, and there are many of them.
-            Input::Call {
-                token,
-                content,
-                deadline,
-            } => {
+            Input::Call { token, content, deadline } => {
                 self.call(now, token, content, deadline);
                 return Outputs::new(&mut self.orders);
             }
@@ -252,12 +248,7 @@ impl Channel {
             Input::Timeout => self.timeout(now),
             Input::Cancel(token) => self.cancel(now, token),
             Input::Reply { request, content } => self.reply(request, content),
-            Input::Fail {
-                request,
-                code,
-                message,
-                data,
-            } => self.fail(request, &code, message, data),
+            Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
             Input::Stopped { request, stop } => self.stopped(request, stop),
             Input::Fetched(request) => self.serving.fetched(request),
             Input::Written(transmit) => self.written(transmit),
@@ -297,10 +288,7 @@ impl Channel {
 
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.calls.next_deadline(), self.stalls_at(), self.held_since]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.calls.next_deadline(), self.stalls_at(), self.held_since].into_iter().flatten().min()
     }
 
     /// Whether the machine wants to be given bytes. While it does not, a plain peer is held back by TCP.
@@ -428,11 +416,7 @@ impl Channel {
             Phase::Open | Phase::Ended(_) => false,
         };
         if done {
-            let why = if self.phase == Phase::Answering {
-                LinkLost::PeerClosed
-            } else {
-                LinkLost::ClosedHere
-            };
+            let why = if self.phase == Phase::Answering { LinkLost::PeerClosed } else { LinkLost::ClosedHere };
             self.end(why);
         }
     }
@@ -460,10 +444,7 @@ impl Channel {
     fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
         if self.calls.settle(token).is_some() {
             // Boxed, because errors are large and rare, and every outcome is moved several times.
-            self.orders.push_back(Output::Settled {
-                token,
-                result: result.map_err(Box::new),
-            });
+            self.orders.push_back(Output::Settled { token, result: result.map_err(Box::new) });
         }
     }
 }

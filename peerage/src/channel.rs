@@ -131,9 +131,7 @@ impl Channel {
 
     /// What the transport knows of the program at the other end.
     pub fn peer(&self) -> Peer {
-        Peer {
-            credentials: self.caller.link.facts().credentials,
-        }
+        Peer { credentials: self.caller.link.facts().credentials }
     }
 
     /// The encoding in use; `None` on an accepted connection that left it open and has not read a frame yet.
@@ -158,9 +156,7 @@ impl Channel {
     }
 
     fn from_link(link: Link) -> Channel {
-        Channel {
-            caller: Caller { link },
-        }
+        Channel { caller: Caller { link } }
     }
 
     fn start(connection: Connection, settings: &Settings, address: &Address) -> Channel {

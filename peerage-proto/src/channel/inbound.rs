@@ -123,9 +123,7 @@ impl Channel {
         if let Some(encoding) = self.encoding {
             return Ok(encoding);
         }
-        let first = *body
-            .first()
-            .ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
+        let first = *body.first().ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
         let encoding = Encoding::recognise(first).ok_or(PeerMisbehaved::UnknownCodec(first))?;
         self.encoding = Some(encoding);
         Ok(encoding)
@@ -187,10 +185,7 @@ impl Channel {
         let Some(id) = self.serving.answer(request) else { return };
         if self.put_frame(Kind::Result, id.0, content).is_err() {
             let limit = self.config.frame_bytes;
-            let text = format!(
-                "the answer of {} bytes does not fit into one frame of {limit} bytes",
-                content.len()
-            );
+            let text = format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len());
             self.put_failure(id.0, &Code::INTERNAL, &text, None);
         }
     }
@@ -215,23 +210,12 @@ impl Channel {
         let Some(encoding) = self.encoding else { return };
         let message = cut(message, limits::FAILURE_MESSAGE_BYTES);
         // A byte of text takes up to six in JSON.
-        let short = cut(
-            message,
-            (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6,
-        );
+        let short = cut(message, (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6);
         // The failure itself must arrive: what does not fit, or what the encoding of the link cannot carry, is left out.
-        let forms = [
-            (code, message, data),
-            (code, message, None),
-            (code, short, None),
-            (&Code::INTERNAL, "", None),
-        ];
+        let forms = [(code, message, data), (code, message, None), (code, short, None), (&Code::INTERNAL, "", None)];
         for (code, message, data) in forms {
             let form = failure_content(encoding, self.config.dialect, code, message, data);
-            if form.is_some_and(|form| {
-                self.put_frame(Kind::Exception, id, Content::Shared(form.bytes()))
-                    .is_ok()
-            }) {
+            if form.is_some_and(|form| self.put_frame(Kind::Exception, id, Content::Shared(form.bytes())).is_ok()) {
                 return;
             }
         }
@@ -257,10 +241,7 @@ impl Channel {
         let Some(encoding) = self.encoding else { return Ok(()) };
         let limit = self.config.frame_bytes;
         if content.len() > limit as usize {
-            return Err(Refused::TooLarge {
-                size: content.len() as u64,
-                limit,
-            });
+            return Err(Refused::TooLarge { size: content.len() as u64, limit });
         }
         if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
             return Ok(());
@@ -306,11 +287,7 @@ fn failure_content(
         // Data that just fits the limit of nesting does not inside this array.
         return content.decode::<IgnoredAny>().is_ok().then_some(content);
     }
-    let text = if *code == Code::PLAIN {
-        message.to_owned()
-    } else {
-        format!("[{code}] {message}")
-    };
+    let text = if *code == Code::PLAIN { message.to_owned() } else { format!("[{code}] {message}") };
     Payload::encode(&text, encoding).ok()
 }
 
@@ -320,18 +297,10 @@ fn failure(content: &Payload, dialect: Dialect) -> CallError {
         && let Ok((code, message, data)) = content.decode::<(String, String, Option<Value>)>()
     {
         let data = data.and_then(|data| Payload::encode(&data, content.encoding()).ok());
-        return CallError::Remote {
-            code: Code::new(code),
-            message,
-            data,
-        };
+        return CallError::Remote { code: Code::new(code), message, data };
     }
     match content.decode::<String>() {
-        Ok(message) => CallError::Remote {
-            code: Code::PLAIN,
-            message,
-            data: None,
-        },
+        Ok(message) => CallError::Remote { code: Code::PLAIN, message, data: None },
         Err(_) => CallError::Remote {
             code: Code::PLAIN,
             message: "the peer's failure is not a text".to_owned(),

@@ -52,11 +52,7 @@ impl Serving {
         let serial = self.next_serial;
         self.next_serial += 1;
         self.unread += bytes;
-        let entry = Some(Entry {
-            serial,
-            id,
-            unread: bytes,
-        });
+        let entry = Some(Entry { serial, id, unread: bytes });
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = entry;
@@ -134,10 +130,7 @@ impl Serving {
     /// Forgets all of them: nobody will hear the answers.
     pub(super) fn clear(&mut self) {
         let next_serial = self.next_serial;
-        *self = Serving {
-            next_serial,
-            ..Serving::default()
-        };
+        *self = Serving { next_serial, ..Serving::default() };
     }
 }
 
@@ -174,10 +167,7 @@ mod tests {
     #[test]
     fn content_counts_as_unread_until_it_is_fetched_or_answered() {
         let mut serving = Serving::default();
-        let (a, b) = (
-            serving.open(RequestId(0), 100, false),
-            serving.open(RequestId(1), 11, false),
-        );
+        let (a, b) = (serving.open(RequestId(0), 100, false), serving.open(RequestId(1), 11, false));
         serving.fetched(a);
         assert_eq!(serving.unread(), 11);
         serving.answer(b);

@@ -26,12 +26,8 @@ async fn an_answer_that_arrived_before_the_peer_went_counts_although_writing_fai
 
 fn over(stream: AnswersAndGoes) -> Channel {
     let address: Address = "memory://scripted".parse().unwrap();
-    let connection = Connection {
-        stream: Box::new(stream),
-        local: address.clone(),
-        remote: address.clone(),
-        credentials: None,
-    };
+    let connection =
+        Connection { stream: Box::new(stream), local: address.clone(), remote: address.clone(), credentials: None };
     Channel::start(connection, &Settings::default(), &address)
 }
 

@@ -41,10 +41,7 @@ async fn a_request_gets_its_reply_over_every_transport(place: Place) {
 async fn both_ends_may_call_at_once(place: Place) {
     let (dialled, accepted) = place.meet().await;
     let callers = [dialled.caller(), accepted.caller()];
-    let ends = [
-        tokio::spawn(answer_all(dialled, |n| n + 1)),
-        tokio::spawn(answer_all(accepted, |n| n * 2)),
-    ];
+    let ends = [tokio::spawn(answer_all(dialled, |n| n + 1)), tokio::spawn(answer_all(accepted, |n| n * 2))];
     let mut calls = Vec::new();
     for n in 0..200 {
         let (there, here) = (callers[0].clone(), callers[1].clone());
@@ -121,16 +118,10 @@ async fn both_codecs_carry_the_same_conversation(place: Place) {
         serial: u64::MAX,
         offset: i64::MIN,
     };
-    let server = place
-        .listen()
-        .await
-        .serve(|reading: Reading| async move { Ok(reading) });
+    let server = place.listen().await.serve(|reading: Reading| async move { Ok(reading) });
     for encoding in [Encoding::Json, Encoding::MsgPack] {
         let by_option = server.local_address().clone().with_codec(encoding);
-        for connect in [
-            Channel::connect(server.local_address()).encoding(encoding),
-            Channel::connect(&by_option),
-        ] {
+        for connect in [Channel::connect(server.local_address()).encoding(encoding), Channel::connect(&by_option)] {
             let channel = connect.await.unwrap();
             assert_eq!(channel.encoding(), Some(encoding));
             assert_eq!(channel.request(&reading).await, Ok(reading.clone()));
@@ -152,12 +143,7 @@ async fn content_and_answer_travel_unopened(place: Place) {
     }
     let foreign = Payload::encode(&1, Encoding::MsgPack).unwrap();
     let refused = channel.request_payload(foreign).await;
-    let Err(CallError::Refused {
-        why: Refused::BadRequest(why),
-    }) = refused
-    else {
-        panic!("{refused:?}")
-    };
+    let Err(CallError::Refused { why: Refused::BadRequest(why) }) = refused else { panic!("{refused:?}") };
     assert_eq!(why, "the channel speaks json, the payload is msgpack");
 }
 
@@ -174,16 +160,10 @@ async fn a_listener_recognises_the_codec_of_each_connection(place: Place) {
 
 async fn who_accepted_can_ask_as_soon_as_the_codec_is_known(place: Place) {
     let mut listener = place.listen().await;
-    let dialled = Channel::connect(listener.local_address())
-        .encoding(Encoding::MsgPack)
-        .await
-        .unwrap();
+    let dialled = Channel::connect(listener.local_address()).encoding(Encoding::MsgPack).await.unwrap();
     let mut accepted = listener.accept().await;
     assert_eq!(accepted.encoding(), None);
-    let Err(CallError::Refused {
-        why: Refused::BadRequest(why),
-    }) = accepted.request::<u64>(&1).await
-    else {
+    let Err(CallError::Refused { why: Refused::BadRequest(why) }) = accepted.request::<u64>(&1).await else {
         panic!("a call in no codec was sent")
     };
     assert!(why.contains("?codec="), "{why}");
@@ -285,9 +265,7 @@ async fn a_thousand_calls_on_many_connections_each_get_their_own_answer(place: P
             let mut calls = Vec::new();
             for n in part * 100..part * 100 + 100 {
                 let caller = channel.caller();
-                calls.push(tokio::spawn(
-                    async move { caller.request::<u64>(&n).await == Ok(n * n) },
-                ));
+                calls.push(tokio::spawn(async move { caller.request::<u64>(&n).await == Ok(n * n) }));
             }
             for call in calls {
                 assert!(call.await.unwrap());

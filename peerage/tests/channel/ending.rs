@@ -58,9 +58,7 @@ async fn closing_twice_is_harmless_and_ends_every_waiting_call(place: Place) {
         let why = LinkLost::ClosedHere;
         assert_eq!(call.await, Err(CallError::ConnectionLost { why }));
     }
-    let shutting_down = Err(CallError::NotSent {
-        why: NotSent::ShuttingDown,
-    });
+    let shutting_down = Err(CallError::NotSent { why: NotSent::ShuttingDown });
     assert_eq!(unsent.await, shutting_down);
     assert_eq!(channel.request::<u64>(&12).await, shutting_down);
     assert_eq!(channel.caller().request::<u64>(&13).await, shutting_down);
@@ -237,28 +235,16 @@ async fn a_reset_ends_every_waiting_call_and_asks_handlers_to_stop(place: Place)
             let back = request.caller();
             started.send(stopped).await.unwrap();
             let lost = back.request::<u64>(&1).await.unwrap_err();
-            assert!(
-                matches!(
-                    lost,
-                    CallError::ConnectionLost {
-                        why: LinkLost::Broken(_)
-                    }
-                ),
-                "{lost:?}"
-            );
+            assert!(matches!(lost, CallError::ConnectionLost { why: LinkLost::Broken(_) }), "{lost:?}");
             std::future::pending::<()>().await;
             drop(bell);
         }
     });
     let mut socket = tcp(server.local_address()).await;
-    tokio::io::AsyncWriteExt::write_all(&mut socket, b"\0\0\0\x09[0,0,\"x\"]")
-        .await
-        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut socket, b"\0\0\0\x09[0,0,\"x\"]").await.unwrap();
     let stopped = within_limit(started.recv()).await.unwrap();
     let mut asked = [0; 4 + 9];
-    tokio::io::AsyncReadExt::read_exact(&mut socket, &mut asked)
-        .await
-        .unwrap();
+    tokio::io::AsyncReadExt::read_exact(&mut socket, &mut asked).await.unwrap();
     assert_eq!(&asked, b"\0\0\0\x09[0, 0, 1]");
     socket.set_zero_linger().unwrap();
     let begun = Instant::now();

@@ -46,9 +46,7 @@ async fn handlers_take_typed_arguments_and_one_that_panics_disturbs_nobody(place
     assert!(step(&mut waiting).await.is_none());
     for how in ["before", "at first", "later"] {
         let told = channel.request::<u64>(&(how, 0)).await.unwrap_err();
-        let CallError::Remote { message, .. } = &told else {
-            panic!("{how}: {told:?}")
-        };
+        let CallError::Remote { message, .. } = &told else { panic!("{how}: {told:?}") };
         assert_eq!(message, "[internal] the handler panicked", "{how}");
         assert_eq!(channel.request(&("fine", 1)).await, Ok(2));
         assert_eq!(beside.request(&("fine", 2)).await, Ok(3));
@@ -145,11 +143,7 @@ async fn as_many_handlers_run_at_once_as_are_allowed_over_all_connections(place:
 async fn a_handler_may_ask_back_and_answer_from_another_task(place: Place) {
     let (_server, channel) = place
         .serve(|request: Request| async move {
-            let doubled: u64 = request
-                .caller()
-                .request(&request.content::<u64>().unwrap())
-                .await
-                .unwrap();
+            let doubled: u64 = request.caller().request(&request.content::<u64>().unwrap()).await.unwrap();
             tokio::spawn(async move {
                 tokio::task::yield_now().await;
                 request.reply(&(doubled + 1));
@@ -183,21 +177,12 @@ type Endless = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 async fn closing_a_server_ends_its_handlers_and_its_connections(place: Place) {
     let (tell, mut started) = mpsc::channel(10);
     let (server, channel) = place.serve(endless(tell)).await;
-    let mut calls = [
-        channel.request::<()>(&1).into_future(),
-        channel.request::<()>(&2).into_future(),
-    ];
+    let mut calls = [channel.request::<()>(&1).into_future(), channel.request::<()>(&2).into_future()];
     assert!(step(&mut calls[0]).await.is_none() && step(&mut calls[1]).await.is_none());
-    let stopped = [
-        within_limit(started.recv()).await.unwrap(),
-        within_limit(started.recv()).await.unwrap(),
-    ];
+    let stopped = [within_limit(started.recv()).await.unwrap(), within_limit(started.recv()).await.unwrap()];
     let begun = Instant::now();
     within_limit(server.close()).await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "closing takes at most about 2 s"
-    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "closing takes at most about 2 s");
     for stopped in stopped {
         within_limit(stopped).await.unwrap();
     }
@@ -264,11 +249,7 @@ async fn what_a_handler_does_after_its_answer_is_its_own_business(place: Place) 
 }
 
 async fn connections_beyond_the_limit_are_turned_away_and_counted(place: Place) {
-    let server = place
-        .listen()
-        .await
-        .max_connections(1)
-        .serve(|n: u64| async move { Ok(n) });
+    let server = place.listen().await.max_connections(1).serve(|n: u64| async move { Ok(n) });
     let first = Channel::connect(server.local_address()).await.unwrap();
     assert_eq!(first.request(&1_u64).await, Ok(1_u64));
     let second = Channel::connect(server.local_address()).await.unwrap();

@@ -45,9 +45,7 @@ async fn a_frame_of_unknown_kind_ends_the_channel_and_every_waiting_call(place: 
             assert_eq!(call.await, Err(CallError::Protocol { why }));
         }
         assert_eq!(raw.hear().await, None);
-        let LinkLost::Misbehaved(misbehaved) = channel.ended().await else {
-            panic!("the peer is at fault")
-        };
+        let LinkLost::Misbehaved(misbehaved) = channel.ended().await else { panic!("the peer is at fault") };
         assert_eq!(misbehaved.to_string(), format!("invalid message type {kind}"));
         let error = channel.request::<u64>(&1).await.unwrap_err();
         assert!(matches!(error, CallError::NotSent { .. }), "{error:?}");
@@ -122,13 +120,7 @@ async fn answers_nobody_waits_for_are_counted_and_ignored(place: Place) {
     let mut call = channel.request::<u64>(&1).into_future();
     assert!(step(&mut call).await.is_none());
     raw.hear().await.unwrap();
-    let frames = [
-        "[1,1,5]",
-        "[2,18446744073709551615,\"?\"]",
-        "[1,0,7]",
-        "[1,0,8]",
-        "[2,0,\"twice\"]",
-    ];
+    let frames = ["[1,1,5]", "[2,18446744073709551615,\"?\"]", "[1,0,7]", "[1,0,8]", "[2,0,\"twice\"]"];
     raw.send(frames.map(frame).concat()).await;
     assert_eq!(call.await, Ok(7));
     let mut call = channel.request::<u64>(&2).into_future();

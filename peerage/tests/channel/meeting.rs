@@ -33,27 +33,18 @@ pub(crate) struct Place {
 }
 
 pub(crate) fn tcp() -> Place {
-    Place {
-        address: "tcp://127.0.0.1:0".parse().unwrap(),
-        _directory: None,
-    }
+    Place { address: "tcp://127.0.0.1:0".parse().unwrap(), _directory: None }
 }
 
 pub(crate) fn unix() -> Place {
     let directory = TempDir::new().unwrap();
-    Place {
-        address: Address::unix(directory.path().join("a.sock")).unwrap(),
-        _directory: Some(directory),
-    }
+    Place { address: Address::unix(directory.path().join("a.sock")).unwrap(), _directory: Some(directory) }
 }
 
 pub(crate) fn memory() -> Place {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("channel-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    Place {
-        address: Address::memory(&name).unwrap(),
-        _directory: None,
-    }
+    Place { address: Address::memory(&name).unwrap(), _directory: None }
 }
 
 impl Place {
@@ -110,18 +101,12 @@ pub(crate) fn one_thread() -> Runtime {
 }
 
 pub(crate) fn two_threads() -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// Fails instead of waiting for ever. A limit is no measurement: what must be quick is measured by the test itself.
 pub(crate) async fn within_limit<W: IntoFuture>(work: W) -> W::Output {
-    tokio::time::timeout(LIMIT, work)
-        .await
-        .expect("this takes far too long")
+    tokio::time::timeout(LIMIT, work).await.expect("this takes far too long")
 }
 
 /// Lets a future take one step, which sends a call, and tells whether it is done.

@@ -35,24 +35,14 @@ async fn a_call_ends_by_its_deadline_whatever_the_peer_does(place: Place) {
     let unheard = unheard.await;
     let requests = [peer.next_request().await, peer.next_request().await];
     for (error, took) in [unheard, ended_after(kept).await] {
-        assert_eq!(
-            error,
-            CallError::Deadline {
-                stop: Stop::Unconfirmed
-            }
-        );
+        assert_eq!(error, CallError::Deadline { stop: Stop::Unconfirmed });
         assert!(error.may_have_run() && error.class() == Class::Unknown);
         assert!(took < after + Duration::from_secs(2), "{took:?}");
     }
     drop(requests);
     // No time at all is time over before anything is sent.
     let none = channel.request::<u64>(&3).deadline(Duration::ZERO).await;
-    assert_eq!(
-        none,
-        Err(CallError::NotSent {
-            why: NotSent::QueueFull
-        })
-    );
+    assert_eq!(none, Err(CallError::NotSent { why: NotSent::QueueFull }));
     // The connection lives.
     let mut fourth = channel.request::<u64>(&4).into_future();
     assert!(step(&mut fourth).await.is_none());
@@ -93,23 +83,14 @@ async fn a_failure_reaches_the_caller_with_its_text(place: Place) {
             }
         })
         .await;
-    let failure = |message: &str| {
-        Err(CallError::Remote {
-            code: Code::PLAIN,
-            message: message.to_owned(),
-            data: None,
-        })
-    };
+    let failure = |message: &str| Err(CallError::Remote { code: Code::PLAIN, message: message.to_owned(), data: None });
     let told = channel.request::<u64>("text").await;
     assert_eq!(told, failure("no such thing: größe"));
     let error = told.unwrap_err();
     assert_eq!(error.to_string(), "no such thing: größe");
     assert!(error.may_have_run() && error.class() == Class::Failed);
     assert_eq!(channel.request("12").await, Ok(12));
-    assert_eq!(
-        channel.request::<u64>("x").await,
-        failure("invalid digit found in string")
-    );
+    assert_eq!(channel.request::<u64>("x").await, failure("invalid digit found in string"));
 }
 
 async fn a_failure_with_a_code_has_it_in_brackets_and_its_data_stays_here(place: Place) {
@@ -126,9 +107,8 @@ async fn a_failure_with_a_code_has_it_in_brackets_and_its_data_stays_here(place:
 }
 
 async fn a_long_failure_is_cut_between_characters_to_what_fits(place: Place) {
-    let (_server, channel) = place
-        .serve(|text: String| async move { Err::<(), _>(Failure::new(text.repeat(2000))) })
-        .await;
+    let (_server, channel) =
+        place.serve(|text: String| async move { Err::<(), _>(Failure::new(text.repeat(2000))) }).await;
     // Three bytes each, so that the limit falls into the middle of one.
     let told = message_of(channel.request::<()>("ア").await);
     assert_eq!(told.chars().count(), 4096 / 3);
@@ -187,10 +167,7 @@ async fn a_result_that_cannot_be_encoded_reaches_the_caller_as_a_failure(place: 
     assert!(told.starts_with("[internal] the answer: "), "{told}");
     assert!(told.contains("$[1]"), "it says where: {told}");
     // The codec decides, not the value.
-    let msgpack = Channel::connect(channel.remote_address())
-        .encoding(Encoding::MsgPack)
-        .await
-        .unwrap();
+    let msgpack = Channel::connect(channel.remote_address()).encoding(Encoding::MsgPack).await.unwrap();
     assert_eq!(msgpack.request(&1.5).await, Ok(vec![1.5, f64::INFINITY]));
     // Of an answer that was encoded elsewhere, only what can be translated goes through.
     let (_server, channel) = place
@@ -206,15 +183,8 @@ async fn a_result_that_cannot_be_encoded_reaches_the_caller_as_a_failure(place: 
 
 async fn a_value_the_codec_cannot_carry_is_refused_before_anything_is_sent(place: Place) {
     let (_server, channel) = place.serve(|_: Vec<f64>| async { Ok(()) }).await;
-    let Err(error) = channel.request::<()>(&[1.0, f64::NAN]).await else {
-        panic!("JSON has no NaN")
-    };
-    let CallError::Refused {
-        why: Refused::BadRequest(why),
-    } = &error
-    else {
-        panic!("{error:?}")
-    };
+    let Err(error) = channel.request::<()>(&[1.0, f64::NAN]).await else { panic!("JSON has no NaN") };
+    let CallError::Refused { why: Refused::BadRequest(why) } = &error else { panic!("{error:?}") };
     assert!(why.contains("$[1]"), "it says where: {why}");
     assert!(!error.may_have_run());
     assert_eq!((channel.counters().calls, channel.counters().bytes_out), (0, 0));
@@ -227,10 +197,7 @@ async fn a_request_too_large_for_a_frame_is_refused_before_anything_is_sent(plac
     // `[0, 0, "…"]` is the frame: ten bytes and the text.
     let text = |frame: usize| "x".repeat(frame - 10);
     let refused = channel.request::<usize>(&text(1001)).await;
-    let too_large = Refused::TooLarge {
-        size: 1001,
-        limit: 1000,
-    };
+    let too_large = Refused::TooLarge { size: 1001, limit: 1000 };
     assert_eq!(refused, Err(CallError::Refused { why: too_large }));
     assert_eq!((channel.counters().calls, channel.counters().bytes_out), (0, 0));
     assert_eq!(channel.request(&text(1000)).await, Ok(990));
@@ -249,10 +216,7 @@ async fn content_of_another_type_fails_that_request_only(place: Place) {
     }
     let (_server, channel) = place.serve(|at: Point| async move { Ok(at.x + at.y) }).await;
     let told = message_of(channel.request::<f64>("north").await.map(drop));
-    assert!(
-        told.starts_with("[bad-request] the value has another type than wanted"),
-        "{told}"
-    );
+    assert!(told.starts_with("[bad-request] the value has another type than wanted"), "{told}");
     // What no value can be opened from is content all the same.
     for content in ["[NaN]", "123456789012345678901234567890", &"[".repeat(100)] {
         let closing = "]".repeat(if content.starts_with("[[") { 100 } else { 0 });
@@ -267,9 +231,7 @@ async fn content_of_another_type_fails_that_request_only(place: Place) {
 async fn an_answer_of_another_type_fails_that_call_only(place: Place) {
     let (_server, channel) = place.serve(|text: String| async move { Ok(text) }).await;
     let error = channel.request::<u64>("seven").await.unwrap_err();
-    let CallError::Protocol { why } = &error else {
-        panic!("{error:?}")
-    };
+    let CallError::Protocol { why } = &error else { panic!("{error:?}") };
     assert!(why.starts_with("the answer does not fit: "), "{why}");
     assert!(error.may_have_run());
     assert_eq!(channel.request("seven").await, Ok("seven".to_owned()));
@@ -280,22 +242,14 @@ async fn an_answer_too_large_for_a_frame_reaches_the_caller_as_a_failure(place: 
     let server = server.serve(|n: usize| async move { Ok("x".repeat(n)) });
     let channel = Channel::connect(server.local_address()).await.unwrap();
     let told = message_of(channel.request::<String>(&5000).await.map(drop));
-    assert!(
-        told.starts_with("[internal] the answer of 5002 bytes does not fit"),
-        "{told}"
-    );
+    assert!(told.starts_with("[internal] the answer of 5002 bytes does not fit"), "{told}");
     assert_eq!(channel.request::<String>(&3).await, Ok("xxx".to_owned()));
 }
 
 async fn an_answer_that_comes_too_late_is_counted_and_ignored(place: Place) {
     let (channel, mut peer) = place.meet().await;
     let late = channel.request::<u64>(&1).deadline(Duration::from_millis(20)).await;
-    assert_eq!(
-        late,
-        Err(CallError::Deadline {
-            stop: Stop::Unconfirmed
-        })
-    );
+    assert_eq!(late, Err(CallError::Deadline { stop: Stop::Unconfirmed }));
     peer.next_request().await.unwrap().reply(&1);
     let mut call = channel.request::<u64>(&2).into_future();
     assert!(step(&mut call).await.is_none());

@@ -82,12 +82,7 @@ async fn a_call_that_finds_no_room_before_its_deadline_is_not_sent(place: Place)
     let begun = Instant::now();
     let third = channel.request::<u64>(&2).deadline(deadline).await;
     let took = begun.elapsed();
-    assert_eq!(
-        third,
-        Err(CallError::NotSent {
-            why: NotSent::QueueFull
-        })
-    );
+    assert_eq!(third, Err(CallError::NotSent { why: NotSent::QueueFull }));
     assert!(took >= deadline && took < deadline + Duration::from_secs(2), "{took:?}");
     for n in 0..2_u64 {
         let request = peer.next_request().await.unwrap();
@@ -161,9 +156,7 @@ async fn reading_stops_over_the_limit_and_goes_on_when_answers_are_given(place: 
     let content = large(16 << 10);
     let mut calls = Vec::new();
     for _ in 0..2000 {
-        let call = channel
-            .request_payload(content.clone())
-            .deadline(Duration::from_millis(700));
+        let call = channel.request_payload(content.clone()).deadline(Duration::from_millis(700));
         let mut call = call.into_future();
         assert!(step(&mut call).await.is_none());
         calls.push(call);
@@ -172,21 +165,13 @@ async fn reading_stops_over_the_limit_and_goes_on_when_answers_are_given(place: 
     for call in calls {
         match call.await.unwrap_err() {
             CallError::Deadline { .. } => {}
-            CallError::NotSent {
-                why: NotSent::QueueFull,
-            } => unsent += 1,
+            CallError::NotSent { why: NotSent::QueueFull } => unsent += 1,
             other => panic!("{other:?}"),
         }
     }
-    assert!(
-        unsent > 200,
-        "the peer goes on reading what it cannot serve: {unsent} unsent"
-    );
+    assert!(unsent > 200, "the peer goes on reading what it cannot serve: {unsent} unsent");
     let read = peer.counters().requests;
-    assert!(
-        (2..100).contains(&read),
-        "{read} requests were taken in by who serves two"
-    );
+    assert!((2..100).contains(&read), "{read} requests were taken in by who serves two");
     // Once answers are given, everything that left arrives, and the connection is as good as new.
     let answering = tokio::spawn(async move {
         while let Some(request) = peer.next_request().await {
@@ -199,10 +184,7 @@ async fn reading_stops_over_the_limit_and_goes_on_when_answers_are_given(place: 
     channel.close().await;
     let arrived = answering.await.unwrap();
     // Whatever was taken out again did not arrive.
-    assert!(
-        arrived <= sent && arrived >= 2001 - unsent,
-        "{arrived} of {sent}, {unsent} unsent"
-    );
+    assert!(arrived <= sent && arrived >= 2001 - unsent, "{arrived} of {sent}, {unsent} unsent");
 }
 
 async fn large_values_pass_both_ways_at_once(place: Place) {
@@ -211,23 +193,14 @@ async fn large_values_pass_both_ways_at_once(place: Place) {
     let ends = [tokio::spawn(echo(dialled)), tokio::spawn(echo(accepted))];
     let text = "0123456789abcdef".repeat(512 << 10);
     let unopened = Payload::from_parts(Encoding::Json, format!("\"{text}\"").into());
-    let (there, back) = tokio::join!(
-        callers[0].request::<String>(&text),
-        callers[1].request_payload(unopened.clone())
-    );
+    let (there, back) = tokio::join!(callers[0].request::<String>(&text), callers[1].request_payload(unopened.clone()));
     assert!(there == Ok(text.clone()) && back == Ok(unopened));
     callers[0].close().await;
     for end in ends {
         let counters = end.await.unwrap();
         let least = 2 * text.len() as u64;
-        assert!(
-            counters.bytes_in > least && counters.bytes_in < least + 1000,
-            "{counters:?}"
-        );
-        assert!(
-            counters.bytes_out > least && counters.bytes_out < least + 1000,
-            "{counters:?}"
-        );
+        assert!(counters.bytes_in > least && counters.bytes_in < least + 1000, "{counters:?}");
+        assert!(counters.bytes_out > least && counters.bytes_out < least + 1000, "{counters:?}");
     }
 }
 

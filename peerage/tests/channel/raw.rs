@@ -60,10 +60,7 @@ impl RawListener {
     /// Listens and gives the address to dial.
     pub(crate) async fn bind(place: &Place) -> (RawListener, Address) {
         if let Some(path) = place.address().path() {
-            return (
-                RawListener::Unix(UnixListener::bind(path).unwrap()),
-                place.address().clone(),
-            );
+            return (RawListener::Unix(UnixListener::bind(path).unwrap()), place.address().clone());
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::tcp(listener.local_addr().unwrap());

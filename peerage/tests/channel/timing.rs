@@ -21,31 +21,16 @@ async fn a_call_ends_exactly_at_its_deadline() {
     let (channel, _peer) = memory().meet().await;
     let begun = Instant::now();
     let default = channel.request::<u64>(&1).into_future();
-    let short = channel
-        .request::<u64>(&2)
-        .deadline(Duration::from_millis(1500))
-        .into_future();
-    let shorter = channel
-        .request::<u64>(&3)
-        .deadline(Duration::from_millis(70))
-        .into_future();
+    let short = channel.request::<u64>(&2).deadline(Duration::from_millis(1500)).into_future();
+    let shorter = channel.request::<u64>(&3).deadline(Duration::from_millis(70)).into_future();
     let mut calls = [default, short, shorter];
     for call in &mut calls {
         assert!(step(call).await.is_none());
     }
     let [default, short, shorter] = calls;
     for (call, ends) in [(shorter, 70), (short, 1500), (default, 30_000)] {
-        assert_eq!(
-            call.await,
-            Err(CallError::Deadline {
-                stop: Stop::Unconfirmed
-            })
-        );
-        assert!(
-            (ends..=ends + 2).contains(&since(begun)),
-            "{} instead of {ends}",
-            since(begun)
-        );
+        assert_eq!(call.await, Err(CallError::Deadline { stop: Stop::Unconfirmed }));
+        assert!((ends..=ends + 2).contains(&since(begun)), "{} instead of {ends}", since(begun));
     }
 }
 
@@ -63,23 +48,13 @@ async fn a_deadline_counts_from_the_await_and_waiting_for_room_is_inside_it() {
     assert!(step(&mut first).await.is_none());
     let (mut made, mut queued) = (made.into_future(), queued.into_future());
     assert!(step(&mut made).await.is_none() && step(&mut queued).await.is_none());
-    assert_eq!(
-        queued.await,
-        Err(CallError::NotSent {
-            why: NotSent::QueueFull
-        })
-    );
+    assert_eq!(queued.await, Err(CallError::NotSent { why: NotSent::QueueFull }));
     assert!((500..=502).contains(&since(begun)));
     // Room after 800 ms leaves 200 for the answer.
     sleep(Duration::from_millis(300)).await;
     peer.next_request().await.unwrap().reply(&1);
     assert_eq!(first.await, Ok(1));
-    assert_eq!(
-        made.await,
-        Err(CallError::Deadline {
-            stop: Stop::Unconfirmed
-        })
-    );
+    assert_eq!(made.await, Err(CallError::Deadline { stop: Stop::Unconfirmed }));
     assert!((1000..=1002).contains(&since(begun)), "{}", since(begun));
 }
 
@@ -125,9 +100,7 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
     let begun = Instant::now();
     peer.close().await;
     assert!((1000..=1002).contains(&since(begun)), "{}", since(begun));
-    let LinkLost::Broken(why) = peer.ended().await else {
-        panic!("the answer was not taken")
-    };
+    let LinkLost::Broken(why) = peer.ended().await else { panic!("the answer was not taken") };
     assert_eq!(why, "the peer did not take the last answers");
     standing_still.0.shutdown_background();
 }
@@ -135,15 +108,8 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
 #[test]
 fn a_peer_that_stands_still_in_the_middle_of_a_frame_is_cut_after_ten_seconds() {
     let address: Address = "memory://stands-still".parse().unwrap();
-    let clock = Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    let mut listener = clock
-        .block_on(Listener::bind(&address))
-        .unwrap()
-        .encoding(Encoding::Json);
+    let clock = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let mut listener = clock.block_on(Listener::bind(&address)).unwrap().encoding(Encoding::Json);
     // A runtime that is not driven any more after the first 64 KiB of a frame have left.
     let still = one_thread();
     let channel = still.block_on(Channel::connect(&address).into_future()).unwrap();

@@ -53,9 +53,7 @@ fn a_thousand_large_lengths_without_the_bytes_take_less_than_64_mib_in_all() {
         // An answer on the last of many connections shows that the bytes before it have been read.
         served(&peer).await;
         let rise = rise(before, peer.memory());
-        report(&format!(
-            "large lengths: {CONNECTIONS} connections, memory of the peer + {rise} KiB"
-        ));
+        report(&format!("large lengths: {CONNECTIONS} connections, memory of the peer + {rise} KiB"));
         assert!(rise < MEMORY_KIB);
         drop(streams);
         peer
@@ -69,10 +67,7 @@ fn measure<W: Future<Output = Peer>>(work: impl FnOnce(Peer, Ticker) -> W) {
         report("skipped: a thousand connections need more open files (raise the hard limit of `ulimit -n`)");
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(LocalSet::new().run_until(async {
         let peer = Peer::start();
         served(&peer).await;

@@ -20,10 +20,7 @@ fn ten_thousand_live_calls_end_in_exactly_one_outcome_each() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = env::var("SEED").map_or(now.as_micros() as u64, |seed| seed.parse().unwrap());
     report(&format!("live calls: SEED={seed}"));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(LocalSet::new().run_until(async {
         let mut random = Random(seed);
         let ticker = Ticker::start();
@@ -100,11 +97,7 @@ fn plan(random: &mut Random, number: u64) -> Plan {
         _ => Deed::Answer,
     };
     let after = if random.below(2) == 0 { 0 } else { random.below(300) };
-    let carried = if random.below(20) == 0 {
-        random.below(50_000)
-    } else {
-        random.below(200)
-    };
+    let carried = if random.below(20) == 0 { random.below(50_000) } else { random.below(200) };
     Plan {
         begins_after: random.milliseconds(0..KILLED_AFTER * 2),
         task: (number, deed, after, "x".repeat(carried as usize)),
@@ -168,15 +161,9 @@ fn check(ends: &[End], stall: Duration) {
     ));
     let grace = limits::OUTCOME_GRACE;
     assert!(latest <= grace + stall, "{latest:?} after the deadline");
-    assert!(
-        last_after_death <= Duration::from_secs(1) + stall,
-        "{last_after_death:?}"
-    );
+    assert!(last_after_death <= Duration::from_secs(1) + stall, "{last_after_death:?}");
     for outcome in ["ok", "remote", "deadline", "connection-lost", "not-sent", "given up"] {
-        assert!(
-            tally.get(outcome) >= Some(&50),
-            "too few of {outcome} to mean anything: {tally:?}"
-        );
+        assert!(tally.get(outcome) >= Some(&50), "too few of {outcome} to mean anything: {tally:?}");
     }
 }
 

@@ -56,13 +56,7 @@ impl Peer {
             line.trim().parse::<Address>().unwrap()
         };
         let (tcp, unix) = (address(), address());
-        Peer {
-            child,
-            diary: Some(std::thread::spawn(move || numbers(diary))),
-            tcp,
-            unix,
-            _directory: directory,
-        }
+        Peer { child, diary: Some(std::thread::spawn(move || numbers(diary))), tcp, unix, _directory: directory }
     }
 
     /// Ends the process with SIGKILL, at this very moment.
@@ -123,16 +117,9 @@ fn the_other_process_of_these_tests_serves() {
     let directory = std::path::Path::new(&directory);
     allow_files(FILES);
     let diary = UnixStream::connect(directory.join(DIARY)).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let places = [
-            "tcp://127.0.0.1:0".parse().unwrap(),
-            Address::unix(directory.join("peer.sock")).unwrap(),
-        ];
+        let places = ["tcp://127.0.0.1:0".parse().unwrap(), Address::unix(directory.join("peer.sock")).unwrap()];
         let shared = Arc::new(Mutex::new(diary.try_clone().unwrap()));
         let mut servers = Vec::new();
         for place in places {
@@ -144,10 +131,7 @@ fn the_other_process_of_these_tests_serves() {
         }
         // A parent that ends without killing us closes the diary.
         let mut parent = diary;
-        tokio::task::spawn_blocking(move || parent.read(&mut [0]))
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::task::spawn_blocking(move || parent.read(&mut [0])).await.unwrap().unwrap();
     });
     runtime.shutdown_background();
 }
