@@ -72,10 +72,8 @@ async fn flood<P: Peer>(peer: &P, arguments: &ClientArguments, connections: usiz
     let before = tally.total();
     sleep(Duration::from_secs_f64(arguments.seconds)).await;
     let requests = tally.total() - before;
-    let measurement = period.end(|seconds| Figure::Rate {
-        requests_per_second: requests as f64 / seconds,
-        requests,
-    })?;
+    let measurement =
+        period.end(|seconds| Figure::Rate { requests_per_second: requests as f64 / seconds, requests })?;
     tally.check()?;
     if requests == 0 {
         return Err(io::Error::other("not one request was answered"));
@@ -129,13 +127,7 @@ impl Period {
         let seconds = self.started_at.elapsed().as_secs_f64();
         let client = Usage::of(process::id())? - self.client;
         let server = Usage::of(self.server_pid)? - self.server;
-        Ok(Measurement {
-            workload: self.workload,
-            figure: figure(seconds),
-            seconds,
-            client,
-            server,
-        })
+        Ok(Measurement { workload: self.workload, figure: figure(seconds), seconds, client, server })
     }
 }
 

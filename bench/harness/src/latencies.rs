@@ -12,25 +12,20 @@ pub(crate) struct Latencies {
 impl Latencies {
     /// An empty list whose memory is already there, so that no growth falls into the measured period.
     pub(crate) fn with_room() -> Self {
-        Self {
-            nanoseconds: Vec::with_capacity(LATENCIES_MAX),
-        }
+        Self { nanoseconds: Vec::with_capacity(LATENCIES_MAX) }
     }
 
     /// Adds one round trip; one of more than 4.2 s counts as 4.2 s.
     pub(crate) fn record(&mut self, latency: Duration) {
         if self.nanoseconds.len() < LATENCIES_MAX {
-            self.nanoseconds
-                .push(u32::try_from(latency.as_nanos()).unwrap_or(u32::MAX));
+            self.nanoseconds.push(u32::try_from(latency.as_nanos()).unwrap_or(u32::MAX));
         }
     }
 
     /// Puts them in order for [`Quantiles::microseconds`].
     pub(crate) fn into_quantiles(mut self) -> Quantiles {
         self.nanoseconds.sort_unstable();
-        Quantiles {
-            nanoseconds: self.nanoseconds,
-        }
+        Quantiles { nanoseconds: self.nanoseconds }
     }
 }
 
@@ -45,9 +40,7 @@ impl Quantiles {
     pub(crate) fn microseconds(&self, share: f64) -> f64 {
         let last = self.nanoseconds.len().saturating_sub(1);
         let index = (share * last as f64).round() as usize;
-        self.nanoseconds
-            .get(index)
-            .map_or(0.0, |&nanoseconds| f64::from(nanoseconds) / 1e3)
+        self.nanoseconds.get(index).map_or(0.0, |&nanoseconds| f64::from(nanoseconds) / 1e3)
     }
 }
 

@@ -56,9 +56,7 @@ impl Figure {
     pub fn headline(&self) -> f64 {
         match *self {
             Self::Latency { p50_us, .. } => p50_us,
-            Self::Rate {
-                requests_per_second, ..
-            } => requests_per_second,
+            Self::Rate { requests_per_second, .. } => requests_per_second,
             Self::Memory { kib_per_connection, .. } => kib_per_connection,
         }
     }
@@ -80,10 +78,7 @@ mod tests {
     fn a_measurement_survives_its_line_of_json() {
         let measurement = Measurement {
             workload: Workload::W2,
-            figure: Figure::Rate {
-                requests_per_second: 5.0,
-                requests: 10,
-            },
+            figure: Figure::Rate { requests_per_second: 5.0, requests: 10 },
             seconds: 2.0,
             client: Usage::default(),
             server: Usage::default(),

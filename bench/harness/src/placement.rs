@@ -35,11 +35,5 @@ pub fn cpus_allowed() -> io::Result<Vec<usize>> {
 /// Thousands of idle connections need thousands of file descriptors; the usual soft limit is 1,024.
 fn raise_file_limit() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
-    Ok(setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    )?)
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
 }

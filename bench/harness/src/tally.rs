@@ -22,10 +22,7 @@ impl Tally {
     pub fn counter(&self) -> Counter {
         let cell = Arc::new(Cell::default());
         self.with(|shared| shared.cells.push(Arc::clone(&cell)));
-        Counter {
-            cell,
-            tally: self.clone(),
-        }
+        Counter { cell, tally: self.clone() }
     }
 
     /// All answers counted so far.

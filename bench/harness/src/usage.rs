@@ -28,11 +28,7 @@ impl Usage {
     pub fn of(pid: u32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let (user_ms, system_ms) = cpu_times(&stat).ok_or_else(|| malformed("stat"))?;
-        let mut usage = Self {
-            user_ms,
-            system_ms,
-            ..Self::default()
-        };
+        let mut usage = Self { user_ms, system_ms, ..Self::default() };
         // The switches in the process's own `status` are those of its main thread.
         for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
             // A thread that ended since then takes its switches along.

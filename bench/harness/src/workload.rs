@@ -126,10 +126,7 @@ mod tests {
     fn a_name_leads_back_to_its_workload() {
         for workload in Workload::ALL {
             assert_eq!(workload.to_string().parse(), Ok(workload));
-            assert_eq!(
-                serde_json::to_string(&workload).unwrap(),
-                format!("{:?}", workload.name())
-            );
+            assert_eq!(serde_json::to_string(&workload).unwrap(), format!("{:?}", workload.name()));
         }
     }
 

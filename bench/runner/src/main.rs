@@ -81,10 +81,7 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     let mut report = Report::new(arguments.rounds, arguments.seconds);
     let mut failures = 0;
     for round in 1..=arguments.rounds {
-        for &workload in workloads
-            .iter()
-            .filter(|&&workload| workload != Workload::W1TwoCpus || cpus.len() > 1)
-        {
+        for &workload in workloads.iter().filter(|&&workload| workload != Workload::W1TwoCpus || cpus.len() > 1) {
             for row in &rows {
                 let started_at = Instant::now();
                 let session = Session::new(row, workload, &cpus, Duration::from_secs_f64(arguments.seconds));
@@ -116,10 +113,7 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
 
 fn chosen_workloads(only: &[String]) -> Result<Vec<Workload>, Box<dyn Error>> {
     let named = |workload: &Workload, name: &str| name == workload.name() || name == workload.family();
-    if let Some(unknown) = only
-        .iter()
-        .find(|name| !Workload::ALL.iter().any(|workload| named(workload, name)))
-    {
+    if let Some(unknown) = only.iter().find(|name| !Workload::ALL.iter().any(|workload| named(workload, name))) {
         return Err(Box::new(harness::UnknownWorkload(unknown.clone())));
     }
     let chosen = |workload: &Workload| only.is_empty() || only.iter().any(|name| named(workload, name));
@@ -130,9 +124,7 @@ fn chosen_rows(peers: &[String]) -> Result<Vec<&'static Row>, Box<dyn Error>> {
     if let Some(unknown) = peers.iter().find(|name| !ROWS.iter().any(|row| row.binary == **name)) {
         return Err(format!("no peer is called {unknown:?}").into());
     }
-    let chosen = ROWS
-        .iter()
-        .filter(|row| peers.is_empty() || peers.iter().any(|name| name == row.binary));
+    let chosen = ROWS.iter().filter(|row| peers.is_empty() || peers.iter().any(|name| name == row.binary));
     let (there, missing): (Vec<_>, Vec<_>) = chosen.partition(|row| row.has_source());
     for row in missing {
         eprintln!("{}: not in peers/ yet, left out", row.label);
@@ -144,25 +136,17 @@ fn chosen_rows(peers: &[String]) -> Result<Vec<&'static Row>, Box<dyn Error>> {
 fn target_directory() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.parent().and_then(Path::parent);
-    target
-        .map(Path::to_path_buf)
-        .ok_or_else(|| io::Error::other("the runner is not in a target directory"))
+    target.map(Path::to_path_buf).ok_or_else(|| io::Error::other("the runner is not in a target directory"))
 }
 
 /// Has cargo bring the peers up to date: `cargo run --bin bench` alone builds only the runner.
 fn build(rows: &[&Row], target: &Path) -> Result<(), Box<dyn Error>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--release", "--locked", "--manifest-path"])
-        .arg(peers::workspace().join("Cargo.toml"));
+    command.args(["build", "--release", "--locked", "--manifest-path"]).arg(peers::workspace().join("Cargo.toml"));
     command.arg("--target-dir").arg(target);
     for row in rows {
         command.args(["--bin", row.binary]);
     }
-    if command.status()?.success() {
-        Ok(())
-    } else {
-        Err("cargo could not build the peers".into())
-    }
+    if command.status()?.success() { Ok(()) } else { Err("cargo could not build the peers".into()) }
 }

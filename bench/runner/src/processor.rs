@@ -22,12 +22,7 @@ fn ticks() -> io::Result<(u64, u64)> {
     let stat = fs::read_to_string("/proc/stat")?;
     let first = stat.lines().next().unwrap_or_default();
     // user, nice, system, idle, iowait, irq, softirq, steal; guests are already in user.
-    let ticks: Vec<u64> = first
-        .split_ascii_whitespace()
-        .skip(1)
-        .take(8)
-        .filter_map(|text| text.parse().ok())
-        .collect();
+    let ticks: Vec<u64> = first.split_ascii_whitespace().skip(1).take(8).filter_map(|text| text.parse().ok()).collect();
     let all: u64 = ticks.iter().sum();
     let idle: u64 = ticks.iter().skip(3).take(2).sum();
     Ok((all - idle, all))

@@ -25,12 +25,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(rounds: usize, seconds: f64) -> Self {
-        Self {
-            machine: Machine::this(),
-            rounds,
-            seconds,
-            rows: BTreeMap::new(),
-        }
+        Self { machine: Machine::this(), rounds, seconds, rows: BTreeMap::new() }
     }
 
     pub(crate) fn add(&mut self, row: &Row, measurement: Measurement) {
@@ -39,28 +34,18 @@ impl Report {
     }
 
     fn median(&self, workload: Workload, row: &Row) -> Option<f64> {
-        median(
-            self.rounds_of(workload, row)
-                .iter()
-                .map(|measurement| measurement.figure.headline()),
-        )
+        median(self.rounds_of(workload, row).iter().map(|measurement| measurement.figure.headline()))
     }
 
     /// The best median of all rows of a peer.
     fn best(&self, workload: Workload, binary: &str) -> Option<f64> {
-        let medians = ROWS
-            .iter()
-            .filter(|row| row.binary == binary)
-            .filter_map(|row| self.median(workload, row));
+        let medians = ROWS.iter().filter(|row| row.binary == binary).filter_map(|row| self.median(workload, row));
         let better = if workload.more_is_better() { f64::max } else { f64::min };
         medians.reduce(better)
     }
 
     fn rounds_of(&self, workload: Workload, row: &Row) -> &[Measurement] {
-        self.rows
-            .get(&workload)
-            .and_then(|rows| rows.get(row.label))
-            .map_or(&[], Vec::as_slice)
+        self.rows.get(&workload).and_then(|rows| rows.get(row.label)).map_or(&[], Vec::as_slice)
     }
 
     fn write_workload(&self, workload: Workload, f: &mut Formatter<'_>) -> fmt::Result {
@@ -81,23 +66,11 @@ impl Report {
             let lowest = figures().fold(f64::INFINITY, f64::min);
             let highest = figures().fold(0.0, f64::max);
             let ratio = |to: Option<f64>| cell(to.map(|to| middle / to), |ratio| format!("{ratio:.2}"));
-            write!(
-                f,
-                "| {} | {} | {} – {} ",
-                row.label,
-                plain(middle),
-                plain(lowest),
-                plain(highest)
-            )?;
+            write!(f, "| {} | {} | {} – {} ", row.label, plain(middle), plain(lowest), plain(highest))?;
             for tail in [p99_us, p999_us] {
                 write!(f, "| {} ", cell(median(rounds.iter().filter_map(tail)), plain))?;
             }
-            write!(
-                f,
-                "| {} | {} ",
-                ratio(self.best(workload, LIMIT)),
-                ratio(self.best(workload, TARPC))
-            )?;
+            write!(f, "| {} | {} ", ratio(self.best(workload, LIMIT)), ratio(self.best(workload, TARPC)))?;
             let shares: [fn(&Measurement) -> f64; 4] = [
                 |measurement| measurement.server.cpu_us(),
                 |measurement| measurement.client.cpu_us(),
@@ -105,9 +78,7 @@ impl Report {
                 |measurement| switches(&measurement.client),
             ];
             for used in shares {
-                let per_request = rounds
-                    .iter()
-                    .filter_map(|one| Some(used(one) / one.figure.requests()? as f64));
+                let per_request = rounds.iter().filter_map(|one| Some(used(one) / one.figure.requests()? as f64));
                 write!(f, "| {} ", cell(median(per_request), |share| format!("{share:.3}")))?;
             }
             writeln!(f, "|")?;
@@ -126,9 +97,7 @@ impl Report {
             let medians: Vec<_> = self.rows.keys().map(|&workload| self.median(workload, row)).collect();
             if medians.iter().any(Option::is_some) {
                 write!(f, "| {} |", row.label)?;
-                medians
-                    .iter()
-                    .try_for_each(|&figure| write!(f, " {} |", cell(figure, plain)))?;
+                medians.iter().try_for_each(|&figure| write!(f, " {} |", cell(figure, plain)))?;
                 writeln!(f)?;
             }
         }
@@ -142,10 +111,7 @@ impl Report {
         };
         let ratio = limit / tarpc;
         if ratio >= LIMIT_OVER_TARPC_MIN {
-            writeln!(
-                f,
-                "\nlimit's W2 is {ratio:.2} × tarpc's better figure (at least {LIMIT_OVER_TARPC_MIN})."
-            )
+            writeln!(f, "\nlimit's W2 is {ratio:.2} × tarpc's better figure (at least {LIMIT_OVER_TARPC_MIN}).")
         } else {
             writeln!(
                 f,
@@ -159,15 +125,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Machine { model, cpus, kernel } = &self.machine;
-        writeln!(
-            f,
-            "{cpus} CPUs ({model}), Linux {kernel}; {} rounds of {} s",
-            self.rounds, self.seconds
-        )?;
+        writeln!(f, "{cpus} CPUs ({model}), Linux {kernel}; {} rounds of {} s", self.rounds, self.seconds)?;
         self.write_summary(f)?;
-        self.rows
-            .keys()
-            .try_for_each(|&workload| self.write_workload(workload, f))?;
+        self.rows.keys().try_for_each(|&workload| self.write_workload(workload, f))?;
         self.write_verdict(f)
     }
 }
@@ -183,9 +143,7 @@ struct Machine {
 impl Machine {
     fn this() -> Self {
         let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = processors
-            .lines()
-            .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
             model: model.map_or("unknown", |(_, name)| name).to_owned(),
@@ -196,19 +154,11 @@ impl Machine {
 }
 
 fn p99_us(measurement: &Measurement) -> Option<f64> {
-    if let Figure::Latency { p99_us, .. } = measurement.figure {
-        Some(p99_us)
-    } else {
-        None
-    }
+    if let Figure::Latency { p99_us, .. } = measurement.figure { Some(p99_us) } else { None }
 }
 
 fn p999_us(measurement: &Measurement) -> Option<f64> {
-    if let Figure::Latency { p999_us, .. } = measurement.figure {
-        Some(p999_us)
-    } else {
-        None
-    }
+    if let Figure::Latency { p999_us, .. } = measurement.figure { Some(p999_us) } else { None }
 }
 
 fn switches(usage: &Usage) -> f64 {
@@ -234,42 +184,23 @@ mod tests {
                 TARPC => tarpc,
                 _ => continue,
             };
-            let figure = Figure::Rate {
-                requests_per_second,
-                requests: 10,
-            };
+            let figure = Figure::Rate { requests_per_second, requests: 10 };
             let (client, server) = (Usage::default(), Usage::default());
-            report.add(
-                row,
-                Measurement {
-                    workload: Workload::W2,
-                    figure,
-                    seconds: 2.0,
-                    client,
-                    server,
-                },
-            );
+            report.add(row, Measurement { workload: Workload::W2, figure, seconds: 2.0, client, server });
         }
         report
     }
 
     #[test]
     fn a_limit_that_tarpc_comes_close_to_is_called_out() {
-        assert!(
-            report(1e6, 5e5)
-                .to_string()
-                .contains("warning: limit's W2 is only 2.00 ×")
-        );
+        assert!(report(1e6, 5e5).to_string().contains("warning: limit's W2 is only 2.00 ×"));
         assert!(!report(1e6, 3e5).to_string().contains("warning"));
     }
 
     #[test]
     fn ratios_compare_medians() {
         let table = report(1e6, 2.5e5).to_string();
-        assert!(
-            table.contains("| limit | 1.00 M | 1.00 M – 1.00 M | – | – | 1.00 | 4.00 |"),
-            "{table}"
-        );
+        assert!(table.contains("| limit | 1.00 M | 1.00 M – 1.00 M | – | – | 1.00 | 4.00 |"), "{table}");
     }
 
     #[test]

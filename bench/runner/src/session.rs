@@ -34,13 +34,7 @@ impl<'a> Session<'a> {
             (Pins::TwoCpus, _) | (Pins::TwoCpusIfSingleThreaded, Runtime::Current) => (first, second),
             (Pins::TwoCpusIfSingleThreaded, Runtime::Multi) => (None, None),
         };
-        Self {
-            row,
-            workload,
-            server_cpu,
-            client_cpu,
-            period,
-        }
+        Self { row, workload, server_cpu, client_cpu, period }
     }
 
     /// Starts a server of its own, has a client measure it, and ends both.
@@ -51,9 +45,7 @@ impl<'a> Session<'a> {
         let program = binaries.join(self.row.binary);
         let mut server = Running::start(self.command(&program, "server", self.server_cpu))?;
         let ready = server.first_line(READY_WITHIN)?;
-        let address = ready
-            .strip_prefix("ready ")
-            .ok_or_else(|| format!("the server said {ready:?}"))?;
+        let address = ready.strip_prefix("ready ").ok_or_else(|| format!("the server said {ready:?}"))?;
 
         let mut command = self.command(&program, "client", self.client_cpu);
         command.args(["--workload", self.workload.name(), "--address", address]);
@@ -80,9 +72,7 @@ struct Running(Child);
 impl Running {
     fn start(mut command: Command) -> Result<Self, Box<dyn Error>> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        child
-            .map(Self)
-            .map_err(|why| format!("{}: {why}", command.get_program().display()).into())
+        child.map(Self).map_err(|why| format!("{}: {why}", command.get_program().display()).into())
     }
 
     /// The first line the process writes. It may be asked for once.
@@ -96,14 +86,8 @@ impl Running {
             // Nobody waits any more when the time was over.
             drop(send.send(outcome));
         });
-        let line = receive
-            .recv_timeout(within)
-            .map_err(|_| format!("silent for {within:?}"))??;
-        if line.is_empty() {
-            Err("ended without a word".into())
-        } else {
-            Ok(line.trim_end().to_owned())
-        }
+        let line = receive.recv_timeout(within).map_err(|_| format!("silent for {within:?}"))??;
+        if line.is_empty() { Err("ended without a word".into()) } else { Ok(line.trim_end().to_owned()) }
     }
 }
 

@@ -10,6 +10,8 @@
 //! Figures go to the output of the test, past the capture of the test runner: a limit that was kept by a hair should be
 //! seen.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by ending")]
+
 mod hostile_lengths;
 mod outcomes;
 mod peer;

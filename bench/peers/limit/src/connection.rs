@@ -34,11 +34,7 @@ impl Connection {
     /// When the socket does not take `TCP_NODELAY`.
     pub(crate) fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            partial: Vec::new(),
-            unsent: Vec::new(),
-        })
+        Ok(Self { stream, partial: Vec::new(), unsent: Vec::new() })
     }
 
     /// Adds a frame to the next write.
@@ -121,10 +117,7 @@ impl<'a> Frame<'a> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "frame without an id"));
         };
         *bytes = rest;
-        Ok(Some(Self {
-            id: u64::from_le_bytes(*id),
-            content,
-        }))
+        Ok(Some(Self { id: u64::from_le_bytes(*id), content }))
     }
 
     /// Writes the frame to the end of `out`.

@@ -38,12 +38,9 @@ impl Peer for Limit {
             let (stream, _) = listener.accept().await?;
             let mut connection = Connection::over(stream)?;
             // The end of a connection is an error of `exchange`, and no more than that.
-            tokio::spawn(async move {
-                while exchange(&mut connection, |frame, out| frame.append_to(out))
-                    .await
-                    .is_ok()
-                {}
-            });
+            tokio::spawn(
+                async move { while exchange(&mut connection, |frame, out| frame.append_to(out)).await.is_ok() {} },
+            );
         }
     }
 
@@ -52,17 +49,10 @@ impl Peer for Limit {
     }
 
     async fn echo(&self, connection: &mut Connection) -> io::Result<()> {
-        connection.queue(Frame {
-            id: 0,
-            content: &PAYLOAD,
-        });
+        connection.queue(Frame { id: 0, content: &PAYLOAD });
         let mut intact = true;
         while exchange(connection, |answer, _| intact &= is_echo(answer)).await? == 0 {}
-        if intact {
-            Ok(())
-        } else {
-            Err(io::Error::other("the answer is not the payload"))
-        }
+        if intact { Ok(()) } else { Err(io::Error::other("the answer is not the payload")) }
     }
 
     fn flood(&self, mut connection: Connection, callers: usize, tally: &Tally) {
@@ -77,11 +67,7 @@ impl Peer for Limit {
             let ended = loop {
                 let answered = exchange(&mut connection, |answer, out| {
                     intact &= is_echo(answer);
-                    Frame {
-                        id: next_id,
-                        content: &PAYLOAD,
-                    }
-                    .append_to(out);
+                    Frame { id: next_id, content: &PAYLOAD }.append_to(out);
                     next_id += 1;
                 });
                 match answered.await {

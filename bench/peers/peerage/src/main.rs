@@ -74,13 +74,6 @@ impl Peer for Peerage {
 }
 
 async fn call(caller: &Caller) -> io::Result<()> {
-    let answer: Bytes = caller
-        .request(&Bytes::from_static(&PAYLOAD))
-        .await
-        .map_err(io::Error::other)?;
-    if answer.len() == PAYLOAD.len() {
-        Ok(())
-    } else {
-        Err(io::Error::other("the answer is not the payload"))
-    }
+    let answer: Bytes = caller.request(&Bytes::from_static(&PAYLOAD)).await.map_err(io::Error::other)?;
+    if answer.len() == PAYLOAD.len() { Ok(()) } else { Err(io::Error::other("the answer is not the payload")) }
 }

@@ -99,13 +99,6 @@ impl Peer for Tarpc {
 }
 
 async fn call(client: &EchoClient) -> io::Result<()> {
-    let answer = client
-        .echo(context::current(), Bytes::from_static(&PAYLOAD))
-        .await
-        .map_err(io::Error::other)?;
-    if answer.len() == PAYLOAD.len() {
-        Ok(())
-    } else {
-        Err(io::Error::other("the answer is not the payload"))
-    }
+    let answer = client.echo(context::current(), Bytes::from_static(&PAYLOAD)).await.map_err(io::Error::other)?;
+    if answer.len() == PAYLOAD.len() { Ok(()) } else { Err(io::Error::other("the answer is not the payload")) }
 }
