@@ -21,13 +21,7 @@ pub(crate) use quantity::written as written_duration;
 #[command(name = "peerage", version, after_help = exit::table(), infer_subcommands = false)]
 pub(crate) struct Args {
     /// What to log on stderr: a level (error, warn, info, debug, trace) or parts, such as peerage=debug,warn
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        default_value = "warn",
-        help_heading = "Logging"
-    )]
+    #[arg(long, global = true, value_name = "FILTER", default_value = "warn", help_heading = "Logging")]
     pub(crate) log: String,
     /// How log lines look
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, help_heading = "Logging")]

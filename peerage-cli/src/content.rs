@@ -17,15 +17,9 @@ use crate::exit::Abort;
 pub(crate) fn parse(text: &str) -> Result<Value, NotationError> {
     let meant = text.parse();
     // Too deep for us may be too deep for the check as well, and would then silently be sent as a string.
-    let is_json = matches!(
-        meant,
-        Ok(_) | Err(NotationError::Json(DecodeError::NestedTooDeep { .. }))
-    ) || serde_json::from_str::<IgnoredAny>(text).is_ok();
-    if is_json {
-        meant
-    } else {
-        Ok(Value::Text(text.to_owned()))
-    }
+    let is_json = matches!(meant, Ok(_) | Err(NotationError::Json(DecodeError::NestedTooDeep { .. })))
+        || serde_json::from_str::<IgnoredAny>(text).is_ok();
+    if is_json { meant } else { Ok(Value::Text(text.to_owned())) }
 }
 
 /// The text of an argument: `-` stands for what stdin holds, less one final newline.
@@ -40,9 +34,7 @@ pub(crate) fn text_of(argument: &str) -> Result<String, Abort> {
         .read_to_end(&mut bytes)
         .map_err(|why| Abort::Failed(format!("cannot read stdin: {why}")))?;
     if bytes.len() as u64 > most {
-        return Err(Abort::Usage(format!(
-            "stdin holds more than {most} bytes, which fit into no frame"
-        )));
+        return Err(Abort::Usage(format!("stdin holds more than {most} bytes, which fit into no frame")));
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| Abort::Usage("stdin is not UTF-8: write bytes as {\"$bin\":\"<hexadecimal>\"}".to_owned()))?;
@@ -76,10 +68,7 @@ mod tests {
             ("ohai", Value::Text("ohai".into())),
             ("5 apples", Value::Text("5 apples".into())),
             ("NaN", Value::Text("NaN".into())),
-            (
-                "123456789012345678901234567890 apples",
-                Value::Text("123456789012345678901234567890 apples".into()),
-            ),
+            ("123456789012345678901234567890 apples", Value::Text("123456789012345678901234567890 apples".into())),
             ("[1,", Value::Text("[1,".into())),
             ("", Value::Text(String::new())),
         ];
@@ -91,11 +80,9 @@ mod tests {
     #[test]
     fn json_that_no_value_can_say_is_an_error_and_no_string() {
         assert_eq!(parse("{\"$bin\":\"0\"}"), Err(NotationError::Bytes));
-        for text in [
-            "123456789012345678901234567890",
-            &"[".repeat(500),
-            &format!("{}{}", "[".repeat(500), "]".repeat(500)),
-        ] {
+        for text in
+            ["123456789012345678901234567890", &"[".repeat(500), &format!("{}{}", "[".repeat(500), "]".repeat(500))]
+        {
             assert!(matches!(parse(text), Err(NotationError::Json(_))), "{text}");
         }
     }

@@ -34,15 +34,11 @@ impl Exit {
     /// The code of several outcomes: 0 if all are ok, the common code if all others share one, else 1.
     pub(crate) fn of_all(outcomes: impl IntoIterator<Item = Outcome>) -> Exit {
         let others = outcomes.into_iter().map(Exit::of).filter(|exit| *exit != Exit::Ok);
-        others
-            .reduce(|a, b| if a == b { a } else { Exit::Failed })
-            .unwrap_or(Exit::Ok)
+        others.reduce(|a, b| if a == b { a } else { Exit::Failed }).unwrap_or(Exit::Ok)
     }
 
     fn code(self) -> u8 {
-        ROWS.iter()
-            .find(|(exit, ..)| *exit == self)
-            .map_or(1, |(_, code, _)| *code)
+        ROWS.iter().find(|(exit, ..)| *exit == self).map_or(1, |(_, code, _)| *code)
     }
 }
 
@@ -85,27 +81,11 @@ pub(crate) fn table() -> String {
 /// 3, 4 and 10 belong to nodes, which this release does not have.
 const ROWS: [(Exit, u8, &str); 8] = [
     (Exit::Ok, 0, "ok"),
-    (
-        Exit::Failed,
-        1,
-        "failed, other (also cancelled, protocol error, wrong codec)",
-    ),
-    (
-        Exit::Usage,
-        2,
-        "usage: the command line makes no sense; nothing was done",
-    ),
-    (
-        Exit::Refused,
-        5,
-        "refused before sending (too large, or a value the codec cannot carry)",
-    ),
+    (Exit::Failed, 1, "failed, other (also cancelled, protocol error, wrong codec)"),
+    (Exit::Usage, 2, "usage: the command line makes no sense; nothing was done"),
+    (Exit::Refused, 5, "refused before sending (too large, or a value the codec cannot carry)"),
     (Exit::Deadline, 6, "deadline passed; it may have run"),
-    (
-        Exit::DidNotRun,
-        7,
-        "did not run: not sent (nobody listens, no room), or the peer is busy",
-    ),
+    (Exit::DidNotRun, 7, "did not run: not sent (nobody listens, no room), or the peer is busy"),
     (Exit::Remote, 8, "remote error: it ran and failed"),
     (Exit::ConnectionLost, 9, "connection lost; it may have run"),
 ];
@@ -134,10 +114,7 @@ mod tests {
     #[test]
     fn several_outcomes_share_a_code_or_are_a_plain_failure() {
         assert_eq!(Exit::of_all([Outcome::Ok, Outcome::Ok]), Exit::Ok);
-        assert_eq!(
-            Exit::of_all([Outcome::Ok, Outcome::Deadline, Outcome::Deadline]),
-            Exit::Deadline
-        );
+        assert_eq!(Exit::of_all([Outcome::Ok, Outcome::Deadline, Outcome::Deadline]), Exit::Deadline);
         assert_eq!(Exit::of_all([Outcome::NotSent, Outcome::Busy]), Exit::DidNotRun);
         assert_eq!(Exit::of_all([Outcome::Deadline, Outcome::Remote]), Exit::Failed);
     }

@@ -24,10 +24,7 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), Abort> {
         ))
     })?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),

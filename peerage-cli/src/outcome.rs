@@ -51,9 +51,7 @@ pub(crate) enum Peer {
 
 impl Ended {
     pub(crate) fn outcome(&self) -> Outcome {
-        self.result
-            .as_ref()
-            .map_or_else(|fault| fault.error.outcome(), |_| Outcome::Ok)
+        self.result.as_ref().map_or_else(|fault| fault.error.outcome(), |_| Outcome::Ok)
     }
 
     /// The line for people about a call without a value; the value itself is data and printed elsewhere.
@@ -107,46 +105,24 @@ impl Fault {
 
     /// No connection was made before the deadline, because another call was still at it.
     pub(crate) fn not_connected_in_time(asked: Asked<'_>) -> Fault {
-        let message = format!(
-            "no connection to {} within {}",
-            asked.address,
-            written_duration(asked.timeout)
-        );
-        Fault {
-            error: CallError::NotSent { why: NotSent::NoRoute },
-            message,
-        }
+        let message = format!("no connection to {} within {}", asked.address, written_duration(asked.timeout));
+        Fault { error: CallError::NotSent { why: NotSent::NoRoute }, message }
     }
 
     /// The request cannot be sent at all.
     pub(crate) fn refused(why: String) -> Fault {
         let message = why.clone();
-        Fault {
-            error: CallError::Refused {
-                why: Refused::BadRequest(why),
-            },
-            message,
-        }
+        Fault { error: CallError::Refused { why: Refused::BadRequest(why) }, message }
     }
 
     /// The user ended it. Whether the request had left is only certain if it was not even begun.
     pub(crate) fn interrupted(may_have_left: bool) -> Fault {
         if may_have_left {
             let message = "interrupted: the work may have run, or still run".to_owned();
-            Fault {
-                error: CallError::Cancelled {
-                    stop: Stop::Unconfirmed,
-                },
-                message,
-            }
+            Fault { error: CallError::Cancelled { stop: Stop::Unconfirmed }, message }
         } else {
             let message = "interrupted before the request was sent".to_owned();
-            Fault {
-                error: CallError::NotSent {
-                    why: NotSent::Cancelled,
-                },
-                message,
-            }
+            Fault { error: CallError::NotSent { why: NotSent::Cancelled }, message }
         }
     }
 
@@ -158,21 +134,19 @@ impl Fault {
                 written_duration(asked.timeout)
             ),
             // A peer that cannot read what we wrote can only hang up.
-            CallError::ConnectionLost {
-                why: LinkLost::PeerClosed | LinkLost::Broken(_),
-            } if peer == Peer::Silent => format!(
-                "the peer hung up without a word: it ended, or it speaks another codec than {} (say --codec {}), \
+            CallError::ConnectionLost { why: LinkLost::PeerClosed | LinkLost::Broken(_) } if peer == Peer::Silent => {
+                format!(
+                    "the peer hung up without a word: it ended, or it speaks another codec than {} (say --codec {}), \
                  or the request is over its limit",
-                asked.codec,
-                other_than(asked.codec)
-            ),
+                    asked.codec,
+                    other_than(asked.codec)
+                )
+            }
             CallError::Protocol { why } => match peer {
                 Peer::Speaks(codec) => format!("{why}; say --codec {codec}"),
                 Peer::Silent | Peer::Heard => why.clone(),
             },
-            CallError::Refused {
-                why: why @ Refused::TooLarge { .. },
-            } => format!("{why}; send it in parts"),
+            CallError::Refused { why: why @ Refused::TooLarge { .. } } => format!("{why}; send it in parts"),
             CallError::Refused { why } => why.to_string(),
             CallError::NotSent { why } => why.to_string(),
             CallError::ConnectionLost { why } => why.to_string(),

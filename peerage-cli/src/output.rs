@@ -16,11 +16,7 @@ use crate::exit::Abort;
 
 /// The one object that a command prints with `--json`.
 pub(crate) fn object(body: &impl Serialize) -> Result<(), Abort> {
-    line(&json(&Record {
-        schema: SCHEMA,
-        mono_us: None,
-        body,
-    })?)
+    line(&json(&Record { schema: SCHEMA, mono_us: None, body })?)
 }
 
 /// One record of a stream, printed with `--jsonl`.
@@ -30,11 +26,7 @@ pub(crate) fn record(body: &impl Serialize) -> Result<(), Abort> {
 
 /// The line of such a record.
 pub(crate) fn record_line(body: &impl Serialize) -> Result<String, Abort> {
-    json(&Record {
-        schema: SCHEMA,
-        mono_us: Some(mono_us()),
-        body,
-    })
+    json(&Record { schema: SCHEMA, mono_us: Some(mono_us()), body })
 }
 
 /// A line of text on stdout.
@@ -45,13 +37,10 @@ pub(crate) fn line(text: &str) -> Result<(), Abort> {
 /// Text on stdout as it is, such as a script.
 pub(crate) fn all(bytes: &[u8]) -> Result<(), Abort> {
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(|why| match why.kind() {
-            io::ErrorKind::BrokenPipe => Abort::PipeClosed,
-            _ => Abort::Failed(format!("cannot write to stdout: {why}")),
-        })
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|why| match why.kind() {
+        io::ErrorKind::BrokenPipe => Abort::PipeClosed,
+        _ => Abort::Failed(format!("cannot write to stdout: {why}")),
+    })
 }
 
 /// A line of commentary on stderr. Nobody is told if that fails, since there is nowhere left to tell it.
@@ -89,10 +78,7 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// JSON text with everything escaped that a terminal might obey.
 pub(crate) fn harmless(json: &str) -> String {
-    if !json
-        .chars()
-        .any(|character| character.is_control() || deceives(character))
-    {
+    if !json.chars().any(|character| character.is_control() || deceives(character)) {
         return json.to_owned();
     }
     // Outside of strings JSON is ASCII without control characters, so whatever is found here stands within one.
@@ -148,10 +134,7 @@ mod tests {
     #[test]
     fn text_from_elsewhere_is_one_line_without_control_characters() {
         let text = "a\nb\x1b]0;title\x07\u{9b}31m \u{202e}txt\u{2028}";
-        assert_eq!(
-            shown(text),
-            "a\\nb\\u{1b}]0;title\\u{7}\\u{9b}31m \\u{202e}txt\\u{2028}"
-        );
+        assert_eq!(shown(text), "a\\nb\\u{1b}]0;title\\u{7}\\u{9b}31m \\u{202e}txt\\u{2028}");
     }
 
     #[test]
@@ -165,9 +148,6 @@ mod tests {
         let value = serde_json::json!({"k\u{9b}": "\u{7f}\u{202e}é\u{1f600}\u{85}"});
         let text = harmless(&value.to_string());
         assert!(text.chars().all(|c| !c.is_control() && !deceives(c)), "{text}");
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&text).expect("is still JSON"),
-            value
-        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("is still JSON"), value);
     }
 }

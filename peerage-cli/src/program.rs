@@ -42,11 +42,7 @@ impl Program {
         let mut words = shlex::split(command).ok_or(ProgramError::Quotes)?.into_iter();
         let name = words.next().ok_or(ProgramError::Empty)?;
         find(&name)?;
-        Ok(Program {
-            name,
-            arguments: words.collect(),
-            output_bytes: output_bytes as usize,
-        })
+        Ok(Program { name, arguments: words.collect(), output_bytes: output_bytes as usize })
     }
 
     /// Runs the program for one request. Dropping the future ends its process group.
@@ -61,21 +57,12 @@ impl Program {
         let child = started.map_err(|why| failure("not-started", format!("cannot start `{}`: {why}", self.name)))?;
         let mut running = Running::new(child, groups)?;
         let mut printed = Printed::default();
-        let status = running
-            .communicate(&format!("{request}\n"), &mut printed, self.output_bytes)
-            .await?;
+        let status = running.communicate(&format!("{request}\n"), &mut printed, self.output_bytes).await?;
         if printed.too_much {
-            let text = format!(
-                "the command printed more than {} bytes, see --max-frame",
-                self.output_bytes
-            );
+            let text = format!("the command printed more than {} bytes, see --max-frame", self.output_bytes);
             return Err(failure("too-large", text));
         }
-        if status.success() {
-            answer(printed.stdout)
-        } else {
-            Err(failed(status, &printed.stderr))
-        }
+        if status.success() { answer(printed.stdout) } else { Err(failed(status, &printed.stderr)) }
     }
 }
 
@@ -109,9 +96,8 @@ fn find(name: &str) -> Result<(), ProgramError> {
             (false, _) => Err(ProgramError::NoFile(name.to_owned())),
         };
     }
-    let folders: Vec<PathBuf> = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).collect())
-        .unwrap_or_default();
+    let folders: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
     match folders.iter().any(|folder| is_program(&folder.join(name))) {
         true => Ok(()),
         false => Err(ProgramError::NotOnPath(name.to_owned())),
@@ -119,8 +105,7 @@ fn find(name: &str) -> Result<(), ProgramError> {
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 /// All process groups of a server; [`GroupsEnded`] waits for the last one.
@@ -159,22 +144,14 @@ impl Running {
     fn new(child: Child, groups: &Groups) -> Result<Running, Failure> {
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = leader.ok_or_else(|| failure("not-started", "the command has no process id".to_owned()))?;
-        Ok(Running {
-            child: Some(child),
-            group,
-            here: groups.each.clone(),
-        })
+        Ok(Running { child: Some(child), group, here: groups.each.clone() })
     }
 
     /// Hands the request over and waits for the end of the program and of its output.
     async fn communicate(&mut self, request: &str, printed: &mut Printed, most: usize) -> Result<ExitStatus, Failure> {
         let child = self.child.as_mut().expect("taken only when dropped");
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let Printed {
-            stdout: out,
-            stderr: err,
-            too_much,
-        } = printed;
+        let Printed { stdout: out, stderr: err, too_much } = printed;
         let pipes = async {
             let ask = async {
                 if let Some(mut stdin) = stdin {
@@ -313,9 +290,7 @@ fn failed(status: ExitStatus, stderr: &[u8]) -> Failure {
         text => text.to_owned(),
     };
     let data = Value::Map(vec![(kind.into(), number.into())]);
-    Failure::new(message)
-        .code(Code::new(format!("{kind}-{number}")))
-        .data(data)
+    Failure::new(message).code(Code::new(format!("{kind}-{number}"))).data(data)
 }
 
 fn failure(code: &'static str, message: String) -> Failure {

@@ -35,10 +35,7 @@ impl Interrupts {
     /// From now on these signals no longer kill the process.
     pub(crate) fn listen() -> Result<Interrupts, Abort> {
         let listen = |kind| signal(kind).map_err(no_runtime);
-        Ok(Interrupts {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        Ok(Interrupts { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
     /// Waits for the next one.
@@ -51,7 +48,5 @@ impl Interrupts {
 }
 
 fn no_runtime(why: io::Error) -> Abort {
-    Abort::Failed(format!(
-        "the system refuses what every command needs (threads, descriptors): {why}"
-    ))
+    Abort::Failed(format!("the system refuses what every command needs (threads, descriptors): {why}"))
 }

@@ -43,16 +43,8 @@ fn every_console_block_of_the_documents_does_what_it_says() {
             }
         }
     }
-    assert!(
-        blocks > 0,
-        "no console block was found: has the form of the documents changed?"
-    );
-    assert!(
-        faults.is_empty(),
-        "{} of {blocks} blocks failed\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(blocks > 0, "no console block was found: has the form of the documents changed?");
+    assert!(faults.is_empty(), "{} of {blocks} blocks failed\n{}", faults.len(), faults.join("\n"));
 }
 
 /// README.md and every page below `docs/`.
@@ -74,17 +66,11 @@ fn pages() -> Vec<PathBuf> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize()
-        .expect("the crate lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the crate lies in the workspace")
 }
 
 fn program_folder() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_peerage"))
-        .parent()
-        .expect("a program lies in a folder")
-        .to_owned()
+    Path::new(env!("CARGO_BIN_EXE_peerage")).parent().expect("a program lies in a folder").to_owned()
 }
 
 /// A command and the output that the document shows below it.
@@ -125,16 +111,10 @@ fn blocks_of(text: &str) -> Vec<Vec<Step>> {
 
 fn take_line(steps: &mut Vec<Step>, number: usize, line: &str) {
     if let Some(command) = line.strip_prefix("$ ") {
-        steps.push(Step {
-            line: number,
-            command: command.to_owned(),
-            expected: Vec::new(),
-        });
+        steps.push(Step { line: number, command: command.to_owned(), expected: Vec::new() });
         return;
     }
-    let step = steps
-        .last_mut()
-        .unwrap_or_else(|| panic!("line {number}: output before any command: {line}"));
+    let step = steps.last_mut().unwrap_or_else(|| panic!("line {number}: output before any command: {line}"));
     match line.strip_prefix("> ") {
         Some(more) if step.command.ends_with('\\') && step.expected.is_empty() => {
             step.command.pop();
@@ -158,35 +138,20 @@ fn run(steps: &[Step], programs: &Path) -> Result<(), Fault> {
             }
             None => {
                 let mut command = Running::start(&step.command, home.path(), programs);
-                command
-                    .read_to_end(&mut printed)
-                    .and_then(|()| command.end_well())
-                    .and_then(|()| {
-                        let same = matches(&step.expected, &printed);
-                        if same {
-                            Ok(())
-                        } else {
-                            Err("prints something else".to_owned())
-                        }
-                    })
+                command.read_to_end(&mut printed).and_then(|()| command.end_well()).and_then(|()| {
+                    let same = matches(&step.expected, &printed);
+                    if same { Ok(()) } else { Err("prints something else".to_owned()) }
+                })
             }
         };
-        outcome.map_err(|why| Fault {
-            line: step.line,
-            what: difference(step, &printed, &why),
-        })?;
+        outcome.map_err(|why| Fault { line: step.line, what: difference(step, &printed, &why) })?;
     }
     Ok(())
 }
 
 fn difference(step: &Step, printed: &[String], why: &str) -> String {
     let indent = |lines: &[String]| lines.iter().map(|line| format!("\n      {line}")).collect::<String>();
-    format!(
-        "`{}` {why}\n    expected:{}\n    printed:{}",
-        step.command,
-        indent(&step.expected),
-        indent(printed)
-    )
+    format!("`{}` {why}\n    expected:{}\n    printed:{}", step.command, indent(&step.expected), indent(printed))
 }
 
 /// A command and the lines it prints. Dropping it ends it.
@@ -203,10 +168,7 @@ impl Running {
         let mut child = Command::new("sh")
             .args(["-c", &format!("exec 2>&1\n{command}")])
             .current_dir(home)
-            .env(
-                "PATH",
-                std::env::join_paths(folders).expect("folders of a path can be joined again"),
-            )
+            .env("PATH", std::env::join_paths(folders).expect("folders of a path can be joined again"))
             .env("HOME", home)
             .env("PEERAGE_HOME", home.join("peerage"))
             .env("PWD", home)
@@ -215,10 +177,7 @@ impl Running {
             .spawn()
             .expect("there is a shell");
         let printed = child.stdout.take().expect("stdout is piped");
-        Running {
-            lines: lines_of(printed),
-            child,
-        }
+        Running { lines: lines_of(printed), child }
     }
 
     /// Collects lines until `enough` says so.
@@ -248,15 +207,8 @@ impl Running {
 
     /// Waits for a command whose output is at its end.
     fn end_well(&mut self) -> Result<(), String> {
-        let status = self
-            .child
-            .wait()
-            .map_err(|why| format!("cannot be waited for: {why}"))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("fails ({status})"))
-        }
+        let status = self.child.wait().map_err(|why| format!("cannot be waited for: {why}"))?;
+        if status.success() { Ok(()) } else { Err(format!("fails ({status})")) }
     }
 }
 
@@ -318,9 +270,7 @@ fn line_matches(expected: &str, printed: &str) -> bool {
 /// What the runner makes of a document, with no program of ours involved.
 fn outcome_of(document: &str) -> Result<(), String> {
     let nowhere = tempfile::tempdir().expect("a temporary directory can be made");
-    let outcome = blocks_of(document)
-        .iter()
-        .try_for_each(|block| run(block, nowhere.path()));
+    let outcome = blocks_of(document).iter().try_for_each(|block| run(block, nowhere.path()));
     outcome.map_err(|fault| format!("{}: {}", fault.line, fault.what))
 }
 
@@ -330,20 +280,14 @@ fn a_block_runs_in_a_directory_of_its_own_and_its_output_is_compared() {
     let second = "```console\n$ ls\n$ echo a; echo b \\\n> c\na\nb c\n```\n";
     assert_eq!(outcome_of(&format!("{first}{second}")), Ok(()));
     let fault = outcome_of("```console\n$ echo one\ntwo\n```\n").unwrap_err();
-    assert!(
-        fault.starts_with("2: `echo one` prints something else") && fault.contains("\n      two"),
-        "{fault}"
-    );
+    assert!(fault.starts_with("2: `echo one` prints something else") && fault.contains("\n      two"), "{fault}");
 }
 
 #[test]
 fn a_command_that_fails_fails_its_block() {
     let fault = outcome_of("```console\n$ echo no; exit 3\nno\n```\n").unwrap_err();
     assert!(fault.contains("fails (exit status: 3)"), "{fault}");
-    assert_eq!(
-        outcome_of("```console\n$ (exit 3); echo \"exit $?\"\nexit 3\n```\n"),
-        Ok(())
-    );
+    assert_eq!(outcome_of("```console\n$ (exit 3); echo \"exit $?\"\nexit 3\n```\n"), Ok(()));
 }
 
 #[test]
@@ -354,10 +298,7 @@ fn a_server_is_waited_for_by_its_output_and_ended_with_its_block() {
     assert_eq!(outcome_of(&format!("```console\n{server}{client}```\n")), Ok(()));
     assert!(started.elapsed() < PATIENCE, "the block waited for the server to end");
     let fault = outcome_of("```console\n$ sh -c 'echo sorry' &\nready\n```\n").unwrap_err();
-    assert!(
-        fault.contains("ended before it had printed this") && fault.contains("sorry"),
-        "{fault}"
-    );
+    assert!(fault.contains("ended before it had printed this") && fault.contains("sorry"), "{fault}");
 }
 
 #[test]

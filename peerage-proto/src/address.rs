@@ -72,13 +72,7 @@ impl Address {
             IpAddr::V4(ip) => Host::V4(ip),
             IpAddr::V6(ip) => Host::V6(ip),
         };
-        Address::at(
-            Scheme::Tcp,
-            Place::Port {
-                host,
-                port: socket.port(),
-            },
-        )
+        Address::at(Scheme::Tcp, Place::Port { host, port: socket.port() })
     }
 
     /// The address of the unix socket at `path`.
@@ -214,12 +208,7 @@ impl Address {
     }
 
     fn at(scheme: Scheme, place: Place) -> Self {
-        Address {
-            scheme,
-            node: None,
-            place,
-            options: Options::default(),
-        }
+        Address { scheme, node: None, place, options: Options::default() }
     }
 }
 

@@ -27,12 +27,7 @@ impl Backoff {
     /// as 100), never longer than `cap`.
     pub fn new(first: Duration, factor_percent: u32, cap: Duration) -> Self {
         let first = first.min(cap);
-        Backoff {
-            first,
-            factor_percent: factor_percent.max(100),
-            cap,
-            step: first,
-        }
+        Backoff { first, factor_percent: factor_percent.max(100), cap, step: first }
     }
 
     /// For connecting a channel: 0.5 s, growing by half, at most 30 s.
@@ -93,12 +88,7 @@ mod tests {
     fn a_channel_waits_half_a_second_then_half_as_long_again_up_to_thirty_seconds() {
         let mut backoff = Backoff::for_channel();
         let steps: Vec<_> = (0..13).map(|_| millis(backoff.next(MOST))).collect();
-        assert_eq!(
-            steps,
-            [
-                500, 750, 1_125, 1_687, 2_531, 3_796, 5_695, 8_542, 12_814, 19_221, 28_832, 30_000, 30_000
-            ]
-        );
+        assert_eq!(steps, [500, 750, 1_125, 1_687, 2_531, 3_796, 5_695, 8_542, 12_814, 19_221, 28_832, 30_000, 30_000]);
     }
 
     #[test]

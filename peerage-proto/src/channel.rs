@@ -147,8 +147,6 @@ pub struct Channel {
     peer_is_closed: bool,
     /// When the peer last made progress, or reading went on after a pause of ours.
     progress: Option<Instant>,
-    /// Whether reading was wanted after the last step.
-    reading: bool,
     calls: InFlight,
     next_id: u64,
     serving: Serving,
@@ -224,7 +222,6 @@ impl Channel {
             held_since: None,
             peer_is_closed: false,
             progress: None,
-            reading: true,
             calls: InFlight::default(),
             next_id,
             serving: Serving::default(),
@@ -241,11 +238,7 @@ impl Channel {
         let resumes = !matches!(input, Input::Stopped { .. });
         match input {
             // A call changes nothing of what follows below, and there are many of them.
-            Input::Call {
-                token,
-                content,
-                deadline,
-            } => {
+            Input::Call { token, content, deadline } => {
                 self.call(now, token, content, deadline);
                 return Outputs::new(&mut self.orders);
             }
@@ -255,12 +248,7 @@ impl Channel {
             Input::Timeout => self.timeout(now),
             Input::Cancel(token) => self.cancel(now, token),
             Input::Reply { request, content } => self.reply(request, content),
-            Input::Fail {
-                request,
-                code,
-                message,
-                data,
-            } => self.fail(request, &code, message, data),
+            Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
             Input::Stopped { request, stop } => self.stopped(request, stop),
             Input::Fetched(request) => self.serving.fetched(request),
             Input::Written(transmit) => self.written(transmit),
@@ -268,15 +256,10 @@ impl Channel {
         }
         if resumes {
             self.resume(now);
+            self.release_withheld();
         }
         self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();
-        let reading = self.wants_bytes();
-        if reading && !self.reading {
-            // The pause was ours, not the peer's.
-            self.progress = Some(now);
-        }
-        self.reading = reading;
         Outputs::new(&mut self.orders)
     }
 
@@ -305,10 +288,7 @@ impl Channel {
 
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.calls.next_deadline(), self.stalls_at(), self.held_since]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.calls.next_deadline(), self.stalls_at(), self.held_since].into_iter().flatten().min()
     }
 
     /// Whether the machine wants to be given bytes. While it does not, a plain peer is held back by TCP.
@@ -436,11 +416,7 @@ impl Channel {
             Phase::Open | Phase::Ended(_) => false,
         };
         if done {
-            let why = if self.phase == Phase::Answering {
-                LinkLost::PeerClosed
-            } else {
-                LinkLost::ClosedHere
-            };
+            let why = if self.phase == Phase::Answering { LinkLost::PeerClosed } else { LinkLost::ClosedHere };
             self.end(why);
         }
     }
@@ -468,10 +444,7 @@ impl Channel {
     fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
         if self.calls.settle(token).is_some() {
             // Boxed, because errors are large and rare, and every outcome is moved several times.
-            self.orders.push_back(Output::Settled {
-                token,
-                result: result.map_err(Box::new),
-            });
+            self.orders.push_back(Output::Settled { token, result: result.map_err(Box::new) });
         }
     }
 }

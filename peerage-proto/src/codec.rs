@@ -32,6 +32,7 @@ pub use self::{
 
 /// How values become bytes on one connection. Both ends must use the same; nothing is negotiated in the plain dialect.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u64)]
 pub enum Encoding {
     /// JSON text in UTF-8. No bytes, no map keys but strings, no NaN or infinity.
     Json,
@@ -228,11 +229,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_recognised_by_its_first_byte() {
-        let recognised = |wanted| {
-            (0..=255)
-                .filter(|&b| Encoding::recognise(b) == wanted)
-                .collect::<Vec<u8>>()
-        };
+        let recognised = |wanted| (0..=255).filter(|&b| Encoding::recognise(b) == wanted).collect::<Vec<u8>>();
         assert_eq!(recognised(Some(Encoding::MsgPack)), [0x93, 0xdc, 0xdd]);
         assert_eq!(recognised(Some(Encoding::Json)), b"\t\n\r [");
     }
@@ -240,25 +237,13 @@ mod tests {
     #[test]
     fn a_frame_of_the_other_codec_is_named_so() {
         let why = Encoding::Json.split(&[0x93, 0, 0, 0xc0]).unwrap_err();
-        assert_eq!(
-            why,
-            BadTriple::OtherCodec {
-                expected: Encoding::Json,
-                found: Encoding::MsgPack
-            }
-        );
+        assert_eq!(why, BadTriple::OtherCodec { expected: Encoding::Json, found: Encoding::MsgPack });
         assert_eq!(
             why.to_string(),
             "the frame is not JSON but looks like MessagePack: both ends must use the same codec"
         );
         let why = Encoding::MsgPack.split(b" [0, 0, null]").unwrap_err();
-        assert_eq!(
-            why,
-            BadTriple::OtherCodec {
-                expected: Encoding::MsgPack,
-                found: Encoding::Json
-            }
-        );
+        assert_eq!(why, BadTriple::OtherCodec { expected: Encoding::MsgPack, found: Encoding::Json });
     }
 
     #[test]

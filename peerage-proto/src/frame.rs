@@ -179,10 +179,7 @@ impl Body<'_> {
 impl FrameDecoder {
     /// A decoder that accepts bodies of up to `limit` bytes.
     pub fn new(limit: u32) -> FrameDecoder {
-        FrameDecoder {
-            limit,
-            partial: Partial::nothing(),
-        }
+        FrameDecoder { limit, partial: Partial::nothing() }
     }
 
     /// Takes one whole frame from the front of `input`, or keeps what is there of an unfinished one.
@@ -266,10 +263,7 @@ impl FrameDecoder {
     fn check(&self, length: [u8; 4]) -> Result<usize, PeerMisbehaved> {
         let size = u32::from_be_bytes(length);
         if size > self.limit {
-            return Err(PeerMisbehaved::FrameTooLarge {
-                size,
-                limit: self.limit,
-            });
+            return Err(PeerMisbehaved::FrameTooLarge { size, limit: self.limit });
         }
         Ok(size as usize)
     }
@@ -332,13 +326,7 @@ mod tests {
             assert_eq!(frames_of(&mut decoder, &bytes[..cut]), Vec::<Vec<u8>>::new());
             let mut rest = &bytes[cut..];
             let refused = decoder.next(&mut rest);
-            assert_eq!(
-                refused,
-                Err(PeerMisbehaved::FrameTooLarge {
-                    size: u32::MAX,
-                    limit: 16
-                })
-            );
+            assert_eq!(refused, Err(PeerMisbehaved::FrameTooLarge { size: u32::MAX, limit: 16 }));
         }
         let mut exact: &[u8] = &[0, 0, 0, 17];
         assert!(FrameDecoder::new(16).next(&mut exact).is_err());
@@ -375,11 +363,7 @@ mod tests {
 
     #[test]
     fn the_plain_dialect_knows_three_kinds_and_the_full_one_more() {
-        let known = |dialect| {
-            (0..40)
-                .filter(|&n| Kind::from_number(n, dialect).is_some())
-                .collect::<Vec<_>>()
-        };
+        let known = |dialect| (0..40).filter(|&n| Kind::from_number(n, dialect).is_some()).collect::<Vec<_>>();
         assert_eq!(known(Dialect::Plain), [0, 1, 2]);
         assert_eq!(known(Dialect::Full), [0, 1, 2, 3, 4, 5]);
         for number in known(Dialect::Full) {

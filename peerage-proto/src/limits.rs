@@ -47,13 +47,13 @@ pub const SERVED_AT_ONCE_DEFAULT: u32 = 1_024;
 /// Bytes of requests that wait for the application on one link before reading stops. The first one may be larger.
 pub const UNREAD_REQUEST_BYTES: usize = 16 << 20;
 
-/// Bytes waiting to be written on one link above which new calls wait and reading stops.
+/// Bytes waiting to be written on one link above which new calls wait.
 ///
 /// 512 KiB: about what one write to a loopback socket takes; more queueing would only add delay.
 pub const UNSENT_BYTES_HIGH: usize = 512 << 10;
 
-/// Bytes of answers waiting to be written on one link above which reading stops: a peer that does not read its answers
-/// gets no more of them.
+/// Bytes waiting to be written on one link above which no further request of the peer is started: a peer that does not
+/// read its answers gets no more of them. Its requests are read on and wait, within the limits that hold for them.
 pub const UNSENT_REPLY_BYTES: usize = 16 << 20;
 
 /// Longest wait that a busy peer can ask for. Longer ones are cut.

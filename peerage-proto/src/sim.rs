@@ -34,10 +34,7 @@ pub use pair::{Plan, Report, pair};
 
 /// The beginning of virtual time.
 pub fn epoch() -> Instant {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "an `Instant` cannot be made from nothing; only differences are used"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "an `Instant` cannot be made from nothing; only differences are used")]
     static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
     *EPOCH
 }

@@ -8,15 +8,8 @@ use proptest::{collection::vec, prelude::*};
 
 /// About ten thousand cases in all by default.
 fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1_000);
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -26,9 +19,7 @@ fn leaf() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         (-200..70_000_i64).prop_map(Value::from),
-        any::<f64>()
-            .prop_filter("JSON has finite numbers only", |n| n.is_finite())
-            .prop_map(Value::from),
+        any::<f64>().prop_filter("JSON has finite numbers only", |n| n.is_finite()).prop_map(Value::from),
         text(),
     ]
 }
@@ -90,10 +81,7 @@ fn bytes_alike() -> impl Strategy<Value = Vec<u8>> {
             bytes[at] = byte;
             bytes
         });
-    let jsonish = vec(
-        prop::sample::select(&b"[]{}\",:\\ \n0123456789-+.eENaIfinitytrulls"[..]),
-        0..40,
-    );
+    let jsonish = vec(prop::sample::select(&b"[]{}\",:\\ \n0123456789-+.eENaIfinitytrulls"[..]), 0..40);
     prop_oneof![vec(any::<u8>(), 0..40), jsonish, changed]
 }
 
@@ -115,10 +103,7 @@ fn sorted(value: &Value) -> Value {
     match value {
         Value::List(items) => Value::List(items.iter().map(sorted).collect()),
         Value::Map(entries) => {
-            let mut entries: Vec<_> = entries
-                .iter()
-                .map(|(key, value)| (sorted(key), sorted(value)))
-                .collect();
+            let mut entries: Vec<_> = entries.iter().map(|(key, value)| (sorted(key), sorted(value))).collect();
             entries.sort_by_key(|(key, _)| format!("{key:?}"));
             Value::Map(entries)
         }

@@ -43,10 +43,7 @@ fn reading() -> Reading {
         at: u64::MAX,
         celsius: -0.1,
         tags: BTreeMap::from([("ok".into(), Some(true)), ("old".into(), None)]),
-        kind: Kind::Struct {
-            low: i64::MIN,
-            high: 1 << 40,
-        },
+        kind: Kind::Struct { low: i64::MIN, high: 1 << 40 },
         history: vec![Kind::Unit, Kind::Newtype(-128), Kind::Tuple(65_535, String::new())],
         note: None,
     }
@@ -75,24 +72,8 @@ fn types_come_back_as_they_were(encoding: Encoding) {
     there_and_back((Wrapped(7), Nothing, Some(3), None::<u8>, [1_u16; 3]), encoding);
     there_and_back("x".repeat(70_000), encoding);
     there_and_back(vec![0_u32; 70_000], encoding);
-    there_and_back(
-        (0..20).map(|n| (n.to_string(), n)).collect::<BTreeMap<_, _>>(),
-        encoding,
-    );
-    for n in [
-        -1_i64,
-        -32,
-        -33,
-        -128,
-        -129,
-        -32_768,
-        -32_769,
-        -2_147_483_648,
-        -2_147_483_649,
-        127,
-        128,
-        65_536,
-    ] {
+    there_and_back((0..20).map(|n| (n.to_string(), n)).collect::<BTreeMap<_, _>>(), encoding);
+    for n in [-1_i64, -32, -33, -128, -129, -32_768, -32_769, -2_147_483_648, -2_147_483_649, 127, 128, 65_536] {
         there_and_back(n, encoding);
     }
 }
@@ -105,26 +86,14 @@ fn unknown_fields_and_variants_are_skipped_and_named(encoding: Encoding) {
     let payload = Payload::encode(&reading(), encoding).unwrap();
     assert_eq!(payload.decode(), Ok(Less { at: u64::MAX }));
     for unknown in [Value::from("Other"), Value::Map(vec![("Other".into(), Value::Null)])] {
-        let why = Payload::encode(&unknown, encoding)
-            .unwrap()
-            .decode::<Kind>()
-            .unwrap_err();
+        let why = Payload::encode(&unknown, encoding).unwrap().decode::<Kind>().unwrap_err();
         assert!(why.to_string().contains("unknown variant `Other`"), "{why}");
     }
     let unit_with_content = Value::Map(vec![("Unit".into(), 1.into())]);
     let newtype_without = Value::from("Newtype");
     let two = Value::Map(vec![("Unit".into(), Value::Null), ("Newtype".into(), 1.into())]);
-    for odd in [
-        unit_with_content,
-        newtype_without,
-        two,
-        Value::Null,
-        Value::List(vec![]),
-    ] {
-        assert!(
-            Payload::encode(&odd, encoding).unwrap().decode::<Kind>().is_err(),
-            "{odd}"
-        );
+    for odd in [unit_with_content, newtype_without, two, Value::Null, Value::List(vec![])] {
+        assert!(Payload::encode(&odd, encoding).unwrap().decode::<Kind>().is_err(), "{odd}");
     }
 }
 
@@ -192,29 +161,15 @@ fn hostile_nesting_needs_no_stack(encoding: Encoding) {
     };
     let finished = [&unfinished[..], core, &close.repeat(depth)].concat();
     let work = move || {
-        assert!(matches!(
-            encoding.split(&frame(encoding, 0, 0, &unfinished)),
-            Err(BadTriple::Truncated { .. })
-        ));
-        assert!(
-            encoding.split(&frame(encoding, 0, 0, &finished)).is_ok(),
-            "opaque content may nest as it likes"
-        );
+        assert!(matches!(encoding.split(&frame(encoding, 0, 0, &unfinished)), Err(BadTriple::Truncated { .. })));
+        assert!(encoding.split(&frame(encoding, 0, 0, &finished)).is_ok(), "opaque content may nest as it likes");
         for bytes in [unfinished, finished] {
             let payload = Payload::from_parts(encoding, bytes.into());
-            assert_eq!(
-                payload.decode::<Value>(),
-                Err(DecodeError::NestedTooDeep { limit: NESTING_DEFAULT })
-            );
+            assert_eq!(payload.decode::<Value>(), Err(DecodeError::NestedTooDeep { limit: NESTING_DEFAULT }));
             drop(Payload::parse(encoding, payload.into_bytes()));
         }
     };
-    std::thread::Builder::new()
-        .stack_size(256 << 10)
-        .spawn(work)
-        .unwrap()
-        .join()
-        .unwrap();
+    std::thread::Builder::new().stack_size(256 << 10).spawn(work).unwrap().join().unwrap();
 }
 
 fn what_cannot_be_carried_leaves_the_output_as_it_was(encoding: Encoding) {

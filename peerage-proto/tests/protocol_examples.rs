@@ -14,13 +14,7 @@ const KINDS: &[&str] = &["request", "result", "exception", "cancel", "stopped", 
 fn every_length_in_the_document_is_that_of_its_body() {
     for example in examples() {
         let length = u32::from_be_bytes(example.length);
-        assert_eq!(
-            length as usize,
-            example.body.len(),
-            "PROTOCOL.md line {}: {}",
-            example.line,
-            example.text
-        );
+        assert_eq!(length as usize, example.body.len(), "PROTOCOL.md line {}: {}", example.line, example.text);
     }
 }
 
@@ -31,10 +25,7 @@ fn every_example_is_split_into_the_kind_id_and_content_written_beside_it() {
             continue;
         };
         let place = format!("PROTOCOL.md line {}: {}", example.line, example.text);
-        let triple = example
-            .encoding
-            .split(&example.body)
-            .unwrap_or_else(|why| panic!("{place}\n  refused: {why}"));
+        let triple = example.encoding.split(&example.body).unwrap_or_else(|why| panic!("{place}\n  refused: {why}"));
         assert_eq!((triple.kind, triple.id), (*kind, *id), "{place}");
         let found = &example.body[triple.content.clone()];
         match (content.strip_prefix("hex:"), example.encoding) {
@@ -47,24 +38,12 @@ fn every_example_is_split_into_the_kind_id_and_content_written_beside_it() {
 
 #[test]
 fn every_example_marked_refused_is_refused() {
-    let refused: Vec<_> = examples()
-        .into_iter()
-        .filter(|e| matches!(e.meaning, Meaning::Refused))
-        .collect();
+    let refused: Vec<_> = examples().into_iter().filter(|e| matches!(e.meaning, Meaning::Refused)).collect();
     for example in &refused {
         let answer = example.encoding.split(&example.body);
-        assert!(
-            answer.is_err(),
-            "PROTOCOL.md line {} was taken: {}",
-            example.line,
-            example.text
-        );
+        assert!(answer.is_err(), "PROTOCOL.md line {} was taken: {}", example.line, example.text);
     }
-    assert!(
-        refused.len() >= 20,
-        "only {} refused examples were found",
-        refused.len()
-    );
+    assert!(refused.len() >= 20, "only {} refused examples were found", refused.len());
 }
 
 #[test]
@@ -107,11 +86,7 @@ fn examples() -> Vec<Example> {
             _ => {}
         }
     }
-    assert!(
-        found.len() >= 40,
-        "only {} examples were found: has the form of the blocks changed?",
-        found.len()
-    );
+    assert!(found.len() >= 40, "only {} examples were found: has the form of the blocks changed?", found.len());
     found
 }
 
@@ -126,11 +101,7 @@ fn example(line: usize, text: &str) -> Example {
     } else {
         let (id, content) = word(rest).unwrap_or_else(|| panic!("{}", wrong("id")));
         let id = id.parse().unwrap_or_else(|_| panic!("{}", wrong("number as its id")));
-        Meaning::Triple {
-            kind: kind_of(name),
-            id,
-            content: content.trim().to_owned(),
-        }
+        Meaning::Triple { kind: kind_of(name), id, content: content.trim().to_owned() }
     };
     Example {
         line,
@@ -140,9 +111,7 @@ fn example(line: usize, text: &str) -> Example {
             "msgpack" => Encoding::MsgPack,
             _ => panic!("{}", wrong("codec we know")),
         },
-        length: bytes_of(length)
-            .try_into()
-            .unwrap_or_else(|_| panic!("{}", wrong("length of four bytes"))),
+        length: bytes_of(length).try_into().unwrap_or_else(|_| panic!("{}", wrong("length of four bytes"))),
         body: bytes_of(body),
         meaning,
     }
@@ -160,10 +129,7 @@ fn word(text: &str) -> Option<(&str, &str)> {
 fn kind_of(name: &str) -> u64 {
     match KINDS.iter().position(|known| *known == name) {
         Some(kind) => kind as u64,
-        None => name
-            .strip_prefix("kind-")
-            .and_then(|n| n.parse().ok())
-            .unwrap_or_else(|| panic!("no kind is {name}")),
+        None => name.strip_prefix("kind-").and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no kind is {name}")),
     }
 }
 

@@ -24,13 +24,7 @@ fn for_each_seed(test: &str, seeds: std::ops::Range<u64>, mut run: impl FnMut(u6
 /// Both dialects in both encodings.
 fn all_links() -> Vec<Plan> {
     let dialects = [Dialect::Plain, Dialect::Full];
-    let link = |dialect| {
-        Encoding::ALL.map(|encoding| Plan {
-            dialect,
-            encoding,
-            ..Plan::default()
-        })
-    };
+    let link = |dialect| Encoding::ALL.map(|encoding| Plan { dialect, encoding, ..Plan::default() });
     dialects.into_iter().flat_map(link).collect()
 }
 
@@ -45,10 +39,7 @@ fn in_fair_weather_every_call_is_answered() {
     for_each_seed("in_fair_weather_every_call_is_answered", 0..6, |seed| {
         for plan in all_links() {
             let report = pair(seed, &plan);
-            let answered = [Outcome::Ok, Outcome::Remote]
-                .iter()
-                .filter_map(|o| report.outcomes.get(o))
-                .sum::<u32>();
+            let answered = [Outcome::Ok, Outcome::Remote].iter().filter_map(|o| report.outcomes.get(o)).sum::<u32>();
             assert_eq!(u64::from(answered), report.calls, "{:?}", report.outcomes);
         }
     });
@@ -63,15 +54,7 @@ fn ten_thousand_requests_have_one_outcome_each_and_in_time_whatever_happens() {
         for plan in all_links() {
             let kill = seed % 3 == 0;
             let served_at_once = [2, 7, 1024][seed as usize % 3];
-            let plan = Plan {
-                calls: 160,
-                cancels: 25,
-                deadlines: 50,
-                hangs: 5,
-                kill,
-                served_at_once,
-                ..plan
-            };
+            let plan = Plan { calls: 160, cancels: 25, deadlines: 50, hangs: 5, kill, served_at_once, ..plan };
             let report = pair(seed, &plan);
             calls += report.calls;
             add(&mut outcomes, &report);
@@ -89,34 +72,21 @@ fn ten_thousand_requests_have_one_outcome_each_and_in_time_whatever_happens() {
             Outcome::Cancelled,
         ];
         for outcome in met {
-            assert!(
-                outcomes.contains_key(&outcome),
-                "no call ended as {outcome}: {outcomes:?}"
-            );
+            assert!(outcomes.contains_key(&outcome), "no call ended as {outcome}: {outcomes:?}");
         }
     }
 }
 
 #[test]
 fn a_seed_run_twice_gives_the_same_run_and_another_seed_another() {
-    for_each_seed(
-        "a_seed_run_twice_gives_the_same_run_and_another_seed_another",
-        0..3,
-        |seed| {
-            for plan in all_links() {
-                let plan = Plan {
-                    calls: 60,
-                    cancels: 20,
-                    deadlines: 50,
-                    kill: true,
-                    ..plan
-                };
-                let once = pair(seed, &plan);
-                assert_eq!(once, pair(seed, &plan));
-                assert_ne!(once.trace, pair(seed + 1, &plan).trace);
-            }
-        },
-    );
+    for_each_seed("a_seed_run_twice_gives_the_same_run_and_another_seed_another", 0..3, |seed| {
+        for plan in all_links() {
+            let plan = Plan { calls: 60, cancels: 20, deadlines: 50, kill: true, ..plan };
+            let once = pair(seed, &plan);
+            assert_eq!(once, pair(seed, &plan));
+            assert_ne!(once.trace, pair(seed + 1, &plan).trace);
+        }
+    });
 }
 
 #[test]

@@ -13,10 +13,8 @@ fn vectors() -> Json {
 /// The body of a frame in hexadecimal, its length prefix checked.
 fn body(frame: &Json) -> Vec<u8> {
     let digits = frame.as_str().unwrap();
-    let bytes: Vec<u8> = (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-        .collect();
+    let bytes: Vec<u8> =
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
     let (length, body) = bytes.split_first_chunk::<4>().unwrap();
     assert_eq!(u32::from_be_bytes(*length) as usize, body.len());
     body.to_vec()
@@ -36,11 +34,7 @@ fn carried(encoding: Encoding, body: &[u8]) -> (u64, u64, Payload) {
     let content = &body[triple.content.clone()];
     let again = joined(encoding, u8::try_from(triple.kind).unwrap(), triple.id, content);
     assert_eq!(again, body, "carried unopened, the frame is the same to the byte");
-    (
-        triple.kind,
-        triple.id,
-        Payload::from_parts(encoding, Bytes::copy_from_slice(content)),
-    )
+    (triple.kind, triple.id, Payload::from_parts(encoding, Bytes::copy_from_slice(content)))
 }
 
 #[test]
@@ -121,11 +115,7 @@ fn odd_and_hostile_input_gets_the_verdict_of_the_plain_dialect() {
             "nan" => {
                 let payload = content(0, 1);
                 assert_eq!(payload.bytes(), "NaN", "carried as it is");
-                assert_eq!(
-                    payload.decode::<Value>(),
-                    Err(DecodeError::NotFinite { at: 0 }),
-                    "opened it fails"
-                );
+                assert_eq!(payload.decode::<Value>(), Err(DecodeError::NotFinite { at: 0 }), "opened it fails");
             }
             "invalid_type_7" => assert_eq!(content(7, 0).decode(), Ok(Value::Null)),
             "result_unknown_id" => assert_eq!(content(1, 99).decode(), Ok(Value::Null)),

@@ -56,10 +56,7 @@ pub(crate) async fn look_up(address: &Address) -> io::Result<Vec<SocketAddr>> {
         }
     }
     if ips.is_empty() {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the name has no address",
-        )));
+        return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }
     remembered().remember(name, &ips, Instant::now());
     Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
@@ -84,10 +81,7 @@ pub async fn local_host_name() -> String {
 
 /// The IP addresses among the hosts of `addresses` of scheme `tcp`, `tls` and `quic`; names are left out, not resolved.
 pub fn ip_addresses<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> BTreeSet<IpAddr> {
-    addresses
-        .into_iter()
-        .filter_map(|address| address.host()?.ip())
-        .collect()
+    addresses.into_iter().filter_map(|address| address.host()?.ip()).collect()
 }
 
 fn host_and_port(address: &Address) -> io::Result<(&Host, u16)> {
@@ -112,9 +106,7 @@ fn own_names() -> Vec<String> {
 }
 
 fn remembered() -> impl std::ops::DerefMut<Target = Resolved> {
-    static RESOLVED: Mutex<Resolved> = Mutex::new(Resolved {
-        by_name: BTreeMap::new(),
-    });
+    static RESOLVED: Mutex<Resolved> = Mutex::new(Resolved { by_name: BTreeMap::new() });
     RESOLVED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -136,10 +128,7 @@ impl Resolved {
         if self.by_name.len() >= RESOLVED_NAMES_MAX {
             self.by_name.pop_first(); // any one will do: a name that is asked for comes back
         }
-        let answer = Answer {
-            ips: ips.to_vec(),
-            until: now + RESOLVED_FOR,
-        };
+        let answer = Answer { ips: ips.to_vec(), until: now + RESOLVED_FOR };
         self.by_name.insert(name.to_owned(), answer);
     }
 
@@ -168,31 +157,17 @@ mod tests {
 
     #[tokio::test]
     async fn an_ip_address_resolves_to_itself_with_the_port() {
-        assert_eq!(
-            resolve(&read("10.0.0.1:7")).await.unwrap(),
-            ["10.0.0.1:7".parse().unwrap()]
-        );
-        assert_eq!(
-            resolve(&read("tls://[::1]")).await.unwrap(),
-            ["[::1]:5000".parse().unwrap()]
-        );
+        assert_eq!(resolve(&read("10.0.0.1:7")).await.unwrap(), ["10.0.0.1:7".parse().unwrap()]);
+        assert_eq!(resolve(&read("tls://[::1]")).await.unwrap(), ["[::1]:5000".parse().unwrap()]);
     }
 
     #[tokio::test]
     async fn a_name_resolves_to_all_its_addresses_once_each() {
         let found = resolve(&read("localhost:7")).await.unwrap();
-        assert!(
-            found
-                .iter()
-                .all(|socket| socket.ip().is_loopback() && socket.port() == 7),
-            "{found:?}"
-        );
+        assert!(found.iter().all(|socket| socket.ip().is_loopback() && socket.port() == 7), "{found:?}");
         assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len());
         let again = resolve(&read("localhost:8")).await.unwrap();
-        assert!(
-            again.iter().all(|socket| socket.port() == 8),
-            "the port is not remembered"
-        );
+        assert!(again.iter().all(|socket| socket.port() == 8), "the port is not remembered");
     }
 
     #[tokio::test]
@@ -206,32 +181,22 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_name_is_named_and_not_remembered() {
         let why = resolve(&read("no-such-host.invalid")).await.unwrap_err();
-        assert!(
-            why.to_string().starts_with("cannot resolve `no-such-host.invalid`: "),
-            "{why}"
-        );
+        assert!(why.to_string().starts_with("cannot resolve `no-such-host.invalid`: "), "{why}");
         assert_eq!(remembered().find("no-such-host.invalid", Instant::now()), None);
     }
 
     #[test]
     fn an_answer_expires() {
-        let mut resolved = Resolved {
-            by_name: BTreeMap::new(),
-        };
+        let mut resolved = Resolved { by_name: BTreeMap::new() };
         let (now, ip) = (Instant::now(), IpAddr::from([10, 0, 0, 1]));
         resolved.remember("a", &[ip], now);
-        assert_eq!(
-            resolved.find("a", now + RESOLVED_FOR - Duration::from_nanos(1)),
-            Some(vec![ip])
-        );
+        assert_eq!(resolved.find("a", now + RESOLVED_FOR - Duration::from_nanos(1)), Some(vec![ip]));
         assert_eq!(resolved.find("a", now + RESOLVED_FOR), None);
     }
 
     #[test]
     fn the_number_of_remembered_names_is_bounded() {
-        let mut resolved = Resolved {
-            by_name: BTreeMap::new(),
-        };
+        let mut resolved = Resolved { by_name: BTreeMap::new() };
         let now = Instant::now();
         for n in 0..2 * RESOLVED_NAMES_MAX {
             resolved.remember(&n.to_string(), &[], now);
@@ -250,15 +215,8 @@ mod tests {
 
     #[test]
     fn ip_addresses_are_those_of_both_families_in_addresses_with_a_port() {
-        let addresses = [
-            "tcp://10.0.0.1",
-            "tls://[::1]:1",
-            "quic://10.0.0.1:9",
-            "tcp://name",
-            "unix:///x",
-            "memory://x",
-        ]
-        .map(read);
+        let addresses =
+            ["tcp://10.0.0.1", "tls://[::1]:1", "quic://10.0.0.1:9", "tcp://name", "unix:///x", "memory://x"].map(read);
         let expected = BTreeSet::from([IpAddr::from([10, 0, 0, 1]), "::1".parse().unwrap()]);
         assert_eq!(ip_addresses(&addresses), expected);
     }

@@ -16,7 +16,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use peerage_proto::channel::{Config, Counters};
+use peerage_proto::channel::Config;
 use peerage_proto::codec::{Encoding, Payload};
 use peerage_proto::limits;
 use peerage_proto::outcome::LinkLost;
@@ -38,6 +38,7 @@ pub use call::{Call, Calling};
 pub use connect::{Connect, Connecting};
 pub use handler::{Failure, Handler, WithRequest};
 pub use listener::{Listener, Server};
+pub use peerage_proto::channel::Counters;
 pub use request::Request;
 
 /// One connection on which both ends may ask and answer.
@@ -130,9 +131,7 @@ impl Channel {
 
     /// What the transport knows of the program at the other end.
     pub fn peer(&self) -> Peer {
-        Peer {
-            credentials: self.caller.link.facts().credentials,
-        }
+        Peer { credentials: self.caller.link.facts().credentials }
     }
 
     /// The encoding in use; `None` on an accepted connection that left it open and has not read a frame yet.
@@ -157,9 +156,7 @@ impl Channel {
     }
 
     fn from_link(link: Link) -> Channel {
-        Channel {
-            caller: Caller { link },
-        }
+        Channel { caller: Caller { link } }
     }
 
     fn start(connection: Connection, settings: &Settings, address: &Address) -> Channel {
@@ -249,3 +246,6 @@ impl Settings {
 
 /// A deadline far enough away to be none: about thirty years.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+
+#[cfg(test)]
+mod tests;

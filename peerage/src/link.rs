@@ -140,11 +140,7 @@ impl Link {
         server: Option<Box<dyn Serve>>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Link {
-        let facts = Facts {
-            local: connection.local,
-            remote: connection.remote,
-            credentials: connection.credentials,
-        };
+        let facts = Facts { local: connection.local, remote: connection.remote, credentials: connection.credentials };
         let encoding = OnceLock::new();
         if let Some(known) = config.encoding {
             encoding.get_or_init(|| known);
@@ -281,15 +277,7 @@ impl Link {
 
     /// Answers a request with a failure.
     pub(crate) fn fail(&self, request: Served, code: Code, message: &str, data: Option<&Payload>) {
-        self.answer(
-            request,
-            Input::Fail {
-                request,
-                code,
-                message,
-                data,
-            },
-        );
+        self.answer(request, Input::Fail { request, code, message, data });
     }
 
     /// A request was dropped without an answer: a failure for its caller, or the word it waits for after a cancel.
@@ -302,27 +290,23 @@ impl Link {
         self.answer(
             request,
             match told_to_stop {
-                true => Input::Stopped {
-                    request,
-                    stop: Stop::Stopped,
-                },
-                false => Input::Fail {
-                    request,
-                    code,
-                    message,
-                    data: None,
-                },
+                true => Input::Stopped { request, stop: Stop::Stopped },
+                false => Input::Fail { request, code, message, data: None },
             },
         );
     }
 
     /// Makes it possible to stop the handler of a request; false if the link has ended and the handler must not go on.
+    ///
+    /// A handler that has answered goes on without: nobody waits for it any more.
     pub(crate) fn running(&self, request: Served, stop: oneshot::Sender<()>) -> bool {
         let mut state = self.lock();
         if state.ended.is_some() {
             return false;
         }
-        state.running.insert(request, stop);
+        if state.machine.is_unanswered(request) {
+            state.running.insert(request, stop);
+        }
         true
     }
 
@@ -357,11 +341,7 @@ impl Link {
         let running = state.running.remove(&request);
         state.stopping.remove(&request);
         // Only a link that stopped reading needs the time, to start its peer's clock anew; the usual answer does without.
-        let now = if state.machine.wants_bytes() {
-            state.clock
-        } else {
-            Instant::now()
-        };
+        let now = if state.machine.wants_bytes() { state.clock } else { Instant::now() };
         state.carry_out(now, input);
         self.release(state);
         drop(running);
@@ -444,13 +424,7 @@ impl State {
         }
         for request in not_started {
             // Only ever queues a frame.
-            let orders = self.machine.handle(
-                now.into_std(),
-                Input::Stopped {
-                    request,
-                    stop: Stop::NotStarted,
-                },
-            );
+            let orders = self.machine.handle(now.into_std(), Input::Stopped { request, stop: Stop::NotStarted });
             debug_assert_eq!(orders.count(), 0);
         }
         self.admit_next();
@@ -471,9 +445,7 @@ impl State {
         let number = match *ticket {
             Some(number) => number,
             None if self.waiting.len() >= CALLERS_WAITING_MAX => {
-                return Err(CallError::NotSent {
-                    why: NotSent::LimitReached,
-                });
+                return Err(CallError::NotSent { why: NotSent::LimitReached });
             }
             None => {
                 self.next_ticket += 1;

@@ -74,16 +74,10 @@ pub struct UnixCredentials {
 /// A name is resolved anew, and all its addresses are tried, the next one after 250 ms or a failure.
 pub(crate) async fn dial(address: &Address, attempt_timeout: Duration) -> Result<Connection, DialError> {
     if address.port() == Some(0) {
-        return Err(DialError::ListeningOnly {
-            address: address.clone(),
-            what: "port 0",
-        });
+        return Err(DialError::ListeningOnly { address: address.clone(), what: "port 0" });
     }
     if address.next().is_some() {
-        return Err(DialError::ListeningOnly {
-            address: address.clone(),
-            what: "the option `next`",
-        });
+        return Err(DialError::ListeningOnly { address: address.clone(), what: "the option `next`" });
     }
     let attempt = async {
         match address.scheme() {
@@ -95,10 +89,7 @@ pub(crate) async fn dial(address: &Address, attempt_timeout: Duration) -> Result
     };
     match timeout(attempt_timeout, attempt).await {
         Ok(result) => result,
-        Err(_) => Err(DialError::TimedOut {
-            address: address.clone(),
-            after: attempt_timeout,
-        }),
+        Err(_) => Err(DialError::TimedOut { address: address.clone(), after: attempt_timeout }),
     }
 }
 
@@ -131,20 +122,13 @@ pub(crate) async fn dial_until(address: &Address, deadline: Instant, retry: bool
 /// Starts to listen. With `?next=N` a taken port is no error until the N ports after it are taken as well.
 pub(crate) async fn listen(address: &Address) -> Result<Listening, BindError> {
     let (acceptor, place) = match address.scheme() {
-        Scheme::Tcp => tcp::listen(address)
-            .await
-            .map(|(tcp, place)| (Acceptor::Tcp(tcp), place))?,
+        Scheme::Tcp => tcp::listen(address).await.map(|(tcp, place)| (Acceptor::Tcp(tcp), place))?,
         Scheme::Unix => (Acceptor::Unix(unix::listen(address).await?), address.clone()),
         Scheme::Memory => (Acceptor::Memory(memory::listen(address)?), address.clone()),
         scheme @ (Scheme::Tls | Scheme::Quic) => return Err(BindError::Unsupported { scheme }),
     };
     let local = place.with_options_of(address).without_next();
-    Ok(Listening {
-        acceptor,
-        local,
-        errors: 0,
-        paused_until: None,
-    })
+    Ok(Listening { acceptor, local, errors: 0, paused_until: None })
 }
 
 /// A place where others connect to us; dropping it frees the address at once.
@@ -202,9 +186,7 @@ impl Listening {
 
 impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listening")
-            .field("local", &self.local)
-            .finish_non_exhaustive()
+        f.debug_struct("Listening").field("local", &self.local).finish_non_exhaustive()
     }
 }
 

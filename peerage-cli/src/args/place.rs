@@ -41,30 +41,21 @@ impl FromStr for ServePlace {
 
 fn plain(text: &str) -> Result<Address, String> {
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.starts_with("//")) {
-        return Err(format!(
-            "a unix socket is written with its absolute path: unix://{}",
-            absolute(path)
-        ));
+        return Err(format!("a unix socket is written with its absolute path: unix://{}", absolute(path)));
     }
     if text.starts_with(['/', '.', '~']) {
         return Err(format!("a unix socket is written unix://{}", absolute(text)));
     }
-    let address: Address = text
-        .parse()
-        .map_err(|why: peerage::address::InvalidAddress| why.to_string())?;
+    let address: Address = text.parse().map_err(|why: peerage::address::InvalidAddress| why.to_string())?;
     match address.scheme() {
         Scheme::Tcp | Scheme::Unix => {}
         Scheme::Memory => return Err("memory:// stays within one process: use unix:///path or tcp://host".to_owned()),
         scheme @ (Scheme::Tls | Scheme::Quic) => {
-            return Err(format!(
-                "{scheme}:// is not available in this release: use unix:///path or tcp://host"
-            ));
+            return Err(format!("{scheme}:// is not available in this release: use unix:///path or tcp://host"));
         }
     }
     if address.node().is_some() {
-        return Err(
-            "a plain channel cannot prove who is at the other end: leave out the node id before `@`".to_owned(),
-        );
+        return Err("a plain channel cannot prove who is at the other end: leave out the node id before `@`".to_owned());
     }
     if address.dialect() == Some(Dialect::Full) {
         return Err("the channel commands speak the plain dialect: leave out dialect=full".to_owned());
@@ -98,14 +89,8 @@ mod tests {
             ("host:x", "`x` is no port"),
             ("/run/a.sock", "a unix socket is written unix:///run/a.sock"),
             ("./a.sock", "a unix socket is written unix://$PWD/a.sock"),
-            (
-                "unix:a.sock",
-                "a unix socket is written with its absolute path: unix://$PWD/a.sock",
-            ),
-            (
-                "unix:/run/a.sock",
-                "a unix socket is written with its absolute path: unix:///run/a.sock",
-            ),
+            ("unix:a.sock", "a unix socket is written with its absolute path: unix://$PWD/a.sock"),
+            ("unix:/run/a.sock", "a unix socket is written with its absolute path: unix:///run/a.sock"),
         ];
         for (text, why) in table {
             let error = text.parse::<ServePlace>().unwrap_err();
@@ -118,18 +103,8 @@ mod tests {
     #[test]
     fn what_is_for_listening_is_refused_when_calling() {
         assert!("host:0".parse::<ServePlace>().is_ok());
-        assert!(
-            "host:0"
-                .parse::<CallPlace>()
-                .unwrap_err()
-                .starts_with("port 0 is for listening")
-        );
-        assert!(
-            "host?next=5"
-                .parse::<CallPlace>()
-                .unwrap_err()
-                .starts_with("the option next is for listening")
-        );
+        assert!("host:0".parse::<CallPlace>().unwrap_err().starts_with("port 0 is for listening"));
+        assert!("host?next=5".parse::<CallPlace>().unwrap_err().starts_with("the option next is for listening"));
     }
 
     #[test]

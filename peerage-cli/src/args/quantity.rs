@@ -13,9 +13,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60.0,
         "h" => 3_600.0,
         "" if !number.is_empty() => {
-            return Err(format!(
-                "the unit is missing: write {number}ms, {number}s, {number}m or {number}h"
-            ));
+            return Err(format!("the unit is missing: write {number}ms, {number}s, {number}m or {number}h"));
         }
         _ => return Err(DURATION_FORM.to_owned()),
     };
@@ -63,9 +61,7 @@ fn size(text: &str) -> Result<u64, String> {
 
 /// The digits in front, and what follows them.
 fn split(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -82,20 +78,11 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit() {
-        let table = [
-            ("5ms", 5),
-            ("1.5s", 1_500),
-            ("2m", 120_000),
-            ("1h", 3_600_000),
-            ("0s", 0),
-        ];
+        let table = [("5ms", 5), ("1.5s", 1_500), ("2m", 120_000), ("1h", 3_600_000), ("0s", 0)];
         for (text, millis) in table {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        assert_eq!(
-            duration("5").unwrap_err(),
-            "the unit is missing: write 5ms, 5s, 5m or 5h"
-        );
+        assert_eq!(duration("5").unwrap_err(), "the unit is missing: write 5ms, 5s, 5m or 5h");
         for text in ["", "s", "-5s", "5 s", "5sec", "1.2.3s", "infs", "5d"] {
             assert_eq!(duration(text).unwrap_err(), DURATION_FORM, "{text}");
         }

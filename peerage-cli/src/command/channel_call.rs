@@ -67,9 +67,7 @@ impl Plan {
             )));
         }
         if typed.concurrency > 1 && typed.repeat.is_none() {
-            return Err(Abort::Usage(
-                "--concurrency is for several calls: say --repeat N too".to_owned(),
-            ));
+            return Err(Abort::Usage("--concurrency is for several calls: say --repeat N too".to_owned()));
         }
         let content = match content::parse(&content::text_of(&typed.content)?) {
             Ok(value) => Payload::encode(&value, codec).map_err(|why| why.to_string()),
@@ -83,20 +81,8 @@ impl Plan {
         };
         // A stream always has its closing record, even for one call.
         let times = typed.repeat.or((form == Form::Jsonl).then_some(1));
-        let line = Line {
-            address,
-            codec,
-            content,
-            timeout: typed.timeout,
-            retry,
-            channel: Mutex::new(None),
-        };
-        Ok(Plan {
-            line: Arc::new(line),
-            times,
-            at_once: typed.concurrency,
-            form,
-        })
+        let line = Line { address, codec, content, timeout: typed.timeout, retry, channel: Mutex::new(None) };
+        Ok(Plan { line: Arc::new(line), times, at_once: typed.concurrency, form })
     }
 
     async fn one(self) -> Result<Exit, Abort> {
@@ -179,9 +165,9 @@ impl Plan {
 /// The codec that was named: by the option, by the address, or by both if they agree.
 pub(super) fn codec(address: &Address, option: Option<Encoding>) -> Result<Option<Encoding>, Abort> {
     match (option, address.codec()) {
-        (Some(option), Some(there)) if option != there => Err(Abort::Usage(format!(
-            "--codec {option} and ?codec={there} of the address disagree: leave one out"
-        ))),
+        (Some(option), Some(there)) if option != there => {
+            Err(Abort::Usage(format!("--codec {option} and ?codec={there} of the address disagree: leave one out")))
+        }
         (option, there) => Ok(option.or(there)),
     }
 }
@@ -207,10 +193,7 @@ impl Line {
                 Err(Fault::interrupted(may_have_left.load(Ordering::Relaxed)))
             }
         };
-        Ended {
-            result,
-            elapsed: began.elapsed(),
-        }
+        Ended { result, elapsed: began.elapsed() }
     }
 
     async fn ask(&self, deadline: Instant, may_have_left: &AtomicBool) -> Result<Value, Fault> {
@@ -250,20 +233,13 @@ impl Line {
     }
 
     fn asked(&self) -> Asked<'_> {
-        Asked {
-            address: &self.address,
-            codec: self.codec,
-            timeout: self.timeout,
-            retry: self.retry,
-        }
+        Asked { address: &self.address, codec: self.codec, timeout: self.timeout, retry: self.retry }
     }
 }
 
 /// The answer as a value of no type known in advance.
 fn open(answer: Result<Payload, CallError>) -> Result<Value, CallError> {
-    answer?.decode().map_err(|why| CallError::Protocol {
-        why: format!("the answer cannot be opened: {why}"),
-    })
+    answer?.decode().map_err(|why| CallError::Protocol { why: format!("the answer cannot be opened: {why}") })
 }
 
 /// Why a connection has ended, if it has.
@@ -300,8 +276,7 @@ impl Tally {
     fn count(&mut self, ended: &Ended) -> bool {
         let outcome = ended.outcome();
         if outcome == Outcome::Ok {
-            self.ok_us
-                .push(u32::try_from(ended.elapsed.as_micros()).unwrap_or(u32::MAX));
+            self.ok_us.push(u32::try_from(ended.elapsed.as_micros()).unwrap_or(u32::MAX));
         }
         let count = self.outcomes.entry(outcome).or_default();
         *count += 1;
@@ -310,13 +285,7 @@ impl Tally {
 
     fn closing(&mut self, elapsed: Duration) -> Closing {
         self.ok_us.sort_unstable();
-        let of = |class| {
-            self.outcomes
-                .iter()
-                .filter(|(outcome, _)| outcome.class() == class)
-                .map(|(_, n)| n)
-                .sum()
-        };
+        let of = |class| self.outcomes.iter().filter(|(outcome, _)| outcome.class() == class).map(|(_, n)| n).sum();
         Closing {
             end: true,
             asked: self.outcomes.values().sum(),
@@ -324,11 +293,7 @@ impl Tally {
             failed: of(Class::Failed),
             unknown: of(Class::Unknown),
             did_not_run: of(Class::DidNotRun),
-            outcomes: self
-                .outcomes
-                .iter()
-                .map(|(outcome, count)| (outcome.name(), *count))
-                .collect(),
+            outcomes: self.outcomes.iter().map(|(outcome, count)| (outcome.name(), *count)).collect(),
             p50_us: self.percentile(50),
             p99_us: self.percentile(99),
             elapsed_us: micros(elapsed),
@@ -366,21 +331,13 @@ struct Closing {
 
 impl Closing {
     fn text(&self) -> String {
-        let outcomes: Vec<String> = self
-            .outcomes
-            .iter()
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
+        let outcomes: Vec<String> = self.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
         let times = match (self.p50_us, self.p99_us) {
             (Some(p50), Some(p99)) => format!("; half within {p50} µs, 99 of 100 within {p99} µs"),
             _ => String::new(),
         };
         let seconds = Duration::from_micros(self.elapsed_us).as_secs_f64();
-        format!(
-            "{} calls: {}{times}; {seconds:.3} s in all",
-            self.asked,
-            outcomes.join(", ")
-        )
+        format!("{} calls: {}{times}; {seconds:.3} s in all", self.asked, outcomes.join(", "))
     }
 }
 
@@ -390,10 +347,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_times_that_were_measured() {
-        let tally = |times: &[u32]| Tally {
-            ok_us: times.to_vec(),
-            ..Tally::default()
-        };
+        let tally = |times: &[u32]| Tally { ok_us: times.to_vec(), ..Tally::default() };
         assert_eq!(tally(&[]).percentile(50), None);
         assert_eq!(tally(&[7]).percentile(99), Some(7));
         assert_eq!(tally(&[1, 2, 3, 4]).percentile(50), Some(2));

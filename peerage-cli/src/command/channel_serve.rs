@@ -75,9 +75,7 @@ impl Plan {
     }
 
     async fn start(self, groups: Groups) -> Result<Server, Abort> {
-        let mut listener = Listener::bind(&self.address)
-            .await
-            .map_err(|why| Abort::Failed(why.to_string()))?;
+        let mut listener = Listener::bind(&self.address).await.map_err(|why| Abort::Failed(why.to_string()))?;
         listener = listener.max_frame(self.max_frame);
         if let Some(codec) = self.codec {
             listener = listener.encoding(codec);
@@ -160,14 +158,9 @@ impl Ready {
 /// waits for its end would wait for ever.
 fn take_over(number: RawFd) -> Result<File, Abort> {
     let usage = |why: io::Error| {
-        Abort::Usage(format!(
-            "--ready-fd {number}: {why}; it must be an open pipe or file, as in --ready-fd 3 3>file"
-        ))
+        Abort::Usage(format!("--ready-fd {number}: {why}; it must be an open pipe or file, as in --ready-fd 3 3>file"))
     };
-    let file = File::options()
-        .append(true)
-        .open(format!("/dev/fd/{number}"))
-        .map_err(usage)?;
+    let file = File::options().append(true).open(format!("/dev/fd/{number}")).map_err(usage)?;
     nix::unistd::close(number).map_err(|why| usage(why.into()))?;
     Ok(file)
 }

@@ -18,10 +18,7 @@ pub(super) fn run(typed: &Completions) -> Result<Exit, Abort> {
     clap_complete::generate(typed.shell, &mut Args::command(), "peerage", &mut script);
     if typed.json {
         let script = String::from_utf8_lossy(&script).into_owned();
-        output::object(&Script {
-            shell: typed.shell.to_string(),
-            script,
-        })?;
+        output::object(&Script { shell: typed.shell.to_string(), script })?;
     } else {
         output::all(&script)?;
     }

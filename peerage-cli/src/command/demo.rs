@@ -19,11 +19,7 @@ mod steps;
 
 pub(super) fn run(typed: &args::Demo) -> Result<Exit, Abort> {
     let began = Instant::now();
-    let mut report = Report {
-        ok: true,
-        steps: Vec::new(),
-        as_json: typed.json,
-    };
+    let mut report = Report { ok: true, steps: Vec::new(), as_json: typed.json };
     runtime::on_one_thread(async {
         let mut interrupts = Interrupts::listen()?;
         // However this ends, what was started is dropped with it: the processes are ended, the directory is removed.
@@ -63,11 +59,7 @@ impl Report {
     }
 
     fn failed(&mut self, name: &'static str, detail: String) -> Result<(), Abort> {
-        self.add(Step {
-            name,
-            ok: false,
-            detail,
-        })
+        self.add(Step { name, ok: false, detail })
     }
 
     fn add(&mut self, step: Step) -> Result<(), Abort> {
@@ -85,11 +77,7 @@ impl Report {
             output::object(self)?;
         } else {
             let well = self.steps.iter().filter(|step| step.ok).count();
-            output::line(&format!(
-                "{well} of {} steps ok in {:.1} s",
-                self.steps.len(),
-                elapsed.as_secs_f64()
-            ))?;
+            output::line(&format!("{well} of {} steps ok in {:.1} s", self.steps.len(), elapsed.as_secs_f64()))?;
         }
         Ok(if self.ok { Exit::Ok } else { Exit::Failed })
     }

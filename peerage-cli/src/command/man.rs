@@ -21,12 +21,8 @@ pub(super) fn run(typed: &args::Man) -> Result<Exit, Abort> {
     let mut pages = Vec::new();
     let mut program = Args::command().disable_help_subcommand(true);
     program.build();
-    write(&program, &typed.directory, &mut pages).map_err(|why| {
-        Abort::Failed(format!(
-            "cannot write manual pages to {}: {why}",
-            typed.directory.display()
-        ))
-    })?;
+    write(&program, &typed.directory, &mut pages)
+        .map_err(|why| Abort::Failed(format!("cannot write manual pages to {}: {why}", typed.directory.display())))?;
     if typed.json {
         output::object(&Pages { pages })?;
     } else {
@@ -44,7 +40,5 @@ fn write(command: &Command, directory: &Path, pages: &mut Vec<String>) -> io::Re
     page.render(&mut text)?;
     fs::write(&path, text)?;
     pages.push(path.display().to_string());
-    command
-        .get_subcommands()
-        .try_for_each(|below| write(below, directory, pages))
+    command.get_subcommands().try_for_each(|below| write(below, directory, pages))
 }

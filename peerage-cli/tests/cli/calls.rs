@@ -39,13 +39,8 @@ fn read_some(stream: &mut TcpStream) {
 /// A call in flight: it has connected and written its request.
 fn call_in_flight(options: &[&str]) -> (Child, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .to_string();
-    let child = peerage(&[&["channel", "call", &address, "1"], options].concat())
-        .spawn()
-        .expect("the program starts");
+    let address = listener.local_addr().expect("a bound socket has an address").to_string();
+    let child = peerage(&[&["channel", "call", &address, "1"], options].concat()).spawn().expect("the program starts");
     let (mut stream, _) = listener.accept().expect("the program connects");
     read_some(&mut stream);
     (child, stream)
@@ -55,10 +50,7 @@ fn call_in_flight(options: &[&str]) -> (Child, TcpStream) {
 fn an_answer_is_printed_as_json_on_one_line() {
     let server = Server::start(&["--echo"]);
     let call = server.call(r#"{"b":[1,2.0,"a\nb"],"a":null}"#, &[]);
-    assert_eq!(
-        (call.code, call.stdout.as_str()),
-        (Some(0), "{\"b\":[1,2.0,\"a\\nb\"],\"a\":null}\n")
-    );
+    assert_eq!((call.code, call.stdout.as_str()), (Some(0), "{\"b\":[1,2.0,\"a\\nb\"],\"a\":null}\n"));
     assert_eq!(call.stderr, "");
 }
 
@@ -73,42 +65,23 @@ fn the_record_of_an_answer_has_exactly_these_keys() {
 #[test]
 fn both_codecs_carry_what_they_can_and_bytes_need_messagepack() {
     let server = Server::start(&["--echo"]);
-    for content in [
-        r#"{"$bin":"00ff"}"#,
-        r#"{"$f64":"NaN"}"#,
-        r#"{"$map":[[1,"one"],[null,2]]}"#,
-    ] {
+    for content in [r#"{"$bin":"00ff"}"#, r#"{"$f64":"NaN"}"#, r#"{"$map":[[1,"one"],[null,2]]}"#] {
         let call = server.call(content, &["--codec", "msgpack"]);
-        assert_eq!(
-            (call.code, call.stdout.trim_end()),
-            (Some(0), content),
-            "{}",
-            call.stderr
-        );
+        assert_eq!((call.code, call.stdout.trim_end()), (Some(0), content), "{}", call.stderr);
     }
     let call = server.call(r#"[1,{"a":{"$bin":"00"}}]"#, &["--json"]);
     let record = steady(call.object());
     assert_eq!(call.code, Some(5));
-    assert_eq!(
-        keys(&record),
-        ["class", "may_have_run", "message", "outcome", "schema", "why"]
-    );
-    assert_eq!(
-        (&record["outcome"], &record["why"]),
-        (&json!("refused"), &json!("bad-request"))
-    );
+    assert_eq!(keys(&record), ["class", "may_have_run", "message", "outcome", "schema", "why"]);
+    assert_eq!((&record["outcome"], &record["why"]), (&json!("refused"), &json!("bad-request")));
     assert_eq!(record["message"], "JSON cannot carry bytes at $[1].a; use msgpack");
 }
 
 #[test]
 fn content_comes_from_stdin_and_text_that_is_no_json_is_a_string() {
     let server = Server::start(&["--echo"]);
-    let table: [(&[u8], &str); 4] = [
-        (b"[1]\n", "[1]"),
-        (b"[1", "\"[1\""),
-        (b"two\nlines\n", "\"two\\nlines\""),
-        (b"", "\"\""),
-    ];
+    let table: [(&[u8], &str); 4] =
+        [(b"[1]\n", "[1]"), (b"[1", "\"[1\""), (b"two\nlines\n", "\"two\\nlines\""), (b"", "\"\"")];
     for (stdin, answer) in table {
         let call = run_with(stdin, &["channel", "call", server.address(), "-"]);
         assert_eq!((call.code, call.stdout.trim_end()), (Some(0), answer));
@@ -130,12 +103,7 @@ fn nobody_listens_is_not_sent_and_says_how_to_wait() {
 
     let call = run(&["channel", "call", "unix:///no/such.sock", "x"]);
     assert_eq!((call.code, call.stdout.as_str()), (Some(7), ""));
-    assert!(
-        call.stderr
-            .starts_with("error: not-sent: nobody listens at unix:///no/such.sock"),
-        "{}",
-        call.stderr
-    );
+    assert!(call.stderr.starts_with("error: not-sent: nobody listens at unix:///no/such.sock"), "{}", call.stderr);
 }
 
 #[test]
@@ -146,11 +114,7 @@ fn retry_waits_for_a_server_that_is_still_to_come() {
     let mut call = call.expect("the program starts");
     // Its log says when the first attempt has failed.
     let mut log = [0; 1];
-    call.stderr
-        .as_mut()
-        .expect("stderr is piped")
-        .read_exact(&mut log)
-        .expect("a failed attempt is logged");
+    call.stderr.as_mut().expect("stderr is piped").read_exact(&mut log).expect("a failed attempt is logged");
     let _server = Server::at(&address, &["--echo"]);
     let call = finish(call);
     assert_eq!((call.code, call.stdout.as_str()), (Some(0), "1\n"), "{}", call.stderr);
@@ -158,23 +122,11 @@ fn retry_waits_for_a_server_that_is_still_to_come() {
 
 #[test]
 fn retry_gives_up_when_its_time_is_over() {
-    let call = run(&[
-        "channel",
-        "call",
-        "unix:///no/such.sock",
-        "x",
-        "--retry",
-        "300ms",
-        "--json",
-    ]);
+    let call = run(&["channel", "call", "unix:///no/such.sock", "x", "--retry", "300ms", "--json"]);
     let record = call.object();
     assert_eq!((call.code, &record["why"]), (Some(7), &json!("no-route")));
     assert!(record["elapsed_us"].as_u64() >= Some(300_000), "{record}");
-    assert!(
-        record["message"]
-            .as_str()
-            .is_some_and(|text| text.ends_with("tried for 300ms: start the server"))
-    );
+    assert!(record["message"].as_str().is_some_and(|text| text.ends_with("tried for 300ms: start the server")));
 }
 
 #[test]
@@ -194,26 +146,11 @@ fn a_lost_connection_leaves_open_whether_it_ran_and_names_what_may_be_wrong() {
     drop(stream);
     let call = finish(child);
     let record = steady(call.object());
-    let wanted = [
-        "attempts",
-        "class",
-        "may_have_run",
-        "message",
-        "outcome",
-        "peer",
-        "schema",
-        "why",
-    ];
+    let wanted = ["attempts", "class", "may_have_run", "message", "outcome", "peer", "schema", "why"];
     assert_eq!((call.code, keys(&record)), (Some(9), wanted.to_vec()));
-    assert_eq!(
-        (&record["outcome"], &record["may_have_run"]),
-        (&json!("connection-lost"), &json!(true))
-    );
+    assert_eq!((&record["outcome"], &record["may_have_run"]), (&json!("connection-lost"), &json!(true)));
     let message = record["message"].as_str().unwrap_or_default();
-    assert!(
-        message.contains("another codec than json (say --codec msgpack)"),
-        "{message}"
-    );
+    assert!(message.contains("another codec than json (say --codec msgpack)"), "{message}");
 }
 
 #[test]
@@ -222,18 +159,11 @@ fn a_server_with_another_codec_hangs_up_and_both_ends_say_why() {
         let server = Server::start(&["--echo", "--codec", server_codec]);
         let call = server.call("1", &["--codec", client_codec]);
         assert_eq!((call.code, call.stdout.as_str()), (Some(9), ""));
-        assert!(
-            call.stderr.contains(&format!("say --codec {server_codec}")),
-            "{}",
-            call.stderr
-        );
+        assert!(call.stderr.contains(&format!("say --codec {server_codec}")), "{}", call.stderr);
         assert_eq!(server.call("1", &["--codec", server_codec]).code, Some(0));
         let (code, log) = server.stop();
         assert_eq!(code, Some(0));
-        assert!(
-            log.contains(&format!("the frame is not {its_name} but looks like")),
-            "{log}"
-        );
+        assert!(log.contains(&format!("the frame is not {its_name} but looks like")), "{log}");
     }
 }
 
@@ -241,17 +171,12 @@ fn a_server_with_another_codec_hangs_up_and_both_ends_say_why() {
 fn an_answer_in_another_codec_is_a_protocol_error_that_names_it() {
     let address = peer(|mut stream| {
         read_some(&mut stream);
-        stream
-            .write_all(b"\0\0\0\x04\x93\x01\x00\x05")
-            .expect("the caller is there");
+        stream.write_all(b"\0\0\0\x04\x93\x01\x00\x05").expect("the caller is there");
         let _ = stream.read(&mut [0; 1]);
     });
     let call = run(&["channel", "call", &address, "1", "--json"]);
     let record = call.object();
-    assert_eq!(
-        (call.code, &record["outcome"], &record["class"]),
-        (Some(1), &json!("protocol"), &json!("unknown"))
-    );
+    assert_eq!((call.code, &record["outcome"], &record["class"]), (Some(1), &json!("protocol"), &json!("unknown")));
     let message = record["message"].as_str().unwrap_or_default();
     assert!(message.contains("not JSON but looks like MessagePack"), "{message}");
     assert!(message.ends_with("say --codec msgpack"), "{message}");
@@ -266,12 +191,7 @@ fn an_answer_that_cannot_be_opened_is_a_protocol_error() {
     });
     let call = run(&["channel", "call", &address, "1"]);
     assert_eq!(call.code, Some(1));
-    assert!(
-        call.stderr
-            .starts_with("error: protocol: the answer cannot be opened: NaN"),
-        "{}",
-        call.stderr
-    );
+    assert!(call.stderr.starts_with("error: protocol: the answer cannot be opened: NaN"), "{}", call.stderr);
 }
 
 #[test]
@@ -281,39 +201,21 @@ fn a_failure_from_elsewhere_is_shown_on_one_line_and_cut() {
         read_some(&mut stream);
         let body = format!("[2, 0, \"{text}\"]");
         let length = u32::try_from(body.len()).expect("a short body");
-        stream
-            .write_all(&length.to_be_bytes())
-            .and_then(|()| stream.write_all(body.as_bytes()))
-            .expect("is sent");
+        stream.write_all(&length.to_be_bytes()).and_then(|()| stream.write_all(body.as_bytes())).expect("is sent");
         let _ = stream.read(&mut [0; 1]);
     });
     let call = run(&["channel", "call", &address, "1"]);
     assert_eq!(call.code, Some(8));
-    assert!(
-        call.stderr
-            .starts_with("error: remote: boom\\n\\u{1b}]0;owned\\u{7}\\u{202e}xxx"),
-        "{}",
-        call.stderr
-    );
-    assert!(
-        call.stderr.len() < 300 && call.stderr.ends_with("x…\n"),
-        "{}",
-        call.stderr
-    );
+    assert!(call.stderr.starts_with("error: remote: boom\\n\\u{1b}]0;owned\\u{7}\\u{202e}xxx"), "{}", call.stderr);
+    assert!(call.stderr.len() < 300 && call.stderr.ends_with("x…\n"), "{}", call.stderr);
 }
 
 #[test]
 fn what_is_too_large_for_a_frame_is_refused_before_it_is_sent() {
     let server = Server::start(&["--echo"]);
-    let call = run_with(
-        &vec![b'x'; 17 << 20],
-        &["channel", "call", server.address(), "-", "--json"],
-    );
+    let call = run_with(&vec![b'x'; 17 << 20], &["channel", "call", server.address(), "-", "--json"]);
     let record = call.object();
-    assert_eq!(
-        (call.code, &record["outcome"], &record["why"]),
-        (Some(5), &json!("refused"), &json!("too-large"))
-    );
+    assert_eq!((call.code, &record["outcome"], &record["why"]), (Some(5), &json!("refused"), &json!("too-large")));
 }
 
 #[test]
@@ -324,9 +226,6 @@ fn an_interrupted_call_is_cancelled_and_may_have_run() {
         let call = finish(child);
         let record = steady(call.object());
         assert_eq!((call.code, &record["outcome"]), (Some(1), &json!("cancelled")));
-        assert_eq!(
-            (&record["may_have_run"], &record["stop"]),
-            (&json!(true), &json!("unconfirmed"))
-        );
+        assert_eq!((&record["may_have_run"], &record["stop"]), (&json!(true), &json!("unconfirmed")));
     }
 }

@@ -17,11 +17,7 @@ fn a_command_gets_the_content_as_a_line_of_json_and_answers_with_what_it_prints(
         assert_eq!((call.code, call.stdout.trim_end()), (Some(0), content));
     }
     let server = Server::start(&["--command", "printf 'it is\n\"fine\"\n'"]);
-    assert_eq!(
-        server.call("1", &[]).stdout,
-        "\"it is\\n\\\"fine\\\"\"\n",
-        "text less one newline"
-    );
+    assert_eq!(server.call("1", &[]).stdout, "\"it is\\n\\\"fine\\\"\"\n", "text less one newline");
 }
 
 #[test]
@@ -34,40 +30,19 @@ fn a_command_is_split_by_quoting_rules_and_sees_no_shell() {
 fn a_command_that_fails_says_how_and_why() {
     let table = [
         ("sh -c 'echo no such record >&2; exit 3'", "[exit-3] no such record"),
-        (
-            "false",
-            "[exit-1] the command ended with exit 1 and wrote nothing to stderr",
-        ),
-        (
-            "sh -c 'kill -9 $$'",
-            "[signal-9] the command ended with signal 9 and wrote nothing to stderr",
-        ),
+        ("false", "[exit-1] the command ended with exit 1 and wrote nothing to stderr"),
+        ("sh -c 'kill -9 $$'", "[signal-9] the command ended with signal 9 and wrote nothing to stderr"),
         (r#"echo '{"$flag":"null"}'"#, "null (flag)"),
-        (
-            "printf '\\377'",
-            "[bad-answer] the command printed something else than UTF-8",
-        ),
-        (
-            r#"echo '{"$bin":"0"}'"#,
-            "[bad-answer] the command printed: {\"$bin\":…} holds a string",
-        ),
+        ("printf '\\377'", "[bad-answer] the command printed something else than UTF-8"),
+        (r#"echo '{"$bin":"0"}'"#, "[bad-answer] the command printed: {\"$bin\":…} holds a string"),
     ];
     for (command, message) in table {
         let server = Server::start(&["--command", command]);
         let call = server.call("1", &["--json"]);
         let record = call.object();
-        assert_eq!(
-            (call.code, &record["outcome"], &record["class"]),
-            (Some(8), &json!("remote"), &json!("failed"))
-        );
-        assert_eq!(
-            (&record["code"], &record["data"], &record["peer"]),
-            (&json!("plain"), &json!(null), &json!(null))
-        );
-        assert!(
-            record["message"].as_str().is_some_and(|text| text.starts_with(message)),
-            "{record}"
-        );
+        assert_eq!((call.code, &record["outcome"], &record["class"]), (Some(8), &json!("remote"), &json!("failed")));
+        assert_eq!((&record["code"], &record["data"], &record["peer"]), (&json!("plain"), &json!(null), &json!(null)));
+        assert!(record["message"].as_str().is_some_and(|text| text.starts_with(message)), "{record}");
     }
 }
 
@@ -83,10 +58,7 @@ fn the_end_of_a_long_stderr_is_what_is_told() {
 fn a_command_that_prints_too_much_is_ended() {
     let server = Server::start(&["--command", "yes", "--max-frame", "64KiB"]);
     let record = server.call("1", &["--json"]).object();
-    assert_eq!(
-        record["message"],
-        "[too-large] the command printed more than 65536 bytes, see --max-frame"
-    );
+    assert_eq!(record["message"], "[too-large] the command printed more than 65536 bytes, see --max-frame");
 }
 
 #[test]
@@ -138,13 +110,7 @@ fn a_command_and_what_it_started_end_with_the_server() {
 fn a_command_that_is_not_there_is_refused_at_the_start_and_later_fails_the_call() {
     let serve = run(&["channel", "serve", "127.0.0.1:0", "--command", "no-such-program-xyz"]);
     assert_eq!(serve.code, Some(2));
-    assert!(
-        serve
-            .stderr
-            .contains("there is no program `no-such-program-xyz` on the PATH"),
-        "{}",
-        serve.stderr
-    );
+    assert!(serve.stderr.contains("there is no program `no-such-program-xyz` on the PATH"), "{}", serve.stderr);
 
     let home = tempfile::tempdir().expect("a temporary directory can be made");
     let program = home.path().join("program");
@@ -153,9 +119,7 @@ fn a_command_that_is_not_there_is_refused_at_the_start_and_later_fails_the_call(
     fs::remove_file(&program).expect("a copy can be removed");
     let record = server.call("1", &["--json"]).object();
     assert!(
-        record["message"]
-            .as_str()
-            .is_some_and(|text| text.starts_with("[not-started] cannot start `")),
+        record["message"].as_str().is_some_and(|text| text.starts_with("[not-started] cannot start `")),
         "{record}"
     );
 }
@@ -180,10 +144,6 @@ fn family(file: &Path) -> Vec<String> {
 
 /// Whether a process is gone, or dead and only waits for somebody to ask for its exit code.
 fn is_gone(id: &str) -> bool {
-    let state = std::process::Command::new("ps")
-        .args(["-o", "stat=", "-p", id])
-        .output()
-        .expect("ps runs")
-        .stdout;
+    let state = std::process::Command::new("ps").args(["-o", "stat=", "-p", id]).output().expect("ps runs").stdout;
     state.is_empty() || state.starts_with(b"Z")
 }

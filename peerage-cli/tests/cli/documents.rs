@@ -11,14 +11,7 @@ fn help_holds_the_exit_codes() {
     for arguments in [&["--help"][..], &["channel", "call", "--help"]] {
         let help = run(arguments);
         assert_eq!(help.code, Some(0));
-        for line in [
-            "0  ok",
-            "5  refused",
-            "6  deadline",
-            "7  did not run",
-            "8  remote",
-            "9  connection lost",
-        ] {
+        for line in ["0  ok", "5  refused", "6  deadline", "7  did not run", "8  remote", "9  connection lost"] {
             assert!(help.stdout.contains(line), "{line}: {}", help.stdout);
         }
     }
@@ -29,10 +22,7 @@ fn every_shell_gets_completions_that_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["completions", shell]);
         assert_eq!(script.code, Some(0));
-        assert!(
-            script.stdout.contains("channel") && script.stdout.contains("ready-fd"),
-            "{shell}"
-        );
+        assert!(script.stdout.contains("channel") && script.stdout.contains("ready-fd"), "{shell}");
     }
     let script = run(&["completions", "bash", "--json"]).object();
     assert_eq!((&script["schema"], &script["shell"]), (&json!(1), &json!("bash")));
@@ -61,44 +51,21 @@ fn every_command_gets_its_manual_page() {
     assert_eq!(names, wanted);
     assert_eq!(written.object()["pages"].as_array().map(Vec::len), Some(wanted.len()));
     let page = fs::read_to_string(directory.join("peerage-channel-call.1")).expect("a page can be read");
-    assert!(
-        page.contains("connection lost") && page.contains("\\-\\-timeout"),
-        "{page}"
-    );
+    assert!(page.contains("connection lost") && page.contains("\\-\\-timeout"), "{page}");
 }
 
 #[test]
 fn the_demo_proves_every_step_and_leaves_nothing_behind() {
     let home = tempfile::tempdir().expect("a temporary directory can be made");
-    let demo = crate::program::peerage(&["demo", "--json"])
-        .env("TMPDIR", home.path())
-        .spawn();
+    let demo = crate::program::peerage(&["demo", "--json"]).env("TMPDIR", home.path()).spawn();
     let demo = crate::program::finish(demo.expect("the program starts"));
     let shown = demo.object();
-    assert_eq!(
-        (demo.code, &shown["ok"], &shown["schema"]),
-        (Some(0), &json!(true), &json!(1)),
-        "{}",
-        demo.stdout
-    );
+    assert_eq!((demo.code, &shown["ok"], &shown["schema"]), (Some(0), &json!(true), &json!(1)), "{}", demo.stdout);
     let steps = shown["steps"].as_array().expect("there are steps");
     assert!(steps.len() >= 10);
     for step in steps {
-        let keys: Vec<&str> = step
-            .as_object()
-            .expect("an object")
-            .keys()
-            .map(String::as_str)
-            .collect();
-        assert_eq!(
-            (keys, &step["ok"]),
-            (vec!["detail", "name", "ok"], &json!(true)),
-            "{step}"
-        );
+        let keys: Vec<&str> = step.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!((keys, &step["ok"]), (vec!["detail", "name", "ok"], &json!(true)), "{step}");
     }
-    assert_eq!(
-        fs::read_dir(home.path()).expect("it can be read").count(),
-        0,
-        "the temporary home is removed"
-    );
+    assert_eq!(fs::read_dir(home.path()).expect("it can be read").count(), 0, "the temporary home is removed");
 }

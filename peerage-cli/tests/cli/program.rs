@@ -34,11 +34,7 @@ impl Run {
 /// A command line of the program.
 pub(crate) fn peerage(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -49,10 +45,7 @@ pub(crate) fn run(arguments: &[&str]) -> Run {
 
 /// Runs the program to its end with this stdin.
 pub(crate) fn run_with(stdin: &[u8], arguments: &[&str]) -> Run {
-    let mut child = peerage(arguments)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut child = peerage(arguments).stdin(Stdio::piped()).spawn().expect("the program starts");
     // A program that refuses its arguments does not read.
     let _ = child.stdin.take().expect("stdin is piped").write_all(stdin);
     finish(child)
@@ -63,11 +56,7 @@ pub(crate) fn finish(mut child: Child) -> Run {
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let code = ended(&mut child);
-    Run {
-        code,
-        stdout: stdout.join().expect("stdout is read"),
-        stderr: stderr.join().expect("stderr is read"),
-    }
+    Run { code, stdout: stdout.join().expect("stdout is read"), stderr: stderr.join().expect("stderr is read") }
 }
 
 /// The exit code of a process, which must end soon.
@@ -98,10 +87,7 @@ pub(crate) fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 
 /// Sends a signal to a process that this test started.
 pub(crate) fn signal(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a child has an id");
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has an id");
     kill_process(pid, signal).expect("a child can be signalled");
 }
 
@@ -132,12 +118,7 @@ impl Server {
         let Ok(ready) = serde_json::from_str(&line) else {
             panic!("no ready line: {line:?} {:?}", finish(child));
         };
-        Server {
-            child,
-            ready,
-            stdout,
-            home: None,
-        }
+        Server { child, ready, stdout, home: None }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -146,11 +127,7 @@ impl Server {
 
     /// Where its socket is, if it has a directory of its own.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.home
-            .as_ref()
-            .expect("started in a directory of its own")
-            .path()
-            .join("a.sock")
+        self.home.as_ref().expect("started in a directory of its own").path().join("a.sock")
     }
 
     /// Calls it.

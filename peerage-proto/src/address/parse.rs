@@ -32,12 +32,7 @@ pub(super) fn address(text: &str, otherwise: Scheme) -> Result<Address, InvalidA
         Scheme::Unix => path(unescaped(rest)?)?,
         Scheme::Memory => name(rest)?,
     };
-    Ok(Address {
-        scheme,
-        node,
-        place,
-        options,
-    })
+    Ok(Address { scheme, node, place, options })
 }
 
 /// The path of a unix address, already without escapes.
@@ -75,18 +70,13 @@ fn node(rest: &str) -> Result<(Option<NodeId>, &str), InvalidAddress> {
     let Some((id, _)) = authority.rsplit_once('@') else {
         return Ok((None, rest));
     };
-    let node = id
-        .parse()
-        .map_err(|why| InvalidAddress::InvalidNode { text: shown(id), why })?;
+    let node = id.parse().map_err(|why| InvalidAddress::InvalidNode { text: shown(id), why })?;
     Ok((Some(node), &rest[id.len() + 1..]))
 }
 
 fn port(rest: &str, scheme: Scheme) -> Result<Place, InvalidAddress> {
     if let Some(slash) = rest.find('/') {
-        return Err(InvalidAddress::UnexpectedPath {
-            scheme,
-            path: shown(&rest[slash..]),
-        });
+        return Err(InvalidAddress::UnexpectedPath { scheme, path: shown(&rest[slash..]) });
     }
     let (host, port) = match rest.strip_prefix('[') {
         Some(bracketed) => ipv6(bracketed)?,
@@ -162,11 +152,7 @@ fn is_number_to_resolvers(label: &str) -> bool {
 
 /// A number of digits alone: `parse` would also take a sign.
 fn number(digits: &str) -> Option<u16> {
-    if digits.bytes().all(|b| b.is_ascii_digit()) {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 fn unescaped(path: &str) -> Result<String, InvalidAddress> {
@@ -200,9 +186,7 @@ fn options(text: &str, scheme: Scheme) -> Result<Options, InvalidAddress> {
                 options.codec.replace(codec).map(|_| "codec")
             }
             "dialect" => {
-                let dialect = value
-                    .parse()
-                    .map_err(|_| InvalidAddress::UnknownDialect(shown(value)))?;
+                let dialect = value.parse().map_err(|_| InvalidAddress::UnknownDialect(shown(value)))?;
                 options.dialect.replace(dialect).map(|_| "dialect")
             }
             "services" => options.services.replace(services(value)?).map(|_| "services"),
@@ -226,9 +210,7 @@ fn without_value(name: &str) -> InvalidAddress {
 }
 
 fn services(value: &str) -> Result<Box<str>, InvalidAddress> {
-    let is_pattern = value
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"._-/*".contains(&b));
+    let is_pattern = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/*".contains(&b));
     if !is_pattern || value.len() > ADDRESS_NAME_BYTES_MAX {
         return Err(InvalidAddress::InvalidServices(shown(value)));
     }
@@ -236,9 +218,7 @@ fn services(value: &str) -> Result<Box<str>, InvalidAddress> {
 }
 
 fn next(value: &str) -> Result<u16, InvalidAddress> {
-    number(value)
-        .filter(|&next| next <= NEXT_PORT_MAX)
-        .ok_or_else(|| InvalidAddress::InvalidNext(shown(value)))
+    number(value).filter(|&next| next <= NEXT_PORT_MAX).ok_or_else(|| InvalidAddress::InvalidNext(shown(value)))
 }
 
 /// Longest host name, in bytes without the dot at its end (RFC 1035).

@@ -39,21 +39,12 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("tls://h:1", "tls://h:1"),
     ("quic://[2001:db8::1]:1", "quic://[2001:db8::1]:1"),
     ("h?codec=json", "tcp://h:5000?codec=json"),
-    (
-        "h:1?dialect=plain&codec=msgpack",
-        "tcp://h:1?codec=msgpack&dialect=plain",
-    ),
-    (
-        "h?next=999&services=a/*/b.c_d-e/**&dialect=full",
-        "tcp://h:5000?dialect=full&services=a/*/b.c_d-e/**&next=999",
-    ),
+    ("h:1?dialect=plain&codec=msgpack", "tcp://h:1?codec=msgpack&dialect=plain"),
+    ("h?next=999&services=a/*/b.c_d-e/**&dialect=full", "tcp://h:5000?dialect=full&services=a/*/b.c_d-e/**&next=999"),
     ("h?next=0", "tcp://h:5000?next=0"),
     ("unix:///run/a.sock", "unix:///run/a.sock"),
     ("unix:///a@b:c", "unix:///a@b:c"),
-    (
-        "unix:///with%20space%3f%25?codec=json",
-        "unix:///with%20space%3F%25?codec=json",
-    ),
+    ("unix:///with%20space%3f%25?codec=json", "unix:///with%20space%3F%25?codec=json"),
     ("unix:///%41%C3%A4ä", "unix:///Aää"),
     ("memory://left-1.a_b", "memory://left-1.a_b"),
     ("memory://left?dialect=full", "memory://left?dialect=full"),
@@ -69,13 +60,7 @@ fn accepted_forms_are_printed_with_scheme_and_port_and_options_in_order() {
 
 #[test]
 fn a_node_id_stands_before_the_place_of_every_scheme() {
-    for place in [
-        "tcp://@h:1",
-        "tls://@[::1]:1",
-        "quic://@1.2.3.4:1",
-        "unix://@/run/x",
-        "memory://@x",
-    ] {
+    for place in ["tcp://@h:1", "tls://@[::1]:1", "quic://@1.2.3.4:1", "unix://@/run/x", "memory://@x"] {
         let text = place.replace('@', &format!("{}@", id()));
         assert_eq!(read(&text).node(), Some(id()));
         assert_eq!(read(&text).to_string(), text);
@@ -94,10 +79,7 @@ fn without_a_scheme_a_channel_is_tcp_and_a_node_is_tls() {
 #[test]
 fn each_mistake_has_its_own_error() {
     let text = String::from;
-    let path = |path| Invalid::UnexpectedPath {
-        scheme: Scheme::Tcp,
-        path: String::from(path),
-    };
+    let path = |path| Invalid::UnexpectedPath { scheme: Scheme::Tcp, path: String::from(path) };
     let table = [
         ("", Invalid::Empty),
         ("http://h", Invalid::UnknownScheme(text("http"))),
@@ -161,25 +143,10 @@ fn each_mistake_has_its_own_error() {
 
 #[test]
 fn user_information_that_is_no_node_id_is_refused() {
-    let why = InvalidNodeId::NotBase58 {
-        character: ':',
-        index: 4,
-    };
-    assert_eq!(
-        refused("tls://user:secret@h"),
-        Invalid::InvalidNode {
-            text: "user:secret".into(),
-            why
-        }
-    );
+    let why = InvalidNodeId::NotBase58 { character: ':', index: 4 };
+    assert_eq!(refused("tls://user:secret@h"), Invalid::InvalidNode { text: "user:secret".into(), why });
     let why = InvalidNodeId::WrongLength { characters: 0 };
-    assert_eq!(
-        refused("tls://@h"),
-        Invalid::InvalidNode {
-            text: String::new(),
-            why
-        }
-    );
+    assert_eq!(refused("tls://@h"), Invalid::InvalidNode { text: String::new(), why });
 }
 
 #[test]
@@ -187,28 +154,16 @@ fn lengths_are_bounded() {
     let bytes = ADDRESS_BYTES_MAX + 1;
     assert_eq!(refused(&"h".repeat(bytes)), Invalid::TooLong { bytes });
     let bytes = ADDRESS_PATH_BYTES_MAX + 1;
-    assert_eq!(
-        refused(&format!("unix:///{}", "x".repeat(bytes - 1))),
-        Invalid::PathTooLong { bytes }
-    );
-    assert!(matches!(
-        refused(&format!("memory://{}", "x".repeat(256))),
-        Invalid::InvalidName(_)
-    ));
-    assert!(matches!(
-        refused(&format!("h?services={}", "x".repeat(256))),
-        Invalid::InvalidServices(_)
-    ));
+    assert_eq!(refused(&format!("unix:///{}", "x".repeat(bytes - 1))), Invalid::PathTooLong { bytes });
+    assert!(matches!(refused(&format!("memory://{}", "x".repeat(256))), Invalid::InvalidName(_)));
+    assert!(matches!(refused(&format!("h?services={}", "x".repeat(256))), Invalid::InvalidServices(_)));
     assert!(matches!(refused(&"x".repeat(64)), Invalid::InvalidHost(_)));
     assert!(matches!(refused(&"x.".repeat(130)), Invalid::InvalidHost(_)));
 }
 
 #[test]
 fn errors_name_cause_and_remedy() {
-    assert_eq!(
-        refused("foo://h").to_string(),
-        "unknown scheme `foo` (known: tcp, tls, quic, unix, memory)"
-    );
+    assert_eq!(refused("foo://h").to_string(), "unknown scheme `foo` (known: tcp, tls, quic, unix, memory)");
     assert_eq!(
         refused("unix://x").to_string(),
         "the path `x` is relative: write an absolute one, with three slashes, as in unix:///run/the.sock"
@@ -221,10 +176,7 @@ fn errors_name_cause_and_remedy() {
 
 #[test]
 fn errors_repeat_foreign_text_escaped_and_cut() {
-    assert_eq!(
-        refused("a\x1b[31m\u{202e}"),
-        Invalid::InvalidHost("a\\u{1b}[31m\\u{202e}".into())
-    );
+    assert_eq!(refused("a\x1b[31m\u{202e}"), Invalid::InvalidHost("a\\u{1b}[31m\\u{202e}".into()));
     let long = format!("{}://h", "x".repeat(3_000));
     assert_eq!(refused(&long), Invalid::UnknownScheme(format!("{}…", "x".repeat(64))));
 }
@@ -237,36 +189,21 @@ fn the_parts_of_an_address_can_be_asked_for() {
     assert_eq!(address.host(), Some(&Host::Name("lab".into())));
     assert_eq!(address.host().and_then(Host::ip), None);
     assert_eq!((address.port(), address.path(), address.name()), (Some(7), None, None));
-    assert_eq!(
-        (address.codec(), address.dialect()),
-        (Some(Encoding::Json), Some(Dialect::Plain))
-    );
+    assert_eq!((address.codec(), address.dialect()), (Some(Encoding::Json), Some(Dialect::Plain)));
     assert_eq!((address.services(), address.next()), (Some("**"), Some(3)));
 
     let unix = read("unix:///run/a%20b");
-    assert_eq!(
-        (unix.path(), unix.host(), unix.port()),
-        (Some(Path::new("/run/a b")), None, None)
-    );
+    assert_eq!((unix.path(), unix.host(), unix.port()), (Some(Path::new("/run/a b")), None, None));
     assert_eq!(read("memory://x").name(), Some("x"));
-    assert_eq!(
-        read("[::1]").host().and_then(Host::ip),
-        Some(IpAddr::V6(Ipv6Addr::LOCALHOST))
-    );
+    assert_eq!(read("[::1]").host().and_then(Host::ip), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
 }
 
 #[test]
 fn an_address_can_be_changed_in_parts() {
     let address = read("h:0?next=3&codec=json");
     assert_eq!(address.clone().with_port(9).without_next(), read("h:9?codec=json"));
-    assert_eq!(
-        address.clone().with_codec(None).with_dialect(Dialect::Full),
-        read("h:0?dialect=full&next=3")
-    );
-    assert_eq!(
-        read("[::1]:7").with_options_of(&address),
-        read("[::1]:7?codec=json&next=3")
-    );
+    assert_eq!(address.clone().with_codec(None).with_dialect(Dialect::Full), read("h:0?dialect=full&next=3"));
+    assert_eq!(read("[::1]:7").with_options_of(&address), read("[::1]:7?codec=json&next=3"));
     assert_eq!(address.with_node(id()).bare(), read("h:0"));
     assert_eq!(read("unix:///x").with_port(9), read("unix:///x"));
 }
@@ -315,12 +252,7 @@ fn any_address() -> impl Strategy<Value = Address> {
             scheme,
             node,
             place,
-            options: Options {
-                codec,
-                dialect,
-                services,
-                next: next.filter(|_| scheme.has_port()),
-            },
+            options: Options { codec, dialect, services, next: next.filter(|_| scheme.has_port()) },
         },
     )
 }

@@ -235,11 +235,7 @@ impl ById {
         if let Some(token) = self.crowded_out.get(&id) {
             return Some(*token);
         }
-        if self.ring.is_empty() {
-            None
-        } else {
-            Some(self.ring[self.home(id)])
-        }
+        if self.ring.is_empty() { None } else { Some(self.ring[self.home(id)]) }
     }
 
     fn leave(&mut self, id: u64) {

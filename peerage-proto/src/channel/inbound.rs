@@ -67,9 +67,24 @@ impl Channel {
     pub(super) fn has_room(&self) -> bool {
         let crowded =
             self.config.dialect == Dialect::Plain && self.serving.len() >= self.config.served_at_once as usize;
-        !crowded
-            && self.serving.unread() < limits::UNREAD_REQUEST_BYTES
-            && self.outgoing.len() < limits::UNSENT_REPLY_BYTES
+        !crowded && self.serving.unread() < limits::UNREAD_REQUEST_BYTES
+    }
+
+    /// Whether work on a request may start: not while the peer leaves too many answers unread.
+    ///
+    /// Reading goes on all the same. The answers that we wait for stand behind those requests, and two ends of which each
+    /// read no more before the other has read would wait for ever.
+    fn starts_work(&self) -> bool {
+        self.outgoing.len() < limits::UNSENT_REPLY_BYTES
+    }
+
+    /// Hands over the requests that had to wait for answers to be written.
+    pub(super) fn release_withheld(&mut self) {
+        while self.starts_work()
+            && let Some((request, content)) = self.serving.next_withheld()
+        {
+            self.orders.push_back(Output::Request { request, content });
+        }
     }
 
     /// Takes in one frame, which ends where `rest` of the bytes begins.
@@ -108,9 +123,7 @@ impl Channel {
         if let Some(encoding) = self.encoding {
             return Ok(encoding);
         }
-        let first = *body
-            .first()
-            .ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
+        let first = *body.first().ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
         let encoding = Encoding::recognise(first).ok_or(PeerMisbehaved::UnknownCodec(first))?;
         self.encoding = Some(encoding);
         Ok(encoding)
@@ -128,7 +141,11 @@ impl Channel {
         }
         let content = content();
         let request = self.serving.open(RequestId(id), content.len(), full);
-        self.orders.push_back(Output::Request { request, content });
+        if self.starts_work() && !self.serving.is_withholding() {
+            self.orders.push_back(Output::Request { request, content });
+        } else {
+            self.serving.withhold(request, content);
+        }
         Ok(())
     }
 
@@ -150,20 +167,25 @@ impl Channel {
 
     fn cancelled_by_peer(&mut self, id: u64) {
         match self.serving.by_id(RequestId(id)) {
+            Some(request) if self.serving.take_withheld(request) => {
+                self.stopped(request, Stop::NotStarted);
+            }
             Some(request) => self.orders.push_back(Output::Stop(request)),
             // Answered already: the answer is on its way, or the caller would not have cancelled it.
             None => self.put_value(Kind::Stopped, id, &Stop::Completed.number()),
         }
     }
 
+    /// Whether this request of the peer still waits for its answer.
+    pub fn is_unanswered(&self, request: Served) -> bool {
+        self.serving.is_open(request)
+    }
+
     pub(super) fn reply(&mut self, request: Served, content: Content<'_>) {
         let Some(id) = self.serving.answer(request) else { return };
         if self.put_frame(Kind::Result, id.0, content).is_err() {
             let limit = self.config.frame_bytes;
-            let text = format!(
-                "the answer of {} bytes does not fit into one frame of {limit} bytes",
-                content.len()
-            );
+            let text = format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len());
             self.put_failure(id.0, &Code::INTERNAL, &text, None);
         }
     }
@@ -188,23 +210,12 @@ impl Channel {
         let Some(encoding) = self.encoding else { return };
         let message = cut(message, limits::FAILURE_MESSAGE_BYTES);
         // A byte of text takes up to six in JSON.
-        let short = cut(
-            message,
-            (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6,
-        );
+        let short = cut(message, (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6);
         // The failure itself must arrive: what does not fit, or what the encoding of the link cannot carry, is left out.
-        let forms = [
-            (code, message, data),
-            (code, message, None),
-            (code, short, None),
-            (&Code::INTERNAL, "", None),
-        ];
+        let forms = [(code, message, data), (code, message, None), (code, short, None), (&Code::INTERNAL, "", None)];
         for (code, message, data) in forms {
             let form = failure_content(encoding, self.config.dialect, code, message, data);
-            if form.is_some_and(|form| {
-                self.put_frame(Kind::Exception, id, Content::Shared(form.bytes()))
-                    .is_ok()
-            }) {
+            if form.is_some_and(|form| self.put_frame(Kind::Exception, id, Content::Shared(form.bytes())).is_ok()) {
                 return;
             }
         }
@@ -230,10 +241,7 @@ impl Channel {
         let Some(encoding) = self.encoding else { return Ok(()) };
         let limit = self.config.frame_bytes;
         if content.len() > limit as usize {
-            return Err(Refused::TooLarge {
-                size: content.len() as u64,
-                limit,
-            });
+            return Err(Refused::TooLarge { size: content.len() as u64, limit });
         }
         if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
             return Ok(());
@@ -279,11 +287,7 @@ fn failure_content(
         // Data that just fits the limit of nesting does not inside this array.
         return content.decode::<IgnoredAny>().is_ok().then_some(content);
     }
-    let text = if *code == Code::PLAIN {
-        message.to_owned()
-    } else {
-        format!("[{code}] {message}")
-    };
+    let text = if *code == Code::PLAIN { message.to_owned() } else { format!("[{code}] {message}") };
     Payload::encode(&text, encoding).ok()
 }
 
@@ -293,18 +297,10 @@ fn failure(content: &Payload, dialect: Dialect) -> CallError {
         && let Ok((code, message, data)) = content.decode::<(String, String, Option<Value>)>()
     {
         let data = data.and_then(|data| Payload::encode(&data, content.encoding()).ok());
-        return CallError::Remote {
-            code: Code::new(code),
-            message,
-            data,
-        };
+        return CallError::Remote { code: Code::new(code), message, data };
     }
     match content.decode::<String>() {
-        Ok(message) => CallError::Remote {
-            code: Code::PLAIN,
-            message,
-            data: None,
-        },
+        Ok(message) => CallError::Remote { code: Code::PLAIN, message, data: None },
         Err(_) => CallError::Remote {
             code: Code::PLAIN,
             message: "the peer's failure is not a text".to_owned(),

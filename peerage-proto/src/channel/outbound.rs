@@ -12,26 +12,18 @@ use crate::outcome::{CallError, LinkLost, NotSent, Refused, Stop};
 
 impl Channel {
     pub(super) fn call(&mut self, now: Instant, token: Token, content: Content<'_>, deadline: Option<Instant>) {
-        let refused = |result: CallError| Output::Settled {
-            token,
-            result: Err(Box::new(result)),
-        };
+        let refused = |result: CallError| Output::Settled { token, result: Err(Box::new(result)) };
         if self.phase != Phase::Open {
-            self.orders
-                .push_back(refused(CallError::NotSent { why: self.no_way() }));
+            self.orders.push_back(refused(CallError::NotSent { why: self.no_way() }));
             return;
         }
         if self.encoding.is_none() {
             let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-            self.orders.push_back(refused(CallError::Refused {
-                why: Refused::BadRequest(why.to_owned()),
-            }));
+            self.orders.push_back(refused(CallError::Refused { why: Refused::BadRequest(why.to_owned()) }));
             return;
         }
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.orders.push_back(refused(CallError::NotSent {
-                why: NotSent::QueueFull,
-            }));
+            self.orders.push_back(refused(CallError::NotSent { why: NotSent::QueueFull }));
             return;
         }
         let place = self.outgoing.end();
@@ -50,23 +42,12 @@ impl Channel {
         let Some(waiting) = self.calls.get(token) else { return };
         let (id, deadline) = (waiting.id, waiting.deadline);
         if self.take_out(token) {
-            self.settle(
-                token,
-                Err(CallError::NotSent {
-                    why: NotSent::Cancelled,
-                }),
-            );
+            self.settle(token, Err(CallError::NotSent { why: NotSent::Cancelled }));
         } else if self.config.dialect == Dialect::Plain {
-            self.settle(
-                token,
-                Err(CallError::Cancelled {
-                    stop: Stop::Unconfirmed,
-                }),
-            );
+            self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed }));
         } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
             self.put_empty(Kind::Cancel, id.0);
-            self.calls
-                .wait_for(now, token, State::StopAfterCancel, stop_awaited_until(deadline, now));
+            self.calls.wait_for(now, token, State::StopAfterCancel, stop_awaited_until(deadline, now));
         }
     }
 
@@ -76,12 +57,7 @@ impl Channel {
         let (id, state) = (waiting.id, waiting.state);
         match state {
             State::Answer if self.take_out(token) => {
-                self.settle(
-                    token,
-                    Err(CallError::NotSent {
-                        why: NotSent::QueueFull,
-                    }),
-                );
+                self.settle(token, Err(CallError::NotSent { why: NotSent::QueueFull }));
             }
             State::Answer if self.config.dialect == Dialect::Full => {
                 self.put_empty(Kind::Cancel, id.0);
@@ -89,19 +65,9 @@ impl Channel {
                 self.calls.wait_for(now, token, State::StopAfterDeadline, until);
             }
             State::Answer | State::StopAfterDeadline => {
-                self.settle(
-                    token,
-                    Err(CallError::Deadline {
-                        stop: Stop::Unconfirmed,
-                    }),
-                );
+                self.settle(token, Err(CallError::Deadline { stop: Stop::Unconfirmed }));
             }
-            State::StopAfterCancel => self.settle(
-                token,
-                Err(CallError::Cancelled {
-                    stop: Stop::Unconfirmed,
-                }),
-            ),
+            State::StopAfterCancel => self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed })),
         }
     }
 
@@ -118,11 +84,8 @@ impl Channel {
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
                 self.counters.late_replies += 1;
-                let stop = if matches!(result, Err(CallError::Busy { .. })) {
-                    Stop::NotStarted
-                } else {
-                    Stop::Completed
-                };
+                let stop =
+                    if matches!(result, Err(CallError::Busy { .. })) { Stop::NotStarted } else { Stop::Completed };
                 self.stop_confirmed(id, stop);
             }
             None => {}
@@ -148,18 +111,10 @@ impl Channel {
             let state = self.calls.get(token).map(|waiting| waiting.state);
             let unsent = self.take_out(token);
             let error = match (state, why) {
-                _ if unsent => CallError::NotSent {
-                    why: self.no_way_after(why),
-                },
-                (Some(State::StopAfterDeadline), _) => CallError::Deadline {
-                    stop: Stop::Unconfirmed,
-                },
-                (Some(State::StopAfterCancel), _) => CallError::Cancelled {
-                    stop: Stop::Unconfirmed,
-                },
-                (_, LinkLost::Misbehaved(misbehaved)) => CallError::Protocol {
-                    why: misbehaved.to_string(),
-                },
+                _ if unsent => CallError::NotSent { why: self.no_way_after(why) },
+                (Some(State::StopAfterDeadline), _) => CallError::Deadline { stop: Stop::Unconfirmed },
+                (Some(State::StopAfterCancel), _) => CallError::Cancelled { stop: Stop::Unconfirmed },
+                (_, LinkLost::Misbehaved(misbehaved)) => CallError::Protocol { why: misbehaved.to_string() },
                 (_, why) => CallError::ConnectionLost { why: why.clone() },
             };
             self.settle(token, Err(error));
@@ -188,11 +143,7 @@ impl Channel {
     }
 
     fn no_way_after(&self, why: &LinkLost) -> NotSent {
-        if *why == LinkLost::ClosedHere {
-            NotSent::ShuttingDown
-        } else {
-            NotSent::NoRoute
-        }
+        if *why == LinkLost::ClosedHere { NotSent::ShuttingDown } else { NotSent::NoRoute }
     }
 }
 

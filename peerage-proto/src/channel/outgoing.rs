@@ -154,12 +154,7 @@ impl Outgoing {
         self.handed = self.queued;
         self.safe_from += self.queued as u64;
         self.queued = 0;
-        Some(Transmit {
-            segments: std::mem::take(&mut self.segments),
-            offset: 0,
-            written: 0,
-            emptied: Vec::new(),
-        })
+        Some(Transmit { segments: std::mem::take(&mut self.segments), offset: 0, written: 0, emptied: Vec::new() })
     }
 
     /// Takes back what the driver could not write yet and returns how many bytes it wrote.
@@ -294,11 +289,7 @@ mod tests {
         };
         let mut slices = [IoSlice::new(&[]); 8];
         let filled = transmit.slices(&mut slices);
-        let bytes: Vec<u8> = slices[..filled]
-            .iter()
-            .flat_map(|s| s.iter().copied())
-            .take(count)
-            .collect();
+        let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.iter().copied()).take(count).collect();
         transmit.advance(bytes.len());
         out.give_back(transmit);
         bytes
@@ -318,10 +309,7 @@ mod tests {
         let mut out = queue(&[b"aaaa", b"bbbb"]);
         assert!(!out.may_be_written(0));
         let mut transmit = out.take().expect("something waits");
-        assert!(
-            out.may_be_written(0) && out.may_be_written(4),
-            "both are in the driver's hands"
-        );
+        assert!(out.may_be_written(0) && out.may_be_written(4), "both are in the driver's hands");
         transmit.advance(5);
         out.give_back(transmit);
         assert!(out.may_be_written(0) && out.may_be_written(4));
@@ -337,11 +325,7 @@ mod tests {
             let mut out = queue(&[b"first", b"second"]);
             let place = out.end();
             out.gather(|b| b.extend_from_slice(b"head"));
-            out.content(if shared {
-                Content::Shared(&large)
-            } else {
-                Content::Copied(&large)
-            });
+            out.content(if shared { Content::Shared(&large) } else { Content::Copied(&large) });
             out.gather(|b| b.extend_from_slice(b"tail"));
             let len = (out.end() - place) as usize;
             out.gather(|b| b.extend_from_slice(b"last"));
@@ -358,9 +342,6 @@ mod tests {
         let large = Bytes::from(vec![1; SHARE_FROM_BYTES]);
         out.content(Content::Shared(&small));
         out.content(Content::Shared(&large));
-        assert!(matches!(
-            out.segments.make_contiguous(),
-            [Segment::Gathered(_), Segment::Shared(_)]
-        ));
+        assert!(matches!(out.segments.make_contiguous(), [Segment::Gathered(_), Segment::Shared(_)]));
     }
 }

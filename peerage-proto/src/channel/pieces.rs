@@ -22,11 +22,7 @@ pub(super) struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     /// For contents that lie in `input`.
     pub(super) fn of(input: &'a [u8]) -> Pieces<'a> {
-        Pieces {
-            input,
-            block: Bytes::new(),
-            begins: 0,
-        }
+        Pieces { input, block: Bytes::new(), begins: 0 }
     }
 
     /// The part `range` of a body that ends where `rest` of the input begins.
@@ -64,22 +60,7 @@ mod tests {
 
     #[test]
     fn every_content_is_copied_out_unharmed_whatever_its_size() {
-        let sizes = [
-            0,
-            1,
-            64,
-            64,
-            SMALL_BYTES,
-            SMALL_BYTES + 1,
-            3,
-            20_000,
-            5,
-            1000,
-            1000,
-            1000,
-            1000,
-            64,
-        ];
+        let sizes = [0, 1, 64, 64, SMALL_BYTES, SMALL_BYTES + 1, 3, 20_000, 5, 1000, 1000, 1000, 1000, 64];
         let mut input = Vec::new();
         for repeat in 0..4_u8 {
             for (n, size) in sizes.iter().enumerate() {
@@ -102,10 +83,7 @@ mod tests {
     #[test]
     fn a_lone_content_holds_no_more_memory_than_it_needs() {
         let input = b"\0\0\0\x03abc";
-        let body = FrameDecoder::new(16)
-            .next(&mut &input[..])
-            .expect("in the limit")
-            .expect("whole");
+        let body = FrameDecoder::new(16).next(&mut &input[..]).expect("in the limit").expect("whole");
         let mut pieces = Pieces::of(input);
         assert_eq!(&pieces.part(&body, 1..3, &[])[..], b"bc");
         assert_eq!(pieces.block.len(), 2);

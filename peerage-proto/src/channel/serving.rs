@@ -3,8 +3,9 @@
 //! Each gets a key of our own, because the peer's id need not be unique: a plain peer may use one id twice and is then
 //! served twice. A key is used up by the answer, so a second answer finds nothing and is never sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use crate::codec::Payload;
 use crate::id::RequestId;
 
 /// A request being served: our own key for it, never reused on a link.
@@ -23,6 +24,8 @@ pub(super) struct Serving {
     next_serial: u64,
     /// Bytes of content that the application has not fetched yet.
     unread: usize,
+    /// Requests that the application has not been told of yet, oldest first.
+    withheld: VecDeque<(Served, Payload)>,
 }
 
 #[derive(Debug)]
@@ -49,11 +52,7 @@ impl Serving {
         let serial = self.next_serial;
         self.next_serial += 1;
         self.unread += bytes;
-        let entry = Some(Entry {
-            serial,
-            id,
-            unread: bytes,
-        });
+        let entry = Some(Entry { serial, id, unread: bytes });
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = entry;
@@ -74,6 +73,12 @@ impl Serving {
     /// The request with this id, if it was entered as findable and is not answered yet.
     pub(super) fn by_id(&self, id: RequestId) -> Option<Served> {
         self.by_id.get(&id).copied()
+    }
+
+    /// Whether this request is not answered yet.
+    pub(super) fn is_open(&self, served: Served) -> bool {
+        let place = self.slots.get(served.slot as usize).and_then(Option::as_ref);
+        place.is_some_and(|entry| entry.serial == served.serial)
     }
 
     /// The application has the content now.
@@ -100,13 +105,32 @@ impl Serving {
         Some(entry.id)
     }
 
+    /// Keeps a request back from the application.
+    pub(super) fn withhold(&mut self, served: Served, content: Payload) {
+        self.withheld.push_back((served, content));
+    }
+
+    /// Whether requests are kept back.
+    pub(super) fn is_withholding(&self) -> bool {
+        !self.withheld.is_empty()
+    }
+
+    /// The request that was kept back longest.
+    pub(super) fn next_withheld(&mut self) -> Option<(Served, Payload)> {
+        self.withheld.pop_front()
+    }
+
+    /// Takes a request out of those that are kept back. False if it is not one of them.
+    pub(super) fn take_withheld(&mut self, served: Served) -> bool {
+        let before = self.withheld.len();
+        self.withheld.retain(|(withheld, _)| *withheld != served);
+        self.withheld.len() < before
+    }
+
     /// Forgets all of them: nobody will hear the answers.
     pub(super) fn clear(&mut self) {
         let next_serial = self.next_serial;
-        *self = Serving {
-            next_serial,
-            ..Serving::default()
-        };
+        *self = Serving { next_serial, ..Serving::default() };
     }
 }
 
@@ -143,10 +167,7 @@ mod tests {
     #[test]
     fn content_counts_as_unread_until_it_is_fetched_or_answered() {
         let mut serving = Serving::default();
-        let (a, b) = (
-            serving.open(RequestId(0), 100, false),
-            serving.open(RequestId(1), 11, false),
-        );
+        let (a, b) = (serving.open(RequestId(0), 100, false), serving.open(RequestId(1), 11, false));
         serving.fetched(a);
         assert_eq!(serving.unread(), 11);
         serving.answer(b);

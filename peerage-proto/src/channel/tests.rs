@@ -34,11 +34,7 @@ struct Frame {
 }
 
 fn frame(kind: u64, id: u64, content: impl Into<Json>) -> Frame {
-    Frame {
-        kind,
-        id,
-        content: content.into(),
-    }
+    Frame { kind, id, content: content.into() }
 }
 
 fn request(id: u64, content: impl Into<Json>) -> Frame {
@@ -81,10 +77,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 fn plain(encoding: Encoding) -> Config {
-    Config {
-        encoding: Some(encoding),
-        ..Config::default()
-    }
+    Config { encoding: Some(encoding), ..Config::default() }
 }
 
 fn plain_json() -> Config {
@@ -92,12 +85,7 @@ fn plain_json() -> Config {
 }
 
 fn full(side: Side) -> Config {
-    Config {
-        dialect: Dialect::Full,
-        side,
-        encoding: Some(Encoding::MsgPack),
-        ..Config::default()
-    }
+    Config { dialect: Dialect::Full, side, encoding: Some(Encoding::MsgPack), ..Config::default() }
 }
 
 fn full_dialler() -> Config {
@@ -212,11 +200,7 @@ impl Transcript {
     fn we_call_until(self, token: u32, content: impl Into<Json>, deadline: Option<Instant>) -> Self {
         let encoding = self.channel.encoding().unwrap_or(Encoding::Json);
         let content = Payload::encode(&content.into(), encoding).expect("plain data");
-        self.feed(Input::Call {
-            token: Token(token),
-            content: Content::Shared(content.bytes()),
-            deadline,
-        })
+        self.feed(Input::Call { token: Token(token), content: Content::Shared(content.bytes()), deadline })
     }
 
     fn we_cancel(self, token: u32) -> Self {
@@ -227,20 +211,12 @@ impl Transcript {
     fn we_reply(self, nth: usize, content: impl Into<Json>) -> Self {
         let content = Payload::encode(&content.into(), self.channel.encoding().expect("known")).expect("plain data");
         let request = self.served[nth];
-        self.feed(Input::Reply {
-            request,
-            content: Content::Copied(content.bytes()),
-        })
+        self.feed(Input::Reply { request, content: Content::Copied(content.bytes()) })
     }
 
     fn we_fail(self, nth: usize, code: Code, message: &str, data: Option<&Payload>) -> Self {
         let request = self.served[nth];
-        self.feed(Input::Fail {
-            request,
-            code,
-            message,
-            data,
-        })
+        self.feed(Input::Fail { request, code, message, data })
     }
 
     fn we_stopped(self, nth: usize, stop: Stop) -> Self {
@@ -270,10 +246,7 @@ impl Transcript {
     fn driver_takes_what_waits(mut self) -> Self {
         assert!(self.transmit.is_none() && self.channel.wants_to_write());
         self.transmit = self.channel.transmit();
-        assert!(
-            self.transmit.is_some() && !self.channel.wants_to_write(),
-            "one batch at a time"
-        );
+        assert!(self.transmit.is_some() && !self.channel.wants_to_write(), "one batch at a time");
         self
     }
 
@@ -323,11 +296,7 @@ impl Transcript {
             let content = Payload::from_parts(encoding, bytes::Bytes::copy_from_slice(&body.bytes()[triple.content]))
                 .decode()
                 .expect("a value");
-            self.sent.push_back(Frame {
-                kind: triple.kind,
-                id: triple.id,
-                content,
-            });
+            self.sent.push_back(Frame { kind: triple.kind, id: triple.id, content });
         }
         assert_eq!(self.sent.pop_front().as_ref(), Some(&expected));
         self
@@ -335,11 +304,7 @@ impl Transcript {
 
     fn we_send_nothing(self) -> Self {
         assert_eq!(self.sent.front(), None);
-        assert!(
-            !self.channel.wants_to_write(),
-            "{} bytes wait",
-            self.channel.unsent_bytes()
-        );
+        assert!(!self.channel.wants_to_write(), "{} bytes wait", self.channel.unsent_bytes());
         self
     }
 
@@ -350,9 +315,7 @@ impl Transcript {
     fn call_gives(mut self, token: u32, expected: Result<Json, CallError>) -> Self {
         match self.next_order() {
             Output::Settled { token: settled, result } => {
-                let result = result
-                    .map(|value| value.decode::<Json>().expect("plain data"))
-                    .map_err(|error| *error);
+                let result = result.map(|value| value.decode::<Json>().expect("plain data")).map_err(|error| *error);
                 assert_eq!((settled.0, result), (token, expected));
             }
             other => panic!("call {token} should end, but: {other:?}"),
@@ -426,10 +389,7 @@ impl Transcript {
         assert!(channel.is_ended() && channel.next_timeout().is_none());
         assert!(!channel.wants_bytes() && !channel.wants_to_write() && channel.room() == Room::Never);
         assert_eq!((channel.calls_in_flight(), channel.requests_in_service()), (0, 0));
-        assert_eq!(
-            (channel.unsent_bytes(), channel.serving.unread(), channel.held.len()),
-            (0, 0, 0)
-        );
+        assert_eq!((channel.unsent_bytes(), channel.serving.unread(), channel.held.len()), (0, 0, 0));
         assert!(!channel.decoder.is_partial());
         self
     }

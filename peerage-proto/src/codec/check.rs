@@ -41,16 +41,10 @@ impl Display for EncodeError {
             Unsupported::Bytes => write!(f, "{codec} cannot carry bytes at {path}; use msgpack"),
             Unsupported::NotFinite => write!(f, "{codec} cannot carry NaN or an infinity at {path}; use msgpack"),
             Unsupported::Key(kind) => {
-                write!(
-                    f,
-                    "{codec} cannot carry {kind} as a map key at {path}, only strings; use msgpack"
-                )
+                write!(f, "{codec} cannot carry {kind} as a map key at {path}, only strings; use msgpack")
             }
             Unsupported::IntegerOutOfRange => {
-                write!(
-                    f,
-                    "no codec carries the integer at {path}: it is outside -2^63 ... 2^64-1"
-                )
+                write!(f, "no codec carries the integer at {path}: it is outside -2^63 ... 2^64-1")
             }
             Unsupported::TooDeep { limit } => {
                 write!(f, "containers nest deeper than {limit} at {path}")
@@ -59,10 +53,7 @@ impl Display for EncodeError {
                 write!(f, "the value at {path} has more than 2^32-1 items or bytes")
             }
             Unsupported::WrongLength => {
-                write!(
-                    f,
-                    "the type's Serialize delivers another number of items at {path} than it announced"
-                )
+                write!(f, "the type's Serialize delivers another number of items at {path} than it announced")
             }
             Unsupported::Other(text) => write!(f, "the type's Serialize failed at {path}: {text}"),
         }
@@ -99,11 +90,7 @@ pub enum Unsupported {
 /// Walks `value` and finds the first thing that `encoding` cannot carry.
 #[inline]
 pub(super) fn check<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<(), EncodeError> {
-    let quick = Check {
-        encoding,
-        depth: 0,
-        keep_keys: false,
-    };
+    let quick = Check { encoding, depth: 0, keep_keys: false };
     match value.serialize(quick) {
         Ok(()) => Ok(()),
         Err(_) => locate(value, quick),
@@ -113,12 +100,7 @@ pub(super) fn check<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Res
 /// Walks again, now keeping the keys that the path may need.
 #[cold]
 fn locate<T: Serialize + ?Sized>(value: &T, quick: Check) -> Result<(), EncodeError> {
-    value
-        .serialize(Check {
-            keep_keys: true,
-            ..quick
-        })
-        .map_err(|refusal| refusal.at_root(quick.encoding))
+    value.serialize(Check { keep_keys: true, ..quick }).map_err(|refusal| refusal.at_root(quick.encoding))
 }
 
 /// What stopped a walk, and the path from the level that is being left down to it.
@@ -149,20 +131,13 @@ impl Refusal {
 
     /// The error for a value of which this is all that is known.
     pub(super) fn at_root(self, encoding: Encoding) -> EncodeError {
-        EncodeError {
-            encoding,
-            path: format!("${}", self.path),
-            why: self.why,
-        }
+        EncodeError { encoding, path: format!("${}", self.path), why: self.why }
     }
 }
 
 impl From<Unsupported> for Refusal {
     fn from(why: Unsupported) -> Self {
-        Refusal {
-            why,
-            path: String::new(),
-        }
+        Refusal { why, path: String::new() }
     }
 }
 
@@ -195,10 +170,7 @@ impl Check {
     fn deeper(self) -> Result<Check, Refusal> {
         match self.depth {
             NESTING_MAX => Err(Unsupported::TooDeep { limit: NESTING_MAX }.into()),
-            depth => Ok(Check {
-                depth: depth + 1,
-                ..self
-            }),
+            depth => Ok(Check { depth: depth + 1, ..self }),
         }
     }
 
@@ -312,9 +284,7 @@ impl ser::Serializer for Check {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Refusal> {
-        value
-            .serialize(self.deeper()?)
-            .map_err(|refusal| refusal.under_name(variant))
+        value.serialize(self.deeper()?).map_err(|refusal| refusal.under_name(variant))
     }
 
     #[inline]
@@ -339,10 +309,7 @@ impl ser::Serializer for Check {
         variant: &'static str,
         len: usize,
     ) -> Result<Items, Refusal> {
-        let items = self
-            .deeper()
-            .and_then(Check::deeper)
-            .map_err(|refusal| refusal.under_name(variant))?;
+        let items = self.deeper().and_then(Check::deeper).map_err(|refusal| refusal.under_name(variant))?;
         Ok(Items::of_variant(items, len, variant))
     }
 
@@ -363,10 +330,7 @@ impl ser::Serializer for Check {
         variant: &'static str,
         len: usize,
     ) -> Result<Fields, Refusal> {
-        let fields = self
-            .deeper()
-            .and_then(Check::deeper)
-            .map_err(|refusal| refusal.under_name(variant))?;
+        let fields = self.deeper().and_then(Check::deeper).map_err(|refusal| refusal.under_name(variant))?;
         Ok(Fields::of_variant(fields, len, variant))
     }
 }

@@ -58,11 +58,7 @@ pub(super) fn split(body: &[u8]) -> Result<Triple, BadTriple> {
     if after != body.len() {
         return Err(BadTriple::Trailing { at: after });
     }
-    Ok(Triple {
-        kind,
-        id,
-        content: begin..end,
-    })
+    Ok(Triple { kind, id, content: begin..end })
 }
 
 #[cold]
@@ -70,10 +66,9 @@ fn no_triple(body: &[u8], start: usize) -> BadTriple {
     match body.get(start) {
         None => BadTriple::Empty,
         Some(_) if body.starts_with(b"\xef\xbb\xbf") => BadTriple::ByteOrderMark,
-        Some(&first) if Encoding::recognise(first) == Some(Encoding::MsgPack) => BadTriple::OtherCodec {
-            expected: Encoding::Json,
-            found: Encoding::MsgPack,
-        },
+        Some(&first) if Encoding::recognise(first) == Some(Encoding::MsgPack) => {
+            BadTriple::OtherCodec { expected: Encoding::Json, found: Encoding::MsgPack }
+        }
         Some(_) => BadTriple::NotATriple,
     }
 }
@@ -200,16 +195,9 @@ fn has_byte(word: u64, byte: u8) -> u64 {
 /// Where a number or literal that begins at `start` ends: at the next delimiter.
 #[inline]
 fn skip_scalar(body: &[u8], start: usize) -> usize {
-    let is_delimiter = |byte: &u8| {
-        matches!(
-            byte,
-            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'"' | b'[' | b']' | b'{' | b'}'
-        )
-    };
-    body[start..]
-        .iter()
-        .position(is_delimiter)
-        .map_or(body.len(), |len| start + len)
+    let is_delimiter =
+        |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'"' | b'[' | b']' | b'{' | b'}');
+    body[start..].iter().position(is_delimiter).map_or(body.len(), |len| start + len)
 }
 
 #[inline]

@@ -66,11 +66,7 @@ pub(super) fn split(body: &[u8]) -> Result<Triple, BadTriple> {
     if end != body.len() {
         return Err(BadTriple::Trailing { at: end });
     }
-    Ok(Triple {
-        kind,
-        id,
-        content: at..end,
-    })
+    Ok(Triple { kind, id, content: at..end })
 }
 
 #[cold]
@@ -78,10 +74,9 @@ fn no_triple(body: &[u8]) -> BadTriple {
     match body {
         [] => BadTriple::Empty,
         [0xdc] | [0xdc, 0] | [0xdd] | [0xdd, 0] | [0xdd, 0, 0] | [0xdd, 0, 0, 0] => BadTriple::Truncated { at: 0 },
-        [first, ..] if Encoding::recognise(*first) == Some(Encoding::Json) => BadTriple::OtherCodec {
-            expected: Encoding::MsgPack,
-            found: Encoding::Json,
-        },
+        [first, ..] if Encoding::recognise(*first) == Some(Encoding::Json) => {
+            BadTriple::OtherCodec { expected: Encoding::MsgPack, found: Encoding::Json }
+        }
         _ => BadTriple::NotATriple,
     }
 }

@@ -52,11 +52,7 @@ fn plain(json: serde_json::Value) -> Result<Value, NotationError> {
             _ => Err(NotationError::Number(n.to_string())),
         },
         Json::String(text) => Ok(text.into()),
-        Json::Array(items) => items
-            .into_iter()
-            .map(plain)
-            .collect::<Result<Vec<_>, _>>()
-            .map(Value::List),
+        Json::Array(items) => items.into_iter().map(plain).collect::<Result<Vec<_>, _>>().map(Value::List),
         Json::Object(entries) => {
             let entries = entries.into_iter().map(|(key, json)| Ok((key.into(), plain(json)?)));
             entries.collect::<Result<Vec<_>, NotationError>>().map(Value::Map)
@@ -67,11 +63,7 @@ fn plain(json: serde_json::Value) -> Result<Value, NotationError> {
 /// What a value read as mere JSON means in notation.
 fn meant(json: Value) -> Result<Value, NotationError> {
     match json {
-        Value::List(items) => items
-            .into_iter()
-            .map(meant)
-            .collect::<Result<Vec<_>, _>>()
-            .map(Value::List),
+        Value::List(items) => items.into_iter().map(meant).collect::<Result<Vec<_>, _>>().map(Value::List),
         Value::Map(entries) => meant_by_map(entries),
         leaf => Ok(leaf),
     }
@@ -97,9 +89,9 @@ fn bytes(content: &Value) -> Result<Value, NotationError> {
     };
     let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
     match digits {
-        Some(digits) if digits.len().is_multiple_of(2) => Ok(Value::Bytes(
-            digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect(),
-        )),
+        Some(digits) if digits.len().is_multiple_of(2) => {
+            Ok(Value::Bytes(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()))
+        }
         _ => Err(NotationError::Bytes),
     }
 }

@@ -49,18 +49,12 @@ impl Payload {
     pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Payload, EncodeError> {
         let mut out = Vec::with_capacity(64);
         encode_into(value, encoding, &mut out)?;
-        Ok(Payload {
-            encoding,
-            bytes: out.into(),
-        })
+        Ok(Payload { encoding, bytes: out.into() })
     }
 
     /// The encoded null.
     pub fn null(encoding: Encoding) -> Payload {
-        Payload {
-            encoding,
-            bytes: Bytes::from_static(encoding.null()),
-        }
+        Payload { encoding, bytes: Bytes::from_static(encoding.null()) }
     }
 
     /// Opens the content as a value of type `T`.
@@ -135,9 +129,7 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, encoding: Encoding, out: &m
             .and_then(|()| serde_json::to_writer(&mut *out, value).map_err(|why| unlocated(encoding, why.to_string()))),
         Encoding::MsgPack => msgpack::writer::write(value, out).map_err(|refusal| {
             // The writer knows what; the walk that finds where is done only now.
-            check(value, encoding)
-                .err()
-                .unwrap_or_else(|| refusal.at_root(encoding))
+            check(value, encoding).err().unwrap_or_else(|| refusal.at_root(encoding))
         }),
     };
     if written.is_err() {
@@ -149,11 +141,7 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, encoding: Encoding, out: &m
 /// A value that passed the check and failed to be written: its `Serialize` did not do the same thing twice.
 #[cold]
 fn unlocated(encoding: Encoding, text: String) -> EncodeError {
-    EncodeError {
-        encoding,
-        path: "$".to_owned(),
-        why: Unsupported::Other(text),
-    }
+    EncodeError { encoding, path: "$".to_owned(), why: Unsupported::Other(text) }
 }
 
 /// Opens `bytes` with at most `limit` containers inside each other.
@@ -174,9 +162,7 @@ pub(super) fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8], limi
             }
             whole(bytes, end)?;
             msgpack::reader::read(bytes).map_err(|(why, at)| match why {
-                Misread::Type(text) => DecodeError::WrongType {
-                    why: format!("{text} at byte {at}"),
-                },
+                Misread::Type(text) => DecodeError::WrongType { why: format!("{text} at byte {at}") },
                 Misread::Malformed(text) => malformed(text, at),
             })
         }
@@ -205,9 +191,7 @@ fn whole(bytes: &[u8], end: Result<usize, msgpack::Fault>) -> Result<(), DecodeE
 }
 
 fn malformed(text: &str, at: usize) -> DecodeError {
-    DecodeError::Malformed {
-        why: format!("{text} at byte {at}"),
-    }
+    DecodeError::Malformed { why: format!("{text} at byte {at}") }
 }
 
 /// Why content could not be opened. Offsets count bytes from its start.

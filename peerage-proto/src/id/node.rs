@@ -45,9 +45,7 @@ impl FromStr for NodeId {
     type Err = InvalidNodeId;
 
     fn from_str(text: &str) -> Result<Self, InvalidNodeId> {
-        let wrong_length = || InvalidNodeId::WrongLength {
-            characters: text.chars().count(),
-        };
+        let wrong_length = || InvalidNodeId::WrongLength { characters: text.chars().count() };
         // One byte of room too many: a key that is too long fills it, and a longer one ends the decoding early.
         let mut decoded = [0; NODE_ID_BYTES + 1];
         let length = bs58::decode(text).onto(&mut decoded).map_err(|why| match why {
@@ -116,42 +114,18 @@ mod tests {
     #[test]
     fn a_character_outside_base58_is_named_with_its_place() {
         let refused = |text: &str| text.parse::<NodeId>().unwrap_err();
-        assert_eq!(
-            refused("ab0"),
-            InvalidNodeId::NotBase58 {
-                character: '0',
-                index: 2
-            }
-        );
-        assert_eq!(
-            refused("ä"),
-            InvalidNodeId::NotBase58 {
-                character: 'ä',
-                index: 0
-            }
-        );
-        assert_eq!(
-            refused("user:secret"),
-            InvalidNodeId::NotBase58 {
-                character: ':',
-                index: 4
-            }
-        );
+        assert_eq!(refused("ab0"), InvalidNodeId::NotBase58 { character: '0', index: 2 });
+        assert_eq!(refused("ä"), InvalidNodeId::NotBase58 { character: 'ä', index: 0 });
+        assert_eq!(refused("user:secret"), InvalidNodeId::NotBase58 { character: ':', index: 4 });
     }
 
     #[test]
     fn a_key_of_another_length_is_refused() {
         for characters in [0, 1, 31, 33, 43 * 2, 10_000] {
-            assert_eq!(
-                "1".repeat(characters).parse::<NodeId>(),
-                Err(InvalidNodeId::WrongLength { characters })
-            );
+            assert_eq!("1".repeat(characters).parse::<NodeId>(), Err(InvalidNodeId::WrongLength { characters }));
         }
         let largest = "z".repeat(44); // more than 2^256
-        assert_eq!(
-            largest.parse::<NodeId>(),
-            Err(InvalidNodeId::WrongLength { characters: 44 })
-        );
+        assert_eq!(largest.parse::<NodeId>(), Err(InvalidNodeId::WrongLength { characters: 44 }));
     }
 
     proptest! {

@@ -50,10 +50,7 @@ pub(super) enum News {
     /// A request came, with the number of the call if it is one of an honest end.
     Request { served: Served, number: Option<u64> },
     /// A call ended.
-    Settled {
-        number: u64,
-        result: Result<Option<u64>, CallError>,
-    },
+    Settled { number: u64, result: Result<Option<u64>, CallError> },
     /// A request's work is to end.
     Stop(Served),
     /// The link ended.
@@ -106,11 +103,7 @@ impl End {
         self.feed(now, Input::Timeout);
         for asked in self.asked.values() {
             let last = asked.until.and_then(|until| until.checked_add(limits::OUTCOME_GRACE));
-            assert!(
-                last.is_none_or(|last| now < last),
-                "call {} has no outcome in time",
-                asked.number
-            );
+            assert!(last.is_none_or(|last| now < last), "call {} has no outcome in time", asked.number);
         }
     }
 
@@ -129,26 +122,12 @@ impl End {
 
     pub(super) fn reply(&mut self, now: Instant, request: Served, content: &Payload) {
         self.done(request);
-        self.feed(
-            now,
-            Input::Reply {
-                request,
-                content: Content::Shared(content.bytes()),
-            },
-        );
+        self.feed(now, Input::Reply { request, content: Content::Shared(content.bytes()) });
     }
 
     pub(super) fn fail(&mut self, now: Instant, request: Served, code: Code, message: &str, data: Option<&Payload>) {
         self.done(request);
-        self.feed(
-            now,
-            Input::Fail {
-                request,
-                code,
-                message,
-                data,
-            },
-        );
+        self.feed(now, Input::Fail { request, code, message, data });
     }
 
     pub(super) fn stopped(&mut self, now: Instant, request: Served, stop: Stop) {
@@ -164,11 +143,7 @@ impl End {
 
     /// Borrows the body of a large frame to read into.
     pub(super) fn lend(&mut self) -> Option<Unfinished> {
-        if self.channel.wants_bytes() {
-            self.channel.lend()
-        } else {
-            None
-        }
+        if self.channel.wants_bytes() { self.channel.lend() } else { None }
     }
 
     /// Returns it with `read` appended.
@@ -195,22 +170,8 @@ impl End {
             Token(self.tokens - 1)
         });
         let content = numbered(number, padding, self.encoding());
-        self.asked.insert(
-            token,
-            Asked {
-                number,
-                until: deadline,
-                cancelled_at: None,
-            },
-        );
-        self.feed(
-            now,
-            Input::Call {
-                token,
-                content: Content::Shared(content.bytes()),
-                deadline,
-            },
-        );
+        self.asked.insert(token, Asked { number, until: deadline, cancelled_at: None });
+        self.feed(now, Input::Call { token, content: Content::Shared(content.bytes()), deadline });
         Some(number)
     }
 
@@ -256,10 +217,7 @@ impl End {
         while written.len() < limit && !transmit.is_empty() {
             let mut slices = [IoSlice::new(&[]); 4];
             let filled = transmit.slices(&mut slices);
-            assert!(
-                slices[..filled].iter().any(|slice| !slice.is_empty()),
-                "there is something to write"
-            );
+            assert!(slices[..filled].iter().any(|slice| !slice.is_empty()), "there is something to write");
             let before = written.len();
             for slice in &slices[..filled] {
                 let take = slice.len().min(limit - written.len());
@@ -281,25 +239,16 @@ impl End {
         if written.is_empty() {
             return;
         }
-        let encoding = self
-            .channel
-            .encoding()
-            .expect("nothing is written before the codec is known");
+        let encoding = self.channel.encoding().expect("nothing is written before the codec is known");
         let side = self.channel.config().side;
         for seen in self.said.hear_honest(written, encoding, side) {
             match seen {
                 Seen::Request { number: Some(number) } => {
-                    assert!(
-                        !self.unsent.contains(&number),
-                        "call {number} did not run, yet it was written"
-                    );
+                    assert!(!self.unsent.contains(&number), "call {number} did not run, yet it was written");
                 }
                 Seen::Answer { id } => {
                     let (answers, requests) = (self.said.times_answered(id), self.heard.times_asked(id));
-                    assert!(
-                        answers <= requests,
-                        "request {id} came {requests} times and was answered {answers} times"
-                    );
+                    assert!(answers <= requests, "request {id} came {requests} times and was answered {answers} times");
                 }
                 Seen::Request { number: None } | Seen::Other => {}
             }
@@ -351,11 +300,7 @@ impl End {
         let channel = &self.channel;
         assert!(channel.is_ended() && self.ended.is_some(), "the link has ended");
         assert!(self.asked.is_empty(), "every call has an outcome: {:?}", self.asked);
-        let kept = [
-            channel.calls_in_flight(),
-            channel.requests_in_service(),
-            channel.unsent_bytes(),
-        ];
+        let kept = [channel.calls_in_flight(), channel.requests_in_service(), channel.unsent_bytes()];
         assert_eq!(kept, [0; 3], "all tables are empty");
         assert!(channel.next_timeout().is_none() && !channel.wants_bytes() && !channel.wants_to_write());
     }
@@ -394,28 +339,16 @@ impl End {
         self.working.push(request);
         let number = content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number);
         self.trace.note(now, &[1, number.unwrap_or(0), content.len() as u64]);
-        self.news.push(News::Request {
-            served: request,
-            number,
-        });
+        self.news.push(News::Request { served: request, number });
     }
 
     fn settled(&mut self, now: Instant, token: Token, result: Result<Payload, CallError>) {
         let asked = self.asked.remove(&token).expect("a call has one outcome");
         self.free.push(token);
         let last = asked.until.and_then(|until| until.checked_add(limits::OUTCOME_GRACE));
-        assert!(
-            last.is_none_or(|last| now <= last),
-            "call {} ended {:?} late",
-            asked.number,
-            last.map(|l| now - l)
-        );
+        assert!(last.is_none_or(|last| now <= last), "call {} ended {:?} late", asked.number, last.map(|l| now - l));
         let patience = asked.cancelled_at.map(|at| at + Duration::from_secs(1));
-        assert!(
-            patience.is_none_or(|last| now <= last),
-            "the word on cancelled call {} came late",
-            asked.number
-        );
+        assert!(patience.is_none_or(|last| now <= last), "the word on cancelled call {} came late", asked.number);
         let outcome = result.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok);
         if outcome.class() == Class::DidNotRun && outcome != Outcome::Busy {
             self.unsent.insert(asked.number);
@@ -426,38 +359,18 @@ impl End {
         *self.outcomes.entry(outcome).or_default() += 1;
         self.trace.note(now, &[2, asked.number, outcome as u64]);
         let result = result.map(|value| value.decode().ok().map(|(number, _): (u64, IgnoredAny)| number));
-        self.news.push(News::Settled {
-            number: asked.number,
-            result,
-        });
+        self.news.push(News::Settled { number: asked.number, result });
     }
 
     fn check_bounds(&self) {
         let (channel, config) = (&self.channel, self.channel.config());
-        assert_eq!(
-            channel.calls_in_flight(),
-            self.asked.len(),
-            "the machine knows the calls that wait"
-        );
-        assert!(
-            channel.calls_in_flight() <= config.calls_in_flight as usize,
-            "calls in flight are bounded"
-        );
-        assert_eq!(
-            channel.requests_in_service(),
-            self.working.len(),
-            "the machine knows the requests in service"
-        );
-        assert!(
-            self.working.len() <= config.served_at_once as usize,
-            "requests in service are bounded"
-        );
+        assert_eq!(channel.calls_in_flight(), self.asked.len(), "the machine knows the calls that wait");
+        assert!(channel.calls_in_flight() <= config.calls_in_flight as usize, "calls in flight are bounded");
+        assert_eq!(channel.requests_in_service(), self.working.len(), "the machine knows the requests in service");
+        assert!(self.working.len() <= config.served_at_once as usize, "requests in service are bounded");
         let frame = config.frame_bytes as usize + 4;
         let replies = limits::UNSENT_REPLY_BYTES + (config.served_at_once as usize + 1) * frame;
-        assert!(
-            channel.unsent_bytes() <= limits::UNSENT_BYTES_HIGH + frame + replies,
-            "unsent bytes are bounded"
-        );
+        assert!(channel.unsent_bytes() <= limits::UNSENT_BYTES_HIGH + frame + replies, "unsent bytes are bounded");
         assert!(self.ended.is_some() == channel.is_ended(), "the end is told");
     }
 

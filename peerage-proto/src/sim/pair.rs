@@ -223,11 +223,7 @@ impl Pair {
                 side
             }
             Event::Stopped(side, request) => {
-                let word = if self.dice.chance(50) {
-                    Stop::Stopped
-                } else {
-                    Stop::Detached
-                };
+                let word = if self.dice.chance(50) { Stop::Stopped } else { Stop::Detached };
                 self.ends[side].stopped(now, request, word);
                 side
             }
@@ -312,11 +308,7 @@ impl Pair {
         if space == 0 || self.ends[side].holds_transmit() || !self.ends[side].takes() {
             return false;
         }
-        let limit = if self.dice.chance(30) {
-            self.dice.between(1, 200) as usize
-        } else {
-            usize::MAX
-        };
+        let limit = if self.dice.chance(30) { self.dice.between(1, 200) as usize } else { usize::MAX };
         let bytes = self.ends[side].write(limit.min(space));
         let at = self.now + self.dice.time(Duration::from_millis(10));
         self.pipes[side].write(at, bytes);
@@ -341,15 +333,9 @@ impl Pair {
 
     fn request(&mut self, side: usize, served: Served, number: Option<u64>) {
         let (caller, number) = (1 - side, number.expect("both ends are honest"));
-        assert!(
-            !self.did_not_run[caller].contains(&number),
-            "call {number} did not run, yet it runs"
-        );
+        assert!(!self.did_not_run[caller].contains(&number), "call {number} did not run, yet it runs");
         assert!(self.ran[caller].insert(number), "call {number} runs once");
-        assert!(
-            self.last_ran[caller].is_none_or(|last| number > last),
-            "requests keep their order"
-        );
+        assert!(self.last_ran[caller].is_none_or(|last| number > last), "requests keep their order");
         self.last_ran[caller] = Some(number);
         self.numbers[side].insert(served, number);
         self.soon(Duration::from_millis(10), Event::Fetch(side, served));
@@ -398,11 +384,7 @@ impl Pair {
         }
         let settled: u32 = outcomes.values().sum();
         assert_eq!(u64::from(settled), calls, "every call has exactly one outcome");
-        Report {
-            calls,
-            outcomes,
-            trace: trace.value(),
-        }
+        Report { calls, outcomes, trace: trace.value() }
     }
 }
 

@@ -17,22 +17,12 @@ pub(super) struct Pipe {
 
 impl Pipe {
     pub(super) fn new(capacity: usize) -> Pipe {
-        Pipe {
-            pieces: VecDeque::new(),
-            held: 0,
-            capacity,
-            closed_at: None,
-            deaf: false,
-        }
+        Pipe { pieces: VecDeque::new(), held: 0, capacity, closed_at: None, deaf: false }
     }
 
     /// How many bytes could be written now.
     pub(super) fn space(&self) -> usize {
-        if self.deaf {
-            usize::MAX
-        } else {
-            self.capacity - self.held
-        }
+        if self.deaf { usize::MAX } else { self.capacity - self.held }
     }
 
     /// Takes bytes that can be read from `at` on, but never before those written earlier.

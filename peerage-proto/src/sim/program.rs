@@ -95,11 +95,7 @@ impl<'a> Program<'a> {
             return None;
         }
         Some(match self.byte() % 18 {
-            0 | 1 => Step::PeerSends {
-                kind: self.kind(),
-                id: self.number(),
-                content: self.byte(),
-            },
+            0 | 1 => Step::PeerSends { kind: self.kind(), id: self.number(), content: self.byte() },
             2 => Step::PeerSendsBody(self.slice()),
             3 => Step::PeerSendsBytes(self.slice()),
             4 => Step::Arrive([1, 2, 3, 5, 17, 100, 5_000, usize::MAX][usize::from(self.byte() % 8)]),
@@ -110,25 +106,13 @@ impl<'a> Program<'a> {
                 _ => Step::RingForNothing,
             },
             6 => Step::TimePasses(self.time()),
-            7 | 8 => Step::Call {
-                padding: self.size(),
-                deadline: self.deadline(),
-            },
+            7 | 8 => Step::Call { padding: self.size(), deadline: self.deadline() },
             9 => Step::Cancel(usize::from(self.byte())),
-            10 => Step::Reply {
-                nth: usize::from(self.byte()),
-                padding: self.size(),
-            },
-            11 => Step::Fail {
-                nth: usize::from(self.byte()),
-                code: self.byte(),
-                message: self.byte(),
-                data: self.byte(),
-            },
-            12 => Step::Stopped {
-                nth: usize::from(self.byte()),
-                word: self.byte(),
-            },
+            10 => Step::Reply { nth: usize::from(self.byte()), padding: self.size() },
+            11 => {
+                Step::Fail { nth: usize::from(self.byte()), code: self.byte(), message: self.byte(), data: self.byte() }
+            }
+            12 => Step::Stopped { nth: usize::from(self.byte()), word: self.byte() },
             13 => Step::Fetch(usize::from(self.byte())),
             14 => Step::Take,
             _ => Step::Write([0, 1, 3, 4, 20, 1_000, usize::MAX, usize::MAX][usize::from(self.byte() % 8)]),
@@ -155,11 +139,7 @@ impl<'a> Program<'a> {
     /// Mostly kinds that exist.
     fn kind(&mut self) -> u8 {
         let byte = self.byte();
-        if byte < 192 {
-            byte % 6
-        } else {
-            [6, 7, 31, 32, 33, 127, 128, 255][usize::from(byte % 8)]
-        }
+        if byte < 192 { byte % 6 } else { [6, 7, 31, 32, 33, 127, 128, 255][usize::from(byte % 8)] }
     }
 
     /// Mostly small numbers, else extremes.
@@ -168,17 +148,7 @@ impl<'a> Program<'a> {
         if byte < 200 {
             return u64::from(byte % 32);
         }
-        let extremes = [
-            127,
-            128,
-            255,
-            65_535,
-            (1 << 31) - 1,
-            1 << 32,
-            (1 << 63) - 1,
-            u64::MAX - 1,
-            u64::MAX,
-        ];
+        let extremes = [127, 128, 255, 65_535, (1 << 31) - 1, 1 << 32, (1 << 63) - 1, u64::MAX - 1, u64::MAX];
         extremes[usize::from(byte) % extremes.len()]
     }
 

@@ -86,12 +86,7 @@ impl Session {
                     self.end.reply(now, request, &content);
                 }
             }
-            Step::Fail {
-                nth,
-                code,
-                message,
-                data,
-            } => self.fail(nth, code, message, data),
+            Step::Fail { nth, code, message, data } => self.fail(nth, code, message, data),
             // In the plain dialect nobody is ever told to stop, so there is no word to give.
             Step::Stopped { .. } if !self.end.is_full() => {}
             Step::Stopped { nth, word } => {
@@ -129,10 +124,7 @@ impl Session {
         while self.end.wants_bytes() && !self.on_the_way.is_empty() {
             if let Some(mut lent) = self.end.lend() {
                 let (buffer, room) = lent.buffer();
-                let read: Vec<u8> = self
-                    .on_the_way
-                    .drain(..room.min(self.on_the_way.len()).min(piece))
-                    .collect();
+                let read: Vec<u8> = self.on_the_way.drain(..room.min(self.on_the_way.len()).min(piece)).collect();
                 buffer.extend_from_slice(&read);
                 self.end.take_back(self.now, lent, &read);
                 continue;
@@ -164,19 +156,12 @@ impl Session {
         };
         let text =
             ["", "x", "€", "\u{1}"][usize::from(message % 4)].repeat([1, 60, 5_000][usize::from(message / 4 % 3)]);
-        let other = if self.end.encoding() == Encoding::Json {
-            Encoding::MsgPack
-        } else {
-            Encoding::Json
-        };
+        let other = if self.end.encoding() == Encoding::Json { Encoding::MsgPack } else { Encoding::Json };
         let nested = [vec![b'['; 32], vec![b']'; 32]].concat();
         let data = match data % 6 {
             0 => Some(numbered(1, 10, self.end.encoding())),
             1 => Some(numbered(1, 199_000, self.end.encoding())),
-            2 => Some(Payload::from_parts(
-                Encoding::MsgPack,
-                Bytes::from_static(b"\xc4\x02\x00\xff"),
-            )),
+            2 => Some(Payload::from_parts(Encoding::MsgPack, Bytes::from_static(b"\xc4\x02\x00\xff"))),
             3 => Some(Payload::from_parts(Encoding::Json, Bytes::from(nested))),
             4 => Some(Payload::from_parts(other, Bytes::from_static(b"\xc1"))),
             _ => None,
@@ -189,10 +174,7 @@ impl Session {
         let working = self.end.working();
         let all = working.len() + self.answered.len();
         let nth = nth % all.max(1);
-        let request = working
-            .get(nth)
-            .or_else(|| self.answered.get(nth - working.len()))
-            .copied()?;
+        let request = working.get(nth).or_else(|| self.answered.get(nth - working.len())).copied()?;
         if self.answered.len() < 64 {
             self.answered.push(request);
         }
@@ -221,9 +203,7 @@ fn peer_content(kind: u8, choice: u8, encoding: Encoding) -> Vec<u8> {
 
 /// About the largest `Instant` there is.
 fn end_of_time() -> Instant {
-    (0..63).rev().fold(epoch(), |at, bit| {
-        at.checked_add(Duration::from_secs(1 << bit)).unwrap_or(at)
-    })
+    (0..63).rev().fold(epoch(), |at, bit| at.checked_add(Duration::from_secs(1 << bit)).unwrap_or(at))
 }
 
 /// Steps of a program, at most, so that one input takes milliseconds.

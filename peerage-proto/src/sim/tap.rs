@@ -54,18 +54,11 @@ impl Tap {
     /// Reads what an honest end wrote; it must be in order in every respect.
     pub(super) fn hear_honest(&mut self, mut bytes: &[u8], encoding: Encoding, side: Side) -> Vec<Seen> {
         let mut seen = Vec::new();
-        while let Some(body) = self
-            .decoder
-            .next(&mut bytes)
-            .expect("an end keeps to its own frame limit")
-        {
+        while let Some(body) = self.decoder.next(&mut bytes).expect("an end keeps to its own frame limit") {
             let triple = encoding.split(body.bytes()).expect("an end writes well-formed frames");
             let kind = Kind::from_number(triple.kind, self.dialect).expect("an end writes kinds of its dialect only");
             let content = part(&body, encoding, triple.content);
-            assert!(
-                content.decode::<IgnoredAny>().is_ok(),
-                "an end writes content that can be opened"
-            );
+            assert!(content.decode::<IgnoredAny>().is_ok(), "an end writes content that can be opened");
             seen.push(self.frame(kind, triple.id, &content));
             if kind == Kind::Request {
                 self.check_order(triple.id, seen.last(), side);
@@ -104,9 +97,7 @@ impl Tap {
         let is_answer = match kind {
             Kind::Request => {
                 *self.asked.entry(id).or_default() += 1;
-                return Seen::Request {
-                    number: content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number),
-                };
+                return Seen::Request { number: content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number) };
             }
             Kind::Result | Kind::Exception | Kind::Busy => true,
             // The word on work that was done already comes beside its answer.
@@ -124,18 +115,11 @@ impl Tap {
     fn check_order(&mut self, id: u64, seen: Option<&Seen>, side: Side) {
         assert!(self.last_request.is_none_or(|last| id > last), "request ids rise");
         if self.dialect == Dialect::Full {
-            assert_eq!(
-                id % 2,
-                u64::from(side == Side::Acceptor),
-                "request ids have the parity of their end"
-            );
+            assert_eq!(id % 2, u64::from(side == Side::Acceptor), "request ids have the parity of their end");
         }
         self.last_request = Some(id);
         if let Some(Seen::Request { number: Some(number) }) = seen {
-            assert!(
-                self.last_number.is_none_or(|last| *number > last),
-                "requests leave in the order of their calls"
-            );
+            assert!(self.last_number.is_none_or(|last| *number > last), "requests leave in the order of their calls");
             self.last_number = Some(*number);
         }
     }

@@ -38,10 +38,7 @@ fn frames(limit: u32, stream: &[u8], piece: impl Fn(usize) -> usize) -> Found {
             return (bodies, Some(fault));
         }
         assert!(now.is_empty(), "everything was taken in");
-        assert!(
-            decoder.capacity() <= arrived + limits::BUFFER_AHEAD_BYTES,
-            "memory grows with what arrives"
-        );
+        assert!(decoder.capacity() <= arrived + limits::BUFFER_AHEAD_BYTES, "memory grows with what arrives");
     }
     (bodies, None)
 }
@@ -52,10 +49,7 @@ fn frames_in_place(limit: u32, stream: &[u8], worthwhile: usize) -> Found {
     while !rest.is_empty() {
         if let Some(mut lent) = decoder.lend(worthwhile) {
             let (buffer, room) = lent.buffer();
-            assert!(
-                0 < room && room <= limits::BUFFER_AHEAD_BYTES,
-                "there is something to read, and not too much"
-            );
+            assert!(0 < room && room <= limits::BUFFER_AHEAD_BYTES, "there is something to read, and not too much");
             let (now, later) = rest.split_at(room.min(rest.len()));
             buffer.extend_from_slice(now);
             rest = later;
@@ -105,10 +99,7 @@ pub fn payload(body: &[u8]) {
             encoding.put_tail(&mut joined);
             assert_eq!(joined.len() - before, encoding.tail_len());
             let again = encoding.split(&joined).expect("what was joined can be split");
-            assert_eq!(
-                (again.kind, again.id, &joined[again.content]),
-                (triple.kind, triple.id, content)
-            );
+            assert_eq!((again.kind, again.id, &joined[again.content]), (triple.kind, triple.id, content));
         }
         value(encoding, content);
     }
@@ -118,21 +109,14 @@ pub fn payload(body: &[u8]) {
 fn value(encoding: Encoding, bytes: &[u8]) {
     let payload = Payload::from_parts(encoding, bytes::Bytes::copy_from_slice(bytes));
     let Ok(opened) = payload.decode::<Value>() else { return };
-    assert!(
-        Payload::parse(encoding, payload.bytes().clone()).is_ok(),
-        "what can be opened is well-formed"
-    );
+    assert!(Payload::parse(encoding, payload.bytes().clone()).is_ok(), "what can be opened is well-formed");
     // Compared as bytes, because NaN is unequal to itself.
     for encoding in [Some(encoding), Some(Encoding::MsgPack)].into_iter().flatten() {
         let Ok(once) = Payload::encode(&opened, encoding) else {
             continue;
         };
         let again = once.decode::<Value>().expect("what we encode can be opened");
-        assert_eq!(
-            Payload::encode(&again, encoding).as_ref(),
-            Ok(&once),
-            "a value survives the round trip"
-        );
+        assert_eq!(Payload::encode(&again, encoding).as_ref(), Ok(&once), "a value survives the round trip");
     }
 }
 

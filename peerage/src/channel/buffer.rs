@@ -13,12 +13,7 @@ impl Buffer {
     #[inline]
     pub(super) fn take() -> Buffer {
         // While the thread ends there is no store any more.
-        Buffer(
-            KEPT.try_with(|kept| kept.borrow_mut().pop())
-                .ok()
-                .flatten()
-                .unwrap_or_default(),
-        )
+        Buffer(KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default())
     }
 }
 

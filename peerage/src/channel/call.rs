@@ -52,10 +52,7 @@ pub struct Calling<'a, R> {
 ///     └── the link has no room: a place in its queue ──┘
 /// ```
 enum Stage {
-    Unsent {
-        content: Result<Encoded, Box<CallError>>,
-        queued: Option<Box<Queued>>,
-    },
+    Unsent { content: Result<Encoded, Box<CallError>>, queued: Option<Box<Queued>> },
     Sent(Token),
     Over,
 }
@@ -73,12 +70,7 @@ impl<'a, R: DeserializeOwned> Call<'a, R> {
             Some(encoding) => encode(content, encoding),
             None => Err(Box::new(unknown_codec())),
         };
-        Call {
-            link,
-            content,
-            deadline: Some(limits::CALL_DEADLINE_DEFAULT),
-            open,
-        }
+        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open }
     }
 }
 
@@ -88,18 +80,11 @@ impl<'a> Call<'a, Payload> {
             Some(encoding) if encoding == content.encoding() => Ok(Encoded::Before(content)),
             Some(encoding) => {
                 let why = format!("the channel speaks {encoding}, the payload is {}", content.encoding());
-                Err(Box::new(CallError::Refused {
-                    why: Refused::BadRequest(why),
-                }))
+                Err(Box::new(CallError::Refused { why: Refused::BadRequest(why) }))
             }
             None => Err(Box::new(unknown_codec())),
         };
-        Call {
-            link,
-            content,
-            deadline: Some(limits::CALL_DEADLINE_DEFAULT),
-            open: Ok,
-        }
+        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open: Ok }
     }
 }
 
@@ -125,10 +110,7 @@ impl<'a, R> IntoFuture for Call<'a, R> {
         Calling {
             time: self.deadline.map_or(Time::Never, Time::From),
             link: self.link,
-            stage: Stage::Unsent {
-                content: self.content,
-                queued: None,
-            },
+            stage: Stage::Unsent { content: self.content, queued: None },
             open: self.open,
         }
     }
@@ -154,22 +136,10 @@ impl<R> Calling<'_, R> {
         let Some(ticket) = ticket else { return Poll::Pending };
         let deadline = self.time.settle(Instant::now());
         let queued = queued.get_or_insert_with(|| {
-            Box::new(Queued {
-                ticket,
-                timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
-            })
+            Box::new(Queued { ticket, timer: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))) })
         });
-        let over = queued
-            .timer
-            .as_mut()
-            .is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-        if over {
-            Poll::Ready(Err(CallError::NotSent {
-                why: NotSent::QueueFull,
-            }))
-        } else {
-            Poll::Pending
-        }
+        let over = queued.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        if over { Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull })) } else { Poll::Pending }
     }
 }
 
@@ -209,9 +179,7 @@ impl<R> Calling<'_, R> {
     /// Gives back whatever the link still holds for this call.
     fn leave(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Unsent {
-                queued: Some(queued), ..
-            } => self.link.leave_queue(queued.ticket),
+            Stage::Unsent { queued: Some(queued), .. } => self.link.leave_queue(queued.ticket),
             Stage::Sent(token) => self.link.abandon(token),
             Stage::Unsent { queued: None, .. } | Stage::Over => {}
         }
@@ -228,17 +196,13 @@ impl<R> Drop for Calling<'_, R> {
 
 impl<R> fmt::Debug for Call<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("Call").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
 impl<R> fmt::Debug for Calling<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calling")
-            .field("time", &self.time)
-            .finish_non_exhaustive()
+        f.debug_struct("Calling").field("time", &self.time).finish_non_exhaustive()
     }
 }
 
@@ -251,20 +215,14 @@ fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Enc
 }
 
 fn refused(error: &EncodeError) -> CallError {
-    CallError::Refused {
-        why: Refused::BadRequest(error.to_string()),
-    }
+    CallError::Refused { why: Refused::BadRequest(error.to_string()) }
 }
 
 fn unknown_codec() -> CallError {
     let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-    CallError::Refused {
-        why: Refused::BadRequest(why.to_owned()),
-    }
+    CallError::Refused { why: Refused::BadRequest(why.to_owned()) }
 }
 
 fn open<R: DeserializeOwned>(answer: Payload) -> Result<R, CallError> {
-    answer.decode().map_err(|error| CallError::Protocol {
-        why: format!("the answer does not fit: {error}"),
-    })
+    answer.decode().map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
 }

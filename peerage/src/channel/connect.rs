@@ -25,12 +25,7 @@ pub type Connecting = Pin<Box<dyn Future<Output = Result<Channel, DialError>> + 
 
 impl Connect {
     pub(super) fn new(address: Address) -> Connect {
-        Connect {
-            address,
-            settings: Settings::default(),
-            timeout: TIMEOUT_DEFAULT,
-            retry: false,
-        }
+        Connect { address, settings: Settings::default(), timeout: TIMEOUT_DEFAULT, retry: false }
     }
 
     /// The encoding of the channel; it comes before `?codec=` of the address. Both ends must use the same. Default JSON.

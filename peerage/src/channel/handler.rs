@@ -70,11 +70,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with this text, at most 4 KiB of which are sent.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure {
-            code: FAILED,
-            message: message.into(),
-            data: None,
-        }
+        Failure { code: FAILED, message: message.into(), data: None }
     }
 
     /// Gives it a code. On a plain link it stands in brackets before the text.

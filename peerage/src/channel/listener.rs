@@ -42,10 +42,7 @@ impl Listener {
     /// # Errors
     /// [`BindError`], which names the address and the remedy.
     pub async fn bind(address: &Address) -> Result<Listener, BindError> {
-        let settings = Settings {
-            encoding: address.codec(),
-            ..Settings::default()
-        };
+        let settings = Settings { encoding: address.codec(), ..Settings::default() };
         Ok(Listener {
             listening: transport::listen(address).await?,
             settings,
@@ -72,10 +69,7 @@ impl Listener {
     pub fn concurrency(mut self, requests: usize) -> Listener {
         let requests = requests.clamp(1, Semaphore::MAX_PERMITS);
         self.handlers = Some(requests);
-        self.settings.served_at_once = self
-            .settings
-            .served_at_once
-            .min(u32::try_from(requests).unwrap_or(u32::MAX));
+        self.settings.served_at_once = self.settings.served_at_once.min(u32::try_from(requests).unwrap_or(u32::MAX));
         self
     }
 
@@ -120,12 +114,7 @@ impl Listener {
         let stop = CancellationToken::new();
         let (local, turned_away) = (self.local_address().clone(), self.turned_away.clone());
         let task = tokio::spawn(self.accept_and_serve(Arc::new(handler), stop.clone()));
-        Server {
-            local,
-            stop,
-            task: Some(task),
-            turned_away,
-        }
+        Server { local, stop, task: Some(task), turned_away }
     }
 
     /// Stops listening and frees the address. Connections already accepted live on.

@@ -26,12 +26,7 @@ pub struct Request {
 
 impl Request {
     pub(crate) fn new(link: Link, served: Served, content: Payload) -> Request {
-        Request {
-            link,
-            served,
-            content,
-            answered: false,
-        }
+        Request { link, served, content, answered: false }
     }
 
     /// The content as a value of this type.
@@ -49,9 +44,7 @@ impl Request {
 
     /// Who asked: a handle to ask back on the same connection.
     pub fn caller(&self) -> Caller {
-        Caller {
-            link: self.link.clone(),
-        }
+        Caller { link: self.link.clone() }
     }
 
     /// Answers with a value. A value that the channel's encoding cannot carry becomes a failure that says so.
@@ -60,9 +53,7 @@ impl Request {
         let mut buffer = Buffer::take();
         match codec::encode_into(value, self.encoding(), &mut buffer.0) {
             Ok(()) => self.link.reply(self.served, Content::Copied(&buffer.0)),
-            Err(error) => self
-                .link
-                .fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
+            Err(error) => self.link.fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
         }
     }
 
@@ -72,9 +63,7 @@ impl Request {
         self.answered = true;
         match value.transcode(self.encoding()) {
             Ok(value) => self.link.reply(self.served, Content::Shared(value.bytes())),
-            Err(error) => self
-                .link
-                .fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
+            Err(error) => self.link.fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
         }
     }
 
@@ -107,9 +96,6 @@ impl Drop for Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("content", &self.content)
-            .field("from", &self.caller())
-            .finish_non_exhaustive()
+        f.debug_struct("Request").field("content", &self.content).field("from", &self.caller()).finish_non_exhaustive()
     }
 }

@@ -198,11 +198,7 @@ impl Driver {
             let result = write_some(&mut self.stream, cx, &mut transmit);
             let mut state = self.link.lock();
             // Only a link that stopped reading needs the time (as for answers).
-            let now = if state.machine.wants_bytes() {
-                state.clock
-            } else {
-                Instant::now()
-            };
+            let now = if state.machine.wants_bytes() { state.clock } else { Instant::now() };
             state.carry_out(now, Input::Written(transmit));
             next = match result {
                 Poll::Ready(Ok(())) => state.machine.transmit(),
@@ -213,12 +209,23 @@ impl Driver {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Wrote::Some,
                 Poll::Ready(Err(error)) => {
+                    self.read_what_is_left(cx);
                     self.feed(Input::Broken(error.to_string()));
                     return Wrote::All;
                 }
             }
         }
         Wrote::All
+    }
+
+    /// Reads what the peer sent before it went away: an answer that has arrived counts, although the connection takes no
+    /// bytes any more.
+    fn read_what_is_left(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..ROUNDS {
+            if !self.read(cx) {
+                break;
+            }
+        }
     }
 
     /// Decides what comes next once this round is done.
@@ -318,9 +325,7 @@ impl Driver {
     /// `Ready` when `due` has come. The timer is only moved when it would ring too late: most deadlines never come, and
     /// one early ring every now and then is cheaper than moving it for every call.
     fn poll_timer(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if timer.deadline() > due || (timer.is_elapsed() && timer.deadline() < due) {
             timer.as_mut().reset(due);
         }

@@ -34,10 +34,7 @@ where
 {
     /// A server that runs what `begin` makes of each request.
     pub(crate) fn new(begin: B) -> InPlace<B, F> {
-        InPlace {
-            begin,
-            slot: Box::pin(None),
-        }
+        InPlace { begin, slot: Box::pin(None) }
     }
 }
 

@@ -13,9 +13,7 @@ use tokio::sync::mpsc;
 use super::{BindError, Connection, DialError};
 
 pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
-    let refused = || DialError::Refused {
-        address: address.clone(),
-    };
+    let refused = || DialError::Refused { address: address.clone() };
     let queue = listeners().get(name(address)).cloned().ok_or_else(refused)?;
     // Room first, so that a dialler who waits holds no pipe. Fails if the listener goes while we wait.
     let room = queue.reserve().await.map_err(|_| refused())?;
@@ -27,16 +25,11 @@ pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
 pub(super) fn listen(address: &Address) -> Result<Acceptor, BindError> {
     let mut listeners = listeners();
     if listeners.contains_key(name(address)) {
-        return Err(BindError::AddressInUse {
-            address: address.clone(),
-        });
+        return Err(BindError::AddressInUse { address: address.clone() });
     }
     let (sender, queue) = mpsc::channel(QUEUE);
     listeners.insert(name(address).to_owned(), sender);
-    Ok(Acceptor {
-        place: address.bare(),
-        queue,
-    })
+    Ok(Acceptor { place: address.bare(), queue })
 }
 
 /// Owner of a name in the registry.
@@ -47,11 +40,7 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     pub(super) async fn accept(&mut self) -> Connection {
-        let stream = self
-            .queue
-            .recv()
-            .await
-            .expect("the registry holds a sender until we are dropped");
+        let stream = self.queue.recv().await.expect("the registry holds a sender until we are dropped");
         connection(stream, &self.place)
     }
 }
@@ -63,18 +52,11 @@ impl Drop for Acceptor {
 }
 
 fn connection(stream: DuplexStream, place: &Address) -> Connection {
-    Connection {
-        stream: Box::new(stream),
-        local: place.clone(),
-        remote: place.clone(),
-        credentials: None,
-    }
+    Connection { stream: Box::new(stream), local: place.clone(), remote: place.clone(), credentials: None }
 }
 
 fn name(address: &Address) -> &str {
-    address
-        .name()
-        .expect("called for memory addresses only, which have a name")
+    address.name().expect("called for memory addresses only, which have a name")
 }
 
 type Listeners = BTreeMap<String, mpsc::Sender<DuplexStream>>;

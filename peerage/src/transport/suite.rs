@@ -57,28 +57,19 @@ pub(super) fn tcp() -> Place {
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     let number = (NEXT.fetch_add(1, Ordering::Relaxed) % 100) as u8;
     let host = std::net::Ipv4Addr::new(127, 100 + number, high, low.clamp(1, 254));
-    Place {
-        address: Address::tcp((host, 0).into()),
-        directory: None,
-    }
+    Place { address: Address::tcp((host, 0).into()), directory: None }
 }
 
 pub(super) fn unix() -> Place {
     let directory = TempDir::new().unwrap();
     let address = Address::unix(directory.path().join("a.sock")).unwrap();
-    Place {
-        address,
-        directory: Some(directory),
-    }
+    Place { address, directory: Some(directory) }
 }
 
 pub(super) fn memory() -> Place {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("suite-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    Place {
-        address: Address::memory(&name).unwrap(),
-        directory: None,
-    }
+    Place { address: Address::memory(&name).unwrap(), directory: None }
 }
 
 /// More than any test takes on a slow machine: only a hang runs into it.
@@ -159,12 +150,8 @@ async fn large_payloads_pass_in_both_directions_at_once(place: &Place) {
     let (question, answer) = (payload(3), payload(5));
     let (near, far) = pair(place).await;
     let ((near_in, near_out), (far_in, far_out)) = (split(near), split(far));
-    let ((), (), heard, replied) = tokio::join!(
-        write(near_out, &question),
-        write(far_out, &answer),
-        read(far_in),
-        read(near_in)
-    );
+    let ((), (), heard, replied) =
+        tokio::join!(write(near_out, &question), write(far_out, &answer), read(far_in), read(near_in));
     assert!(heard == question);
     assert!(replied == answer);
 }
@@ -266,14 +253,8 @@ async fn nobody_listens_before_and_after(place: &Place) {
     let address = listening.local_address().clone();
     drop(listening);
     let why = dial(&address, PATIENCE).await.unwrap_err();
-    assert!(
-        matches!(why, DialError::Refused { .. } | DialError::NotFound { .. }),
-        "{why}"
-    );
-    assert!(
-        why.to_string().starts_with(&format!("nobody listens at {address}")),
-        "{why}"
-    );
+    assert!(matches!(why, DialError::Refused { .. } | DialError::NotFound { .. }), "{why}");
+    assert!(why.to_string().starts_with(&format!("nobody listens at {address}")), "{why}");
 }
 
 async fn an_address_in_use_is_refused_with_a_remedy(place: &Place) {

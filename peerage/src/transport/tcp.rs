@@ -19,10 +19,7 @@ use crate::address::look_up;
 
 pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
     let resolved = look_up(address).await;
-    let candidates = resolved.map_err(|source| DialError::Resolve {
-        host: host(address),
-        source,
-    })?;
+    let candidates = resolved.map_err(|source| DialError::Resolve { host: host(address), source })?;
     let connected = match race(families_in_turn(candidates)).await {
         Ok(stream) => connection(stream),
         Err(why) => Err(why),
@@ -33,10 +30,7 @@ pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
 /// Gives the listener and the address it has got.
 pub(super) async fn listen(address: &Address) -> Result<(Acceptor, Address), BindError> {
     let resolved = look_up(address).await;
-    let mut candidates = resolved.map_err(|source| BindError::Resolve {
-        host: host(address),
-        source,
-    })?;
+    let mut candidates = resolved.map_err(|source| BindError::Resolve { host: host(address), source })?;
     // A name like localhost stands for both families, and IPv4 is what most others dial.
     candidates.sort_by_key(|candidate| candidate.is_ipv6());
     let first = address.port().unwrap_or_default();
@@ -52,9 +46,7 @@ pub(super) async fn listen(address: &Address) -> Result<(Acceptor, Address), Bin
             Err(why) => return Err(BindError::from_io(address, why)),
         }
     }
-    Err(BindError::AddressInUse {
-        address: address.clone(),
-    })
+    Err(BindError::AddressInUse { address: address.clone() })
 }
 
 pub(super) struct Acceptor {
@@ -76,12 +68,7 @@ fn connection(stream: TcpStream) -> io::Result<Connection> {
         // A listener of both families sees IPv4 peers as ::ffff:a.b.c.d.
         Address::tcp(SocketAddr::new(end.ip().to_canonical(), end.port()))
     });
-    Ok(Connection {
-        stream: Box::new(stream),
-        local,
-        remote,
-        credentials: None,
-    })
+    Ok(Connection { stream: Box::new(stream), local, remote, credentials: None })
 }
 
 async fn race(candidates: Vec<SocketAddr>) -> io::Result<TcpStream> {
@@ -117,9 +104,8 @@ async fn connect(candidate: SocketAddr) -> io::Result<TcpStream> {
 /// The resolver's order within each family, the families in turn, beginning with that of the first address.
 fn families_in_turn(candidates: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_ipv6 = candidates.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = candidates
-        .into_iter()
-        .partition(|candidate| candidate.is_ipv6() == first_is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|candidate| candidate.is_ipv6() == first_is_ipv6);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     let mut ordered = Vec::new();
     while first.len() + second.len() > 0 {
@@ -196,28 +182,15 @@ mod tests {
     #[tokio::test]
     async fn when_every_candidate_fails_the_last_failure_is_told() {
         let closed = "127.9.9.9:1".parse().unwrap();
-        assert_eq!(
-            race(vec![closed; 3]).await.unwrap_err().kind(),
-            io::ErrorKind::ConnectionRefused
-        );
+        assert_eq!(race(vec![closed; 3]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(race(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]
     async fn an_address_that_does_not_exist_here_is_passed_over_when_listening() {
         let candidates = sockets(&["192.0.2.1:0", "127.0.0.1:0"]);
-        assert!(
-            bind_one(&candidates, 0)
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .ip()
-                .is_loopback()
-        );
-        assert_eq!(
-            bind_one(&candidates[..1], 0).unwrap_err().kind(),
-            io::ErrorKind::AddrNotAvailable
-        );
+        assert!(bind_one(&candidates, 0).unwrap().local_addr().unwrap().ip().is_loopback());
+        assert_eq!(bind_one(&candidates[..1], 0).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[tokio::test]

@@ -80,11 +80,7 @@ mod unix_sockets {
             }
             let (won, lost): (Vec<_>, Vec<_>) = contenders.join_all().await.into_iter().partition(Result::is_ok);
             assert_eq!(won.len(), 1);
-            assert!(
-                lost.iter()
-                    .all(|why| matches!(why, Err(BindError::AddressInUse { .. }))),
-                "{lost:?}"
-            );
+            assert!(lost.iter().all(|why| matches!(why, Err(BindError::AddressInUse { .. }))), "{lost:?}");
             assert!(dial(&place.address, PATIENCE).await.is_ok());
         }
     }
@@ -95,11 +91,7 @@ mod unix_sockets {
         fs::write(path(&place.address), "precious").unwrap();
         let why = listen(&place.address).await.unwrap_err();
         assert!(matches!(why, BindError::NotASocket { .. }), "{why}");
-        assert!(
-            why.to_string()
-                .ends_with("another kind of file: remove it, or choose another path"),
-            "{why}"
-        );
+        assert!(why.to_string().ends_with("another kind of file: remove it, or choose another path"), "{why}");
         let why = dial(&place.address, PATIENCE).await.unwrap_err();
         assert!(matches!(why, DialError::NotASocket { .. }), "{why}");
         assert_eq!(fs::read_to_string(path(&place.address)).unwrap(), "precious");
@@ -119,11 +111,7 @@ mod unix_sockets {
     async fn a_file_that_has_taken_the_place_of_ours_is_not_removed() {
         let place = unix();
         let listening = listen(&place.address).await.unwrap();
-        fs::rename(
-            path(&place.address),
-            place.directory.as_ref().unwrap().path().join("moved"),
-        )
-        .unwrap();
+        fs::rename(path(&place.address), place.directory.as_ref().unwrap().path().join("moved")).unwrap();
         fs::write(path(&place.address), "precious").unwrap();
         drop(listening);
         assert_eq!(fs::read_to_string(path(&place.address)).unwrap(), "precious");
@@ -178,10 +166,7 @@ mod ports {
         let port = taken.port().unwrap();
 
         let why = listen(&taken).await.unwrap_err();
-        assert_eq!(
-            why.to_string(),
-            format!("{taken} is in use: choose another port, port 0, or ?next=N")
-        );
+        assert_eq!(why.to_string(), format!("{taken} is in use: choose another port, port 0, or ?next=N"));
 
         let asking = read(&format!("{taken}?next=2"));
         let second = listen(&asking).await.unwrap();
@@ -224,10 +209,7 @@ mod ports {
 
         let unknown = read("no-such-host.invalid");
         let why = dial(&unknown, PATIENCE).await.unwrap_err();
-        assert!(
-            matches!(&why, DialError::Resolve { host, .. } if host == "no-such-host.invalid"),
-            "{why}"
-        );
+        assert!(matches!(&why, DialError::Resolve { host, .. } if host == "no-such-host.invalid"), "{why}");
         let why = listen(&unknown).await.unwrap_err();
         assert!(matches!(why, BindError::Resolve { .. }), "{why}");
     }
@@ -249,11 +231,7 @@ mod errors {
             assert!(matches!(why, DialError::Unsupported { .. }), "{why}");
             let why = listen(&read(text)).await.unwrap_err();
             assert!(matches!(why, BindError::Unsupported { .. }), "{why}");
-            assert!(
-                why.to_string()
-                    .ends_with("not available in this release: use tcp, unix or memory"),
-                "{why}"
-            );
+            assert!(why.to_string().ends_with("not available in this release: use tcp, unix or memory"), "{why}");
         }
     }
 
@@ -299,9 +277,7 @@ mod dialling_until_a_deadline {
     #[tokio::test(start_paused = true)]
     async fn without_retry_one_attempt_is_made() {
         let start = Instant::now();
-        let why = dial_until(&memory().address, start + TEN_SECONDS, false)
-            .await
-            .unwrap_err();
+        let why = dial_until(&memory().address, start + TEN_SECONDS, false).await.unwrap_err();
         assert!(matches!(why, DialError::Refused { .. }), "{why}");
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
@@ -346,9 +322,7 @@ mod dialling_until_a_deadline {
             waiting.push(dial(&place.address, PATIENCE).await.unwrap());
         }
         let start = Instant::now();
-        let why = dial_until(&place.address, start + TEN_SECONDS, false)
-            .await
-            .unwrap_err();
+        let why = dial_until(&place.address, start + TEN_SECONDS, false).await.unwrap_err();
         assert!(matches!(why, DialError::TimedOut { after: TEN_SECONDS, .. }), "{why}");
         assert_eq!(start.elapsed(), TEN_SECONDS);
     }
@@ -393,14 +367,7 @@ mod out_of_descriptors {
     async fn accepting_outlives_a_lack_of_descriptors_here() {
         use rustix::process::{Resource, Rlimit, setrlimit};
 
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(64),
-                maximum: Some(64),
-            },
-        )
-        .unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).unwrap();
         for place in [tcp(), unix()] {
             let mut listening = listen(&place.address).await.unwrap();
             let address = listening.local_address().clone();

@@ -33,9 +33,7 @@ use super::{BACKLOG, BindError, Connection, DialError, UnixCredentials};
 pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
     let path = path(address);
     if path.as_os_str().len() > PATH_BYTES_MAX {
-        return Err(DialError::PathTooLong {
-            address: address.clone(),
-        });
+        return Err(DialError::PathTooLong { address: address.clone() });
     }
     loop {
         let why = match UnixStream::connect(path).await {
@@ -68,11 +66,7 @@ pub(super) async fn listen(address: &Address) -> Result<Acceptor, BindError> {
     let bound = tokio::task::spawn_blocking(move || bind(&wanted)).await;
     let (socket, file) = bound.map_err(|why| BindError::from_io(address, why.into()))??;
     let listener = UnixListener::from_std(socket.into()).map_err(|why| BindError::from_io(address, why))?;
-    Ok(Acceptor {
-        place: address.bare(),
-        _file: file,
-        listener,
-    })
+    Ok(Acceptor { place: address.bare(), _file: file, listener })
 }
 
 pub(super) struct Acceptor {
@@ -92,11 +86,7 @@ impl Acceptor {
 
 fn connection(stream: UnixStream, place: &Address) -> io::Result<Connection> {
     let peer = stream.peer_cred()?;
-    let credentials = UnixCredentials {
-        uid: peer.uid(),
-        gid: peer.gid(),
-        pid: peer.pid(),
-    };
+    let credentials = UnixCredentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
     Ok(Connection {
         stream: Box::new(stream),
         local: place.clone(),
@@ -130,11 +120,7 @@ fn bind(address: &Address) -> Result<(Socket, SocketFile), BindError> {
 
 /// Makes way for a new socket file: removes one whose listener is gone, and nothing else.
 fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
-    let in_use = || {
-        Err(BindError::AddressInUse {
-            address: address.clone(),
-        })
-    };
+    let in_use = || Err(BindError::AddressInUse { address: address.clone() });
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -150,9 +136,9 @@ fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
         Ok(()) => in_use(),
         Err(why) => match why.kind() {
             io::ErrorKind::NotFound => Ok(()),
-            io::ErrorKind::ConnectionRefused => SocketFile::new(path, &found)
-                .remove()
-                .map_err(|why| BindError::from_io(address, why)),
+            io::ErrorKind::ConnectionRefused => {
+                SocketFile::new(path, &found).remove().map_err(|why| BindError::from_io(address, why))
+            }
             io::ErrorKind::PermissionDenied => Err(BindError::from_io(address, why)),
             // A full queue, or a socket of another type: somebody is there.
             _ => in_use(),
@@ -199,20 +185,12 @@ struct SocketFile {
 
 impl SocketFile {
     fn new(path: &Path, file: &Metadata) -> Self {
-        SocketFile {
-            path: path.to_owned(),
-            device: file.dev(),
-            inode: file.ino(),
-        }
+        SocketFile { path: path.to_owned(), device: file.dev(), inode: file.ino() }
     }
 
     fn remove(&self) -> io::Result<()> {
         let removed = fs::symlink_metadata(&self.path).and_then(|found| {
-            if (found.dev(), found.ino()) == (self.device, self.inode) {
-                fs::remove_file(&self.path)
-            } else {
-                Ok(())
-            }
+            if (found.dev(), found.ino()) == (self.device, self.inode) { fs::remove_file(&self.path) } else { Ok(()) }
         });
         match removed {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -230,9 +208,7 @@ impl Drop for SocketFile {
 }
 
 fn path(address: &Address) -> &Path {
-    address
-        .path()
-        .expect("called for unix addresses only, which have a path")
+    address.path().expect("called for unix addresses only, which have a path")
 }
 
 /// Mode of a socket file: its owner alone.

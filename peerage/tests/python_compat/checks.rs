@@ -12,10 +12,7 @@ pub(crate) struct Checks {
 
 impl Checks {
     pub(crate) fn of(subject: impl Into<String>) -> Checks {
-        Checks {
-            subject: subject.into(),
-            passed: 0,
-        }
+        Checks { subject: subject.into(), passed: 0 }
     }
 
     /// Counts a check whose claim is `name`.
@@ -28,11 +25,7 @@ impl Checks {
     /// Counts a check whose claim is that `name` is `wanted`.
     #[track_caller]
     pub(crate) fn equal<T: PartialEq<W> + Debug, W: Debug>(&mut self, name: &str, found: T, wanted: W) {
-        assert!(
-            found == wanted,
-            "{}: {name}: found {found:.300?}, wanted {wanted:.300?}",
-            self.subject
-        );
+        assert!(found == wanted, "{}: {name}: found {found:.300?}, wanted {wanted:.300?}", self.subject);
         self.passed += 1;
     }
 
@@ -43,10 +36,7 @@ impl Checks {
 
     /// Says how many there were.
     pub(crate) fn report(self) {
-        say(&format!(
-            "python interop: {} checks passed ({})",
-            self.passed, self.subject
-        ));
+        say(&format!("python interop: {} checks passed ({})", self.passed, self.subject));
     }
 }
 

@@ -63,10 +63,7 @@ async fn odd_and_hostile_input_is_served_ignored_or_ends_its_own_channel_with_a_
         let place = Place::new(Transport::Tcp);
         let listener = Listener::bind(&place.free("server").with_codec(codec)).await.unwrap();
         let server = listener.serve(operation);
-        let honest = Channel::connect(server.local_address())
-            .encoding(Encoding::Json)
-            .await
-            .unwrap();
+        let honest = Channel::connect(server.local_address()).encoding(Encoding::Json).await.unwrap();
         for (name, case) in vectors["edge_cases"].as_object().unwrap() {
             provoke(&mut checks, server.local_address(), codec, name, case).await;
             let alive: String = within("the honest channel", honest.request(name)).await.unwrap();
@@ -104,11 +101,7 @@ async fn provoke(checks: &mut Checks, server: &Address, codec: Option<Encoding>,
         }
     }
     if half_closed {
-        checks.equal(
-            "the end after the last reply",
-            within(name, read_frame(&mut stream)).await,
-            None::<Vec<u8>>,
-        );
+        checks.equal("the end after the last reply", within(name, read_frame(&mut stream)).await, None::<Vec<u8>>);
     } else {
         write(&mut stream, &frame(br#"[0,2,"alive"]"#)).await;
         let reply = within(name, read_frame(&mut stream)).await;
@@ -132,9 +125,8 @@ async fn content_that_cannot_be_opened_fails_that_request_only() {
         (5, r#"[0,5,"\ud800"]"#),
     ] {
         write(&mut stream, &frame(body.as_bytes())).await;
-        let reply = within("a failure", read_frame(&mut stream))
-            .await
-            .unwrap_or_else(|| panic!("no reply to {body:.100}"));
+        let reply =
+            within("a failure", read_frame(&mut stream)).await.unwrap_or_else(|| panic!("no reply to {body:.100}"));
         let (kind, found, content) = open(Encoding::Json, &reply);
         checks.equal("an exception with the id of its request", (kind, found), (2, id));
         let text: String = content.decode().unwrap();
@@ -156,20 +148,13 @@ async fn a_reply_to_nothing_is_counted_and_a_length_beyond_the_limit_ends_the_ch
     write(&mut stream, &frame(b"[1,99,null]")).await;
     write(&mut stream, &frame(b"[0,0,\"next\"]")).await;
     let request = within("a request", channel.next_request()).await.unwrap();
-    checks.equal(
-        "the request behind it",
-        request.content::<String>(),
-        Ok("next".to_owned()),
-    );
+    checks.equal("the request behind it", request.content::<String>(), Ok("next".to_owned()));
     checks.equal("late replies", channel.counters().late_replies, 1);
     write(&mut stream, &[0xff; 4]).await;
     let why = within("the end", channel.ended()).await;
     let wanted = "a frame of 4294967295 bytes is announced, at most 16777216 are accepted";
     checks.equal("the reason", why.to_string(), wanted);
-    checks.holds(
-        "no next request",
-        within("the end", channel.next_request()).await.is_none(),
-    );
+    checks.holds("no next request", within("the end", channel.next_request()).await.is_none());
     checks.report();
 }
 

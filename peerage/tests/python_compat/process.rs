@@ -18,11 +18,7 @@ impl Process {
     /// Starts a program whose output and errors are read line by line. Its input stays open as long as it lives.
     pub(crate) fn start(mut command: Command) -> io::Result<Process> {
         let (output, write) = io::pipe()?;
-        command
-            .stdin(Stdio::piped())
-            .stdout(write.try_clone()?)
-            .stderr(write)
-            .process_group(0);
+        command.stdin(Stdio::piped()).stdout(write.try_clone()?).stderr(write).process_group(0);
         let child = command.spawn()?;
         // The command holds our copies of the writing end, and without them the output ends with the program.
         drop(command);

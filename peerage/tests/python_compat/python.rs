@@ -45,9 +45,7 @@ impl Python {
         let place = target().join("python");
         fs::create_dir_all(&place).map_err(|why| format!("{}: {why}", place.display()))?;
         let folder = place.join(format!("aiomas-{:016x}", fnv1a(text.as_bytes())));
-        let python = Python {
-            interpreter: folder.join("bin/python"),
-        };
+        let python = Python { interpreter: folder.join("bin/python") };
 
         // Other test processes, which may be at the same point, wait here. Closing the file opens the lock.
         let lock = File::create(folder.with_extension("lock")).map_err(|why| format!("lock: {why}"))?;
@@ -73,17 +71,10 @@ fn install(python: &Python, folder: &Path, requirements: &Path) -> Result<(), St
     make("python3.11")
         .or_else(|first| make("python3").map_err(|second| format!("python3.11: {first}; python3: {second}")))?;
     let mut pip = Command::new(&python.interpreter);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--no-input",
-        "--no-deps",
-        "--disable-pip-version-check",
-    ])
-    .args(["--timeout", "15", "--retries", "1"])
-    .arg("-r")
-    .arg(requirements);
+    pip.args(["-m", "pip", "install", "--no-input", "--no-deps", "--disable-pip-version-check"])
+        .args(["--timeout", "15", "--retries", "1"])
+        .arg("-r")
+        .arg(requirements);
     run(pip).map_err(|why| format!("the registry of Python packages: {why}"))?;
     let mut trial = Command::new(&python.interpreter);
     trial.args(["-W", "ignore", "-c", "import aiomas, msgpack"]);
@@ -111,9 +102,7 @@ pub(crate) fn interop() -> PathBuf {
 
 /// The folder of everything that is built.
 fn target() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("the folder lies in target/")
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder lies in target/")
 }
 
 /// A short name for a text, the same on every machine and with every version of Rust.

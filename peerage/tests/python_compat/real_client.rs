@@ -44,18 +44,13 @@ async fn serve_a_real_client(encoding: Encoding, transport: Transport) {
 
     let server = Listener::bind(&place.free("server")).await.unwrap().serve(operation);
     let relay = Relay::start(&place.free("relay"), server.local_address(), encoding).await;
-    let client = python.start(
-        "aiomas_client.py",
-        &[&in_python(relay.address()), &encoding.to_string()],
-    );
+    let client = python.start("aiomas_client.py", &[&in_python(relay.address()), &encoding.to_string()]);
     checks.made_elsewhere(passed(client, all).await);
 
     let address = place.free("typed").with_codec(encoding);
     let typed = Listener::bind(&address).await.unwrap().serve(opened_and_written_anew);
-    let client = python.start(
-        "aiomas_client.py",
-        &[&in_python(typed.local_address()), &encoding.to_string(), "--echo-only"],
-    );
+    let client =
+        python.start("aiomas_client.py", &[&in_python(typed.local_address()), &encoding.to_string(), "--echo-only"]);
     checks.made_elsewhere(passed(client, echoes).await);
     checks.report();
 }
@@ -75,10 +70,8 @@ async fn passed(client: Process, wanted: u32) -> u32 {
 
 /// The output of a program that ends by itself.
 async fn lines_of(program: Process) -> Vec<String> {
-    let (lines, _) = tokio::task::spawn_blocking(|| program.finish(4 * STEP))
-        .await
-        .unwrap()
-        .expect("the program ends in time");
+    let (lines, _) =
+        tokio::task::spawn_blocking(|| program.finish(4 * STEP)).await.unwrap().expect("the program ends in time");
     lines
 }
 
@@ -97,20 +90,12 @@ async fn a_failure_and_a_panic_reach_a_real_client_as_remote_exceptions_with_the
         let mut checks = Checks::of(format!("aiomas meets failures, {encoding}"));
         let place = Place::new(Transport::Tcp);
         let server = Listener::bind(&place.free("server")).await.unwrap().serve(operation);
-        let contents = [
-            r#"["fail", "böom"]"#,
-            r#"["panic", "a bug"]"#,
-            r#"["unserializable"]"#,
-            r#"["echo", "alive"]"#,
-        ];
+        let contents =
+            [r#"["fail", "böom"]"#, r#"["panic", "a bug"]"#, r#"["unserializable"]"#, r#"["echo", "alive"]"#];
         let answers = ask(python, &server, encoding, &contents).await;
         checks.equal("answers", answers.len(), 4);
         checks.equal("the failure, as it was given", &answers[0]["exception"], "böom");
-        checks.equal(
-            "the panic, without its text",
-            &answers[1]["exception"],
-            "[internal] the handler panicked",
-        );
+        checks.equal("the panic, without its text", &answers[1]["exception"], "[internal] the handler panicked");
         let unencodable = answers[2]["exception"].as_str().unwrap_or_default();
         checks.holds(
             "the answer that cannot be encoded",

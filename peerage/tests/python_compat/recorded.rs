@@ -58,14 +58,7 @@ async fn recorded_exchanges_go_the_same_way_with_our_server() {
         let place = Place::new(transport);
         let server = Listener::bind(&place.free("server")).await.unwrap().serve(operation);
         let mut stream = dial(server.local_address()).await.unwrap();
-        for step in [
-            "echo",
-            "fail",
-            "interleave",
-            "unserializable_reply",
-            "callback",
-            "close",
-        ] {
+        for step in ["echo", "fail", "interleave", "unserializable_reply", "callback", "close"] {
             for frame in steps[step]["frames"].as_array().unwrap() {
                 let (direction, frame) = (frame[0].as_str().unwrap(), frame[1].as_str().unwrap());
                 pass(&mut checks, &mut stream, encoding, step, direction, frame).await;

@@ -183,11 +183,7 @@ async fn through_the_relay_a_server_of_ours_answers_twice_and_writes_raw_bytes()
         let raw = within("raw", channel.request::<Value>(&("raw", bytes))).await;
         checks.holds("no answer comes behind bad bytes", raw.is_err());
         let why = within("the end", channel.ended()).await;
-        checks.equal(
-            "the bytes came through",
-            why,
-            LinkLost::Misbehaved(PeerMisbehaved::UnknownKind(7)),
-        );
+        checks.equal("the bytes came through", why, LinkLost::Misbehaved(PeerMisbehaved::UnknownKind(7)));
         server.close().await;
         checks.report();
     }

@@ -44,10 +44,7 @@ pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<
     stream.read_exact(&mut frame).await.ok()?;
     let length = u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize;
     frame.resize(4 + length, 0);
-    stream
-        .read_exact(&mut frame[4..])
-        .await
-        .expect("a frame that has begun is written to its end");
+    stream.read_exact(&mut frame[4..]).await.expect("a frame that has begun is written to its end");
     Some(frame)
 }
 
@@ -68,9 +65,7 @@ pub(crate) async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) 
 /// Bytes from their digits.
 pub(crate) fn from_hex(digits: &str) -> Vec<u8> {
     let pairs = (0..digits.len()).step_by(2);
-    pairs
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-        .collect()
+    pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
 /// Digits of bytes.

@@ -20,10 +20,7 @@ fn every_section_of_the_protocol_that_is_cited_exists() {
             let place = format!("{}:{}", file.path, line_of(&file.text, at));
             // `§n` stands for "any section" in prose about the habit itself.
             let is_example = file.text[at + mark.len()..].starts_with('n');
-            assert!(
-                is_example || sections.contains(&cited),
-                "{place}: PROTOCOL.md has no section {cited}"
-            );
+            assert!(is_example || sections.contains(&cited), "{place}: PROTOCOL.md has no section {cited}");
         }
     }
 }
@@ -31,16 +28,9 @@ fn every_section_of_the_protocol_that_is_cited_exists() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     for file in documents() {
-        let folder = tree::root()
-            .join(&file.path)
-            .parent()
-            .expect("a file has a folder")
-            .to_owned();
+        let folder = tree::root().join(&file.path).parent().expect("a file has a folder").to_owned();
         for (at, _) in file.text.match_indices("](") {
-            let target: String = file.text[at + 2..]
-                .chars()
-                .take_while(|c| !matches!(c, ')' | '\n'))
-                .collect();
+            let target: String = file.text[at + 2..].chars().take_while(|c| !matches!(c, ')' | '\n')).collect();
             let path = target.split('#').next().unwrap_or_default();
             if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
                 continue;
@@ -94,14 +84,9 @@ fn every_library_has_a_record_of_why_it_was_chosen() {
     let read =
         |path: &str| std::fs::read_to_string(tree::root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"));
     let (manifest, records) = (read("Cargo.toml"), read("docs/decisions/001-libraries.md"));
-    let section = manifest
-        .split("[workspace.dependencies]\n")
-        .nth(1)
-        .expect("libraries are listed in the workspace");
+    let section = manifest.split("[workspace.dependencies]\n").nth(1).expect("libraries are listed in the workspace");
     let lines = section.lines().take_while(|line| !line.starts_with('['));
-    let names = lines
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, _)| name.trim());
+    let names = lines.filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim());
     for name in names.filter(|name| !name.starts_with('#') && !name.starts_with("peerage")) {
         assert!(
             records.contains(&format!("`{name}`")),
@@ -122,12 +107,7 @@ fn sections() -> BTreeSet<String> {
     let mut current = String::new();
     for line in text.lines() {
         if line.starts_with('#') {
-            current = line
-                .trim_start_matches('#')
-                .trim()
-                .strip_prefix('§')
-                .map(number)
-                .unwrap_or_default();
+            current = line.trim_start_matches('#').trim().strip_prefix('§').map(number).unwrap_or_default();
             sections.insert(current.clone());
         } else if let Some((item, _)) = line.split_once(". ")
             && !item.is_empty()

@@ -16,10 +16,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &["codec", "id", "limits", "outcome"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
-    (
-        "channel",
-        &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"],
-    ),
+    ("channel", &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"]),
     // Drives the machines on virtual time; nothing shipped uses it.
     ("sim", &["channel", "codec", "frame", "id", "limits", "outcome"]),
 ];
@@ -39,11 +36,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ),
     // The public face of request and reply. It speaks with a link, never with a machine or a socket; of the machine it
     // names the settings and the keys it passes through.
-    (
-        "channel",
-        &["address", "link", "transport"],
-        &["backoff", "channel", "codec", "frame", "limits", "outcome"],
-    ),
+    ("channel", &["address", "link", "transport"], &["backoff", "channel", "codec", "frame", "limits", "outcome"]),
 ];
 
 /// Files that may call `.handle(` of a machine: drivers. Tests, the simulator and fuzz targets may as well.
@@ -64,9 +57,7 @@ fn modules_of_peerage_proto_use_only_what_lies_below_them() {
 #[test]
 fn modules_of_peerage_use_only_what_lies_below_them() {
     let own = PEERAGE_MAY_USE.iter().map(|(module, own, _)| (*module, own.to_vec()));
-    let proto = PEERAGE_MAY_USE
-        .iter()
-        .map(|(module, _, proto)| (*module, proto.to_vec()));
+    let proto = PEERAGE_MAY_USE.iter().map(|(module, _, proto)| (*module, proto.to_vec()));
     let mut faults = faults_of("peerage", "crate", &own.collect());
     faults.extend(faults_of("peerage", "peerage_proto", &proto.collect()));
     assert!(faults.is_empty(), "{RULE}\n{}", faults.join("\n"));
@@ -74,10 +65,7 @@ fn modules_of_peerage_use_only_what_lies_below_them() {
 
 #[test]
 fn the_command_line_uses_the_public_api_only() {
-    for file in tree::rust_files()
-        .iter()
-        .filter(|file| file.inside("peerage-cli").is_some())
-    {
+    for file in tree::rust_files().iter().filter(|file| file.inside("peerage-cli").is_some()) {
         assert!(
             !file.shipped_code().contains("peerage_proto"),
             "{}: the command line may use the crate `peerage` only, so that whatever it can do, your code can do too",
@@ -97,9 +85,7 @@ fn only_drivers_call_a_machine() {
         if !code.contains("Input") {
             continue;
         }
-        let mut calls = code
-            .match_indices(".handle(")
-            .filter(|(at, call)| !code[at + call.len()..].starts_with(')'));
+        let mut calls = code.match_indices(".handle(").filter(|(at, call)| !code[at + call.len()..].starts_with(')'));
         if let Some((at, _)) = calls.next() {
             panic!(
                 "{}:{}: only drivers call `.handle(` of a machine ({}), so that one file shows everything that can wake it",
@@ -134,10 +120,7 @@ fn faults_of(folder: &str, prefix: &str, rows: &BTreeMap<&str, Vec<&str>>) -> Ve
     for file in tree::rust_files() {
         let Some(module) = file.module_of(folder) else { continue };
         let Some(allowed) = rows.get(module) else {
-            faults.push(format!(
-                "  {}: the module `{module}` has no row in the table",
-                file.path
-            ));
+            faults.push(format!("  {}: the module `{module}` has no row in the table", file.path));
             continue;
         };
         for used in uses_of(&file, prefix).intersection(&known) {
@@ -157,10 +140,7 @@ fn faults_of(folder: &str, prefix: &str, rows: &BTreeMap<&str, Vec<&str>>) -> Ve
 
 /// Names of the modules directly below the root of a crate.
 pub(crate) fn modules_below(krate: &str) -> BTreeSet<String> {
-    tree::rust_files()
-        .iter()
-        .filter_map(|file| file.module_of(krate).map(str::to_owned))
-        .collect()
+    tree::rust_files().iter().filter_map(|file| file.module_of(krate).map(str::to_owned)).collect()
 }
 
 /// First path elements behind `<prefix>::` in shipped code, groups `{a, b::c}` included.
@@ -198,15 +178,7 @@ fn heads(path: &str) -> Vec<String> {
             break;
         }
     }
-    heads
-        .iter()
-        .map(|head| {
-            head.trim()
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect()
-        })
-        .collect()
+    heads.iter().map(|head| head.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()).collect()
 }
 
 /// The line, from 1, in which byte `at` stands.
@@ -216,9 +188,6 @@ pub(crate) fn line_of(text: &str, at: usize) -> usize {
 
 #[test]
 fn groups_of_imports_are_read_to_their_heads() {
-    assert_eq!(
-        heads("{codec::{Encoding, Payload}, limits, id::RequestId}"),
-        ["codec", "limits", "id"]
-    );
+    assert_eq!(heads("{codec::{Encoding, Payload}, limits, id::RequestId}"), ["codec", "limits", "id"]);
     assert_eq!(heads("frame::Kind;"), ["frame"]);
 }

@@ -18,10 +18,7 @@ fn every_item_of_the_seeds_has_its_path_and_its_test() {
             }
             continue;
         }
-        let dropped = row
-            .place
-            .strip_prefix("dropped: ")
-            .is_some_and(|reason| reason.len() > 10);
+        let dropped = row.place.strip_prefix("dropped: ").is_some_and(|reason| reason.len() > 10);
         let spans = if dropped { Vec::new() } else { code_spans(&row.place) };
         let paths = spans.into_iter().filter(|span| is_path(span)).collect::<Vec<_>>();
         if paths.is_empty() && !dropped {
@@ -30,27 +27,17 @@ fn every_item_of_the_seeds_has_its_path_and_its_test() {
             ));
         }
         faults.extend(
-            paths
-                .iter()
-                .filter(|path| !items.has(path))
-                .map(|path| format!("{place}: `{path}` does not exist")),
+            paths.iter().filter(|path| !items.has(path)).map(|path| format!("{place}: `{path}` does not exist")),
         );
         let shown_by = code_spans(&row.test);
         if shown_by.is_empty() && !dropped {
             faults.push(format!("{place}: names no test that shows it"));
         }
         faults.extend(
-            shown_by
-                .iter()
-                .filter(|test| !tests.contains(test))
-                .map(|test| format!("{place}: no test `{test}`")),
+            shown_by.iter().filter(|test| !tests.contains(test)).map(|test| format!("{place}: no test `{test}`")),
         );
     }
-    assert!(
-        faults.is_empty(),
-        "what a seed could do, Peerage can do, and a test shows it:\n{}",
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "what a seed could do, Peerage can do, and a test shows it:\n{}", faults.join("\n"));
 }
 
 #[test]
@@ -78,23 +65,12 @@ fn rows() -> Vec<Row> {
             continue;
         };
         let inner = inner.replace("\\|", "\u{0}");
-        let cells: Vec<String> = inner
-            .split(" | ")
-            .map(|cell| cell.trim().replace('\u{0}', "|"))
-            .collect();
+        let cells: Vec<String> = inner.split(" | ").map(|cell| cell.trim().replace('\u{0}', "|")).collect();
         let [item, place, test] = cells.as_slice() else {
-            panic!(
-                "docs/seeds.md:{}: a row has three cells: item, place in Peerage, test",
-                index + 1
-            )
+            panic!("docs/seeds.md:{}: a row has three cells: item, place in Peerage, test", index + 1)
         };
         if item != "item" {
-            rows.push(Row {
-                line: index + 1,
-                item: item.clone(),
-                place: place.clone(),
-                test: test.clone(),
-            });
+            rows.push(Row { line: index + 1, item: item.clone(), place: place.clone(), test: test.clone() });
         }
     }
     rows
@@ -106,8 +82,7 @@ fn code_spans(cell: &str) -> Vec<String> {
 
 /// Whether a code span is a path of identifiers; others (`?codec=json`, `tcp://host:port`) are remarks.
 fn is_path(span: &str) -> bool {
-    span.split("::")
-        .all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    span.split("::").all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'))
 }
 
 /// Names of all functions that are compiled for tests only.
@@ -116,10 +91,7 @@ fn test_names() -> Vec<String> {
     for file in tree::rust_files() {
         let (code, shipped) = (file.code(), file.shipped_code());
         for (at, _) in code.match_indices("fn ") {
-            let name: String = code[at + 3..]
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
+            let name: String = code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if !shipped.contains(&format!("fn {name}")) {
                 names.push(name);
             }

@@ -35,15 +35,9 @@ fn files_stay_readable() {
             faults.push(format!("{}: no longer needs its exception", file.path));
         }
     }
-    let gone = LONGER_FILES
-        .iter()
-        .filter(|(path, ..)| !tree::root().join(path).exists());
+    let gone = LONGER_FILES.iter().filter(|(path, ..)| !tree::root().join(path).exists());
     faults.extend(gone.map(|(path, ..)| format!("{path}: has an exception and does not exist")));
-    assert!(
-        faults.is_empty(),
-        "one concept per file, so that it can be held in mind:\n{}",
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "one concept per file, so that it can be held in mind:\n{}", faults.join("\n"));
 }
 
 #[test]
@@ -55,28 +49,18 @@ fn functions_stay_readable() {
             let exception = LONGER_FUNCTIONS.iter().find(of_this);
             let allowed = exception.map_or(FUNCTION_LINES, |(_, _, lines, _)| *lines);
             if lines > allowed {
-                faults.push(format!(
-                    "{}:{line}: `{name}` has {lines} lines, {allowed} are allowed",
-                    file.path
-                ));
+                faults.push(format!("{}:{line}: `{name}` has {lines} lines, {allowed} are allowed", file.path));
             }
         }
     }
     for (path, function, ..) in LONGER_FUNCTIONS {
         let text = std::fs::read_to_string(tree::root().join(path)).unwrap_or_default();
         let functions = functions_of(&tree::blank(&text));
-        if !functions
-            .iter()
-            .any(|(name, _, lines)| name == function && *lines > FUNCTION_LINES)
-        {
+        if !functions.iter().any(|(name, _, lines)| name == function && *lines > FUNCTION_LINES) {
             faults.push(format!("{path}: `{function}` no longer needs its exception"));
         }
     }
-    assert!(
-        faults.is_empty(),
-        "a function is read in one glance; name its parts:\n{}",
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "a function is read in one glance; name its parts:\n{}", faults.join("\n"));
 }
 
 /// Name, first line and number of lines of each function with a body.
@@ -86,10 +70,7 @@ fn functions_of(code: &str) -> Vec<(String, usize, usize)> {
         if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
             continue;
         }
-        let name: String = code[at + 3..]
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect();
+        let name: String = code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         if name.is_empty() {
             continue; // `fn (…)`, the type of a function
         }
@@ -102,9 +83,6 @@ fn functions_of(code: &str) -> Vec<(String, usize, usize)> {
 #[test]
 fn the_length_of_a_function_counts_from_its_name_to_its_closing_brace() {
     let code = "fn a() {\n  if b {\n  }\n}\nfn c(f: fn (u8)) -> u8 {\n 1 }\ntrait T { fn d(&self); }\n";
-    let lengths: Vec<_> = functions_of(code)
-        .into_iter()
-        .map(|(name, _, lines)| (name, lines))
-        .collect();
+    let lengths: Vec<_> = functions_of(code).into_iter().map(|(name, _, lines)| (name, lines)).collect();
     assert_eq!(lengths, [("a".into(), 4), ("c".into(), 2), ("d".into(), 1)]);
 }

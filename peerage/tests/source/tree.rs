@@ -23,24 +23,16 @@ impl Source {
 
     /// [`code`](Self::code) without items marked `#[cfg(test)]`; nothing at all for a file of tests.
     pub(crate) fn shipped_code(&self) -> String {
-        if self.is_test {
-            String::new()
-        } else {
-            without_tests(self.code())
-        }
+        if self.is_test { String::new() } else { without_tests(self.code()) }
     }
 
     /// Paths of the modules that this file declares under `#[cfg(test)]`, without `.rs`.
     fn test_modules(&self) -> Vec<String> {
         let stem = self.path.trim_end_matches(".rs");
-        let root = ["lib", "main", "mod"]
-            .iter()
-            .find_map(|name| stem.strip_suffix(name)?.strip_suffix('/'));
+        let root = ["lib", "main", "mod"].iter().find_map(|name| stem.strip_suffix(name)?.strip_suffix('/'));
         let folder = root.unwrap_or(stem);
         let code = self.code();
-        let marked = code
-            .match_indices("#[cfg(test)]")
-            .map(|(at, _)| &code[at..item_end(&code, at)]);
+        let marked = code.match_indices("#[cfg(test)]").map(|(at, _)| &code[at..item_end(&code, at)]);
         let modules = marked.filter_map(|item| item.split_once("mod ")?.1.strip_suffix(';').map(str::trim));
         modules.map(|name| format!("{folder}/{name}")).collect()
     }
@@ -60,20 +52,13 @@ impl Source {
 
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize()
-        .expect("the crate lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the crate lies in the workspace")
 }
 
 /// All Rust files of the repository, own workspaces included.
 pub(crate) fn rust_files() -> Vec<Source> {
     let mut files = files_ending_in(&[".rs"]);
-    assert!(
-        files.len() > 10,
-        "only {} Rust files were found: is the walk broken?",
-        files.len()
-    );
+    assert!(files.len() > 10, "only {} Rust files were found: is the walk broken?", files.len());
     let marked: Vec<String> = files.iter().flat_map(Source::test_modules).collect();
     for file in &mut files {
         let is = |module: &String| file.path == format!("{module}.rs") || file.path.starts_with(&format!("{module}/"));
@@ -85,10 +70,7 @@ pub(crate) fn rust_files() -> Vec<Source> {
 
 /// All files of the repository whose names end in one of `endings`, in the order of their paths.
 pub(crate) fn files_ending_in(endings: &[&str]) -> Vec<Source> {
-    all_files()
-        .into_iter()
-        .filter(|file| endings.iter().any(|ending| file.path.ends_with(ending)))
-        .collect()
+    all_files().into_iter().filter(|file| endings.iter().any(|ending| file.path.ends_with(ending))).collect()
 }
 
 /// All text files of the repository, in the order of their paths.
@@ -117,24 +99,11 @@ pub(crate) fn all_files() -> Vec<Source> {
 fn read(root: &Path, path: &Path) -> Option<Source> {
     let text = fs::read_to_string(path).ok()?;
     let path = path.strip_prefix(root).ok()?.to_string_lossy().replace('\\', "/");
-    Some(Source {
-        path,
-        text,
-        is_test: false,
-    })
+    Some(Source { path, text, is_test: false })
 }
 
 /// Names with files behind them that nobody here wrote.
-const NOT_OURS: &[&str] = &[
-    ".git",
-    "target",
-    "corpus",
-    "artifacts",
-    "coverage",
-    "__pycache__",
-    "venv",
-    ".venv",
-];
+const NOT_OURS: &[&str] = &[".git", "target", "corpus", "artifacts", "coverage", "__pycache__", "venv", ".venv"];
 
 /// Replaces comments and literals by blanks, line by line in place.
 pub(crate) fn blank(text: &str) -> String {
@@ -228,10 +197,7 @@ fn without_tests(code: String) -> String {
     let mut from = 0;
     while let Some(mark) = code[from..].find("#[cfg(test)]").map(|at| from + at) {
         let end = item_end(&code, mark);
-        let blanks: String = code[mark..end]
-            .chars()
-            .map(|c| if c == '\n' { '\n' } else { ' ' })
-            .collect();
+        let blanks: String = code[mark..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
         from = mark + blanks.len();
         code.replace_range(mark..end, &blanks);
     }
@@ -272,8 +238,5 @@ fn comments_and_literals_are_blanked_and_code_is_not() {
 fn items_under_cfg_test_are_left_out() {
     let code = "fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() { {} }\n}\nfn c() {}".to_owned();
     let shipped = without_tests(code);
-    assert!(
-        shipped.contains("fn a") && shipped.contains("fn c") && !shipped.contains("fn b"),
-        "{shipped}"
-    );
+    assert!(shipped.contains("fn a") && shipped.contains("fn c") && !shipped.contains("fn b"), "{shipped}");
 }

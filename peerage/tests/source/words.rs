@@ -7,20 +7,11 @@ use crate::{
 
 /// Never in a library of ours: (text, reason). Tests may print; the command line may do all of it.
 const NOT_IN_A_LIBRARY: &[(&str, &str)] = &[
-    (
-        "println!",
-        "a library does not print: its user decides where output goes",
-    ),
+    ("println!", "a library does not print: its user decides where output goes"),
     ("eprintln!", "a library does not print: log through `tracing`"),
-    (
-        "print!(",
-        "a library does not print: its user decides where output goes",
-    ),
+    ("print!(", "a library does not print: its user decides where output goes"),
     ("dbg!", "left over from a search"),
-    (
-        "env::var",
-        "only the command line reads the environment; a library takes parameters",
-    ),
+    ("env::var", "only the command line reads the environment; a library takes parameters"),
     ("process::exit", "only the command line ends the process"),
     ("todo!", "an unfinished path is not merged"),
     ("unimplemented!", "an unfinished path is not merged"),
@@ -32,15 +23,9 @@ const NOWHERE: &[(&str, &str)] = &[
         "unbounded_channel",
         "no queue is unbounded: choose a bound, give it a name in `limits`, say what a full one does",
     ),
-    (
-        "mpsc::channel()",
-        "std's `channel()` is unbounded: use `sync_channel` with a bound",
-    ),
+    ("mpsc::channel()", "std's `channel()` is unbounded: use `sync_channel` with a bound"),
     ("mpsc::unbounded", "no queue is unbounded"),
-    (
-        "use std::sync::mpsc::channel",
-        "std's `channel` is unbounded: use `sync_channel` with a bound",
-    ),
+    ("use std::sync::mpsc::channel", "std's `channel` is unbounded: use `sync_channel` with a bound"),
 ];
 
 #[test]
@@ -78,24 +63,11 @@ fn the_rust_version_is_written_in_one_place() {
 #[test]
 fn no_file_names_a_path_of_somebodys_machine() {
     // Written in two parts, so that this file does not find itself.
-    let homes = [
-        ("/ho", "me/"),
-        ("/ro", "ot/"),
-        ("/Us", "ers/"),
-        ("/wo", "rk/"),
-        ("C:\\", "Users"),
-    ];
+    let homes = [("/ho", "me/"), ("/ro", "ot/"), ("/Us", "ers/"), ("/wo", "rk/"), ("C:\\", "Users")];
     let homes: Vec<String> = homes.iter().map(|(a, b)| format!("{a}{b}")).collect();
     let homes: Vec<&str> = homes.iter().map(String::as_str).collect();
-    let found: Vec<String> = tree::all_files()
-        .iter()
-        .flat_map(|file| lines_with(file, &homes))
-        .collect();
-    assert!(
-        found.is_empty(),
-        "a path of one machine means nothing on another:\n{}",
-        found.join("\n")
-    );
+    let found: Vec<String> = tree::all_files().iter().flat_map(|file| lines_with(file, &homes)).collect();
+    assert!(found.is_empty(), "a path of one machine means nothing on another:\n{}", found.join("\n"));
 }
 
 fn refuse(file: &Source, code: &str, words: &[(&str, &str)]) {
@@ -117,6 +89,5 @@ fn lines_with(file: &Source, words: &[&str]) -> Vec<String> {
     };
     let numbered = file.text.lines().enumerate();
     let hits = numbered.filter(|(_, line)| words.iter().any(|word| begins_word(line, word)));
-    hits.map(|(n, line)| format!("{}:{}: {}", file.path, n + 1, line.trim()))
-        .collect()
+    hits.map(|(n, line)| format!("{}:{}: {}", file.path, n + 1, line.trim())).collect()
 }

@@ -38,15 +38,8 @@ impl Servant {
             Err(_) => return Err(format!("a server was not ready within {READY_WITHIN:?}")),
         }
         let ready: Ready = serde_json::from_str(&line).map_err(|why| format!("no ready line but {line:?}: {why}"))?;
-        let address = ready
-            .address
-            .parse()
-            .map_err(|why| format!("address of the ready line: {why}"))?;
-        Ok(Servant {
-            child,
-            address,
-            pid: ready.pid,
-        })
+        let address = ready.address.parse().map_err(|why| format!("address of the ready line: {why}"))?;
+        Ok(Servant { child, address, pid: ready.pid })
     }
 
     /// Stops it in mid-air: it is there, and does nothing.
@@ -61,10 +54,7 @@ impl Servant {
 
     /// Ends it without a chance to say goodbye, and waits until it is gone.
     pub(super) async fn kill(&mut self) -> Result<(), String> {
-        self.child
-            .kill()
-            .await
-            .map_err(|why| format!("cannot kill process {}: {why}", self.pid))
+        self.child.kill().await.map_err(|why| format!("cannot kill process {}: {why}", self.pid))
     }
 
     /// Asks it to end, and waits for that; its exit code.

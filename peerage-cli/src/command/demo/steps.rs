@@ -21,12 +21,8 @@ pub(super) async fn all(report: &mut Report) -> Result<(), Abort> {
         Err(why) => return report.failed("servers", why),
     };
     report.step("servers", async { Ok(stage.describe()) }).await?;
-    report
-        .step("echo-json", echo(&stage, Encoding::Json, json_value()))
-        .await?;
-    report
-        .step("echo-msgpack", echo(&stage, Encoding::MsgPack, msgpack_value()))
-        .await?;
+    report.step("echo-json", echo(&stage, Encoding::Json, json_value())).await?;
+    report.step("echo-msgpack", echo(&stage, Encoding::MsgPack, msgpack_value())).await?;
     report.step("command", command(&stage)).await?;
     report.step("remote-failure", remote_failure(&stage)).await?;
     report.step("deadline", deadline(&stage)).await?;
@@ -53,11 +49,7 @@ impl Stage {
             Servant::start(&socket, &["--echo"]),
             Servant::start("tcp://127.0.0.1:0", &["--command", WORKER]),
         )?;
-        Ok(Stage {
-            echo,
-            worker,
-            _home: home,
-        })
+        Ok(Stage { echo, worker, _home: home })
     }
 
     fn describe(&self) -> String {
@@ -74,17 +66,12 @@ fn home() -> std::io::Result<TempDir> {
     let home = tempfile::Builder::new().prefix("peerage-demo-").tempdir()?;
     match home.path().as_os_str().len() {
         0..=HOME_BYTES_MAX => Ok(home),
-        _ => tempfile::Builder::new()
-            .prefix("peerage-demo-")
-            .tempdir_in(Path::new("/tmp")),
+        _ => tempfile::Builder::new().prefix("peerage-demo-").tempdir_in(Path::new("/tmp")),
     }
 }
 
 async fn connect(servant: &Servant, codec: Encoding) -> Result<Channel, String> {
-    Channel::connect(&servant.address)
-        .encoding(codec)
-        .await
-        .map_err(|why| why.to_string())
+    Channel::connect(&servant.address).encoding(codec).await.map_err(|why| why.to_string())
 }
 
 /// What goes out comes back the same.
@@ -94,18 +81,13 @@ async fn echo(stage: &Stage, codec: Encoding, value: Value) -> Shown {
     if answer != value {
         return Err(format!("sent {value}, got {answer}"));
     }
-    Ok(format!(
-        "{value} went to another process in {codec} and came back the same"
-    ))
+    Ok(format!("{value} went to another process in {codec} and came back the same"))
 }
 
 /// A program answers a request.
 async fn command(stage: &Stage) -> Shown {
     let channel = connect(&stage.worker, Encoding::Json).await?;
-    let words: i64 = channel
-        .request("to be or not to be")
-        .await
-        .map_err(|why| why.to_string())?;
+    let words: i64 = channel.request("to be or not to be").await.map_err(|why| why.to_string())?;
     match words {
         6 => Ok("`wc -w` was run for one request and counted 6 words".to_owned()),
         other => Err(format!("`wc -w` counted {other} words in place of 6")),
@@ -158,9 +140,7 @@ async fn pipelined(stage: &Stage) -> Shown {
     }
     let elapsed = began.elapsed();
     match failed {
-        Some(why) => Err(format!(
-            "{own} of {PIPELINED} calls got their own answer; another: {why}"
-        )),
+        Some(why) => Err(format!("{own} of {PIPELINED} calls got their own answer; another: {why}")),
         None => Ok(format!(
             "{PIPELINED} calls at once on one connection, each got its own answer: {:.0} calls per second",
             PIPELINED as f64 / elapsed.as_secs_f64()
@@ -170,20 +150,12 @@ async fn pipelined(stage: &Stage) -> Shown {
 
 /// What cannot be sent is refused before it is sent, and the connection lives.
 async fn too_large(stage: &Stage) -> Shown {
-    let channel = Channel::connect(&stage.echo.address)
-        .max_frame(1 << 10)
-        .await
-        .map_err(|why| why.to_string())?;
+    let channel = Channel::connect(&stage.echo.address).max_frame(1 << 10).await.map_err(|why| why.to_string())?;
     let result = channel.request::<Value>(&"x".repeat(2 << 10)).await;
     match result {
         Err(CallError::Refused { why }) => {
-            channel
-                .request::<Value>("still there?")
-                .await
-                .map_err(|why| format!("after a refusal: {why}"))?;
-            Ok(format!(
-                "refused before sending: {why}; the next call on the same connection was answered"
-            ))
+            channel.request::<Value>("still there?").await.map_err(|why| format!("after a refusal: {why}"))?;
+            Ok(format!("refused before sending: {why}; the next call on the same connection was answered"))
         }
         other => Err(unexpected(&other, Outcome::Refused)),
     }
@@ -246,19 +218,11 @@ fn unexpected(result: &Result<Value, CallError>, wanted: Outcome) -> String {
 }
 
 fn json_value() -> Value {
-    Value::List(vec![
-        "hello".into(),
-        1.into(),
-        2.5.into(),
-        Value::Map(vec![("nested".into(), Value::Null)]),
-    ])
+    Value::List(vec!["hello".into(), 1.into(), 2.5.into(), Value::Map(vec![("nested".into(), Value::Null)])])
 }
 
 fn msgpack_value() -> Value {
-    Value::Map(vec![
-        ("bytes".into(), vec![0_u8, 255].into()),
-        (7.into(), f64::INFINITY.into()),
-    ])
+    Value::Map(vec![("bytes".into(), vec![0_u8, 255].into()), (7.into(), f64::INFINITY.into())])
 }
 
 /// Counts the words of a request, fails, or does not come to an end, as asked.

@@ -86,18 +86,12 @@ fn the_key_of_an_old_request_does_not_answer_a_new_one() {
 
 #[test]
 fn an_answer_that_does_not_fit_into_a_frame_becomes_a_failure() {
-    transcript(Config {
-        frame_bytes: 200,
-        ..plain_json()
-    })
-    .peer_sends(request(0, "x"))
-    .we_serve("x")
-    .we_reply(0, "y".repeat(300))
-    .we_send(exception(
-        0,
-        "[internal] the answer of 302 bytes does not fit into one frame of 200 bytes",
-    ))
-    .we_send_nothing();
+    transcript(Config { frame_bytes: 200, ..plain_json() })
+        .peer_sends(request(0, "x"))
+        .we_serve("x")
+        .we_reply(0, "y".repeat(300))
+        .we_send(exception(0, "[internal] the answer of 302 bytes does not fit into one frame of 200 bytes"))
+        .we_send_nothing();
 }
 
 #[test]
@@ -167,7 +161,5 @@ fn a_large_request_can_be_read_into_place_and_is_counted_like_any_other() {
         link.channel.take_back(lent);
         link = link.feed(Input::Received(&[]));
     }
-    link.peer_sends_bytes(rest)
-        .we_serve(content)
-        .counters(|c| c.bytes_in == bytes.len() as u64);
+    link.peer_sends_bytes(rest).we_serve(content).counters(|c| c.bytes_in == bytes.len() as u64);
 }

@@ -21,14 +21,7 @@ fn an_exception_is_a_remote_failure() {
             .we_call(0, "fail")
             .we_send(request(0, "fail"))
             .peer_sends(exception(0, "Traceback: boom"))
-            .call_gives(
-                0,
-                Err(CallError::Remote {
-                    code: Code::PLAIN,
-                    message: "Traceback: boom".into(),
-                    data: None,
-                }),
-            );
+            .call_gives(0, Err(CallError::Remote { code: Code::PLAIN, message: "Traceback: boom".into(), data: None }));
     }
 }
 
@@ -87,14 +80,7 @@ fn replies_may_come_in_any_order() {
             .peer_sends_all(&[result(2 * step, 3), result(0, 1), exception(step, "2")])
             .call_returns(2, 3)
             .call_returns(0, 1)
-            .call_gives(
-                1,
-                Err(CallError::Remote {
-                    code: Code::PLAIN,
-                    message: "2".into(),
-                    data: None,
-                }),
-            )
+            .call_gives(1, Err(CallError::Remote { code: Code::PLAIN, message: "2".into(), data: None }))
             .counters(|c| c.calls == 3 && c.late_replies == 0)
             .written_frames(3);
     }
@@ -144,40 +130,27 @@ fn an_answer_to_a_call_of_which_no_byte_was_written_is_a_guess_and_ignored() {
 #[test]
 fn the_codec_is_recognised_by_the_first_byte_of_the_peer() {
     for encoding in Encoding::ALL {
-        transcript(Config {
-            encoding: None,
-            ..Config::default()
-        })
-        .holds(|channel| channel.encoding().is_none())
-        .peer_sends_bytes(&request(0, "hi").bytes(encoding))
-        .we_serve("hi")
-        .holds(|channel| channel.encoding() == Some(encoding))
-        .we_reply(0, "ho")
-        .we_send(result(0, "ho"))
-        .we_call(0, "now we may ask as well")
-        .we_send(request(0, "now we may ask as well"));
+        transcript(Config { encoding: None, ..Config::default() })
+            .holds(|channel| channel.encoding().is_none())
+            .peer_sends_bytes(&request(0, "hi").bytes(encoding))
+            .we_serve("hi")
+            .holds(|channel| channel.encoding() == Some(encoding))
+            .we_reply(0, "ho")
+            .we_send(result(0, "ho"))
+            .we_call(0, "now we may ask as well")
+            .we_send(request(0, "now we may ask as well"));
     }
-    transcript(Config {
-        encoding: None,
-        ..Config::default()
-    })
-    .peer_sends_body(b" \n[0, 0, null]")
-    .we_serve(Json::Null)
-    .holds(|channel| channel.encoding() == Some(Encoding::Json));
+    transcript(Config { encoding: None, ..Config::default() })
+        .peer_sends_body(b" \n[0, 0, null]")
+        .we_serve(Json::Null)
+        .holds(|channel| channel.encoding() == Some(Encoding::Json));
 }
 
 #[test]
 fn a_call_before_the_codec_is_known_is_refused() {
-    let mut link = transcript(Config {
-        encoding: None,
-        ..Config::default()
-    })
-    .we_call(0, "hi");
+    let mut link = transcript(Config { encoding: None, ..Config::default() }).we_call(0, "hi");
     match link.next_order() {
-        Output::Settled {
-            token: Token(0),
-            result: Err(error),
-        } if matches!(*error, CallError::Refused { .. }) => {
+        Output::Settled { token: Token(0), result: Err(error) } if matches!(*error, CallError::Refused { .. }) => {
             assert!(error.to_string().contains("?codec="), "{error}");
         }
         other => panic!("{other:?}"),
@@ -187,15 +160,8 @@ fn a_call_before_the_codec_is_known_is_refused() {
 
 #[test]
 fn a_call_that_does_not_fit_into_a_frame_is_refused_before_anything_is_queued() {
-    let config = Config {
-        frame_bytes: 100,
-        ..plain_json()
-    };
-    let too_large = |size| {
-        Err(CallError::Refused {
-            why: Refused::TooLarge { size, limit: 100 },
-        })
-    };
+    let config = Config { frame_bytes: 100, ..plain_json() };
+    let too_large = |size| Err(CallError::Refused { why: Refused::TooLarge { size, limit: 100 } });
     // Around the text stand `[0, 0, "` and `"]`.
     transcript(config)
         .we_call(0, "x".repeat(91))
@@ -218,12 +184,9 @@ fn a_call_whose_deadline_has_passed_is_not_sent() {
 
 #[test]
 fn the_far_future_is_as_good_as_no_deadline() {
-    let far = [u64::MAX, i64::MAX as u64, 1 << 40]
-        .iter()
-        .find_map(|s| epoch().checked_add(Duration::from_secs(*s)));
-    let nearly_the_last = (0..63).fold(epoch(), |at, bit| {
-        at.checked_add(Duration::from_secs(1 << (62 - bit))).unwrap_or(at)
-    });
+    let far = [u64::MAX, i64::MAX as u64, 1 << 40].iter().find_map(|s| epoch().checked_add(Duration::from_secs(*s)));
+    let nearly_the_last =
+        (0..63).fold(epoch(), |at, bit| at.checked_add(Duration::from_secs(1 << (62 - bit))).unwrap_or(at));
     for config in [plain_json(), full_dialler()] {
         let grace = if config.dialect == Dialect::Full { 1_000 } else { 0 };
         for at in [far, Some(nearly_the_last)] {
@@ -245,19 +208,16 @@ fn the_far_future_is_as_good_as_no_deadline() {
 
 #[test]
 fn a_link_has_room_up_to_its_limit_of_calls_and_of_unsent_bytes() {
-    transcript(Config {
-        calls_in_flight: 2,
-        ..plain_json()
-    })
-    .we_call(0, "a")
-    .holds(|channel| channel.room() == Room::Yes)
-    .we_call(1, "b")
-    .holds(|channel| channel.room() == Room::Later)
-    .we_write_all()
-    .written_frames(2)
-    .peer_sends(result(0, "A"))
-    .call_returns(0, "A")
-    .holds(|channel| channel.room() == Room::Yes);
+    transcript(Config { calls_in_flight: 2, ..plain_json() })
+        .we_call(0, "a")
+        .holds(|channel| channel.room() == Room::Yes)
+        .we_call(1, "b")
+        .holds(|channel| channel.room() == Room::Later)
+        .we_write_all()
+        .written_frames(2)
+        .peer_sends(result(0, "A"))
+        .call_returns(0, "A")
+        .holds(|channel| channel.room() == Room::Yes);
     transcript(plain_json())
         .we_call(0, "x".repeat(limits::UNSENT_BYTES_HIGH))
         .holds(|channel| channel.room() == Room::Later)

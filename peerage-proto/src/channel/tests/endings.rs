@@ -33,11 +33,7 @@ fn a_call_of_which_one_byte_was_written_may_have_run() {
 fn the_border_between_sent_and_not_sent_lies_at_the_first_byte_of_the_frame() {
     let first = request(0, "x").bytes(Encoding::Json).len();
     for (written, second_left) in [(first - 1, false), (first, false), (first + 1, true), (2 * first, true)] {
-        let second = if second_left {
-            lost(broken())
-        } else {
-            not_sent(NotSent::NoRoute)
-        };
+        let second = if second_left { lost(broken()) } else { not_sent(NotSent::NoRoute) };
         transcript(plain_json())
             .we_call(0, "x")
             .we_call(1, "y")
@@ -136,10 +132,7 @@ fn when_the_peer_closes_calls_end_at_once_and_begun_requests_are_still_answered(
 
 #[test]
 fn a_peer_that_asked_nothing_and_closes_ends_the_link_at_once() {
-    transcript(plain_json())
-        .peer_closes()
-        .link_ends(LinkLost::PeerClosed)
-        .everything_is_freed();
+    transcript(plain_json()).peer_closes().link_ends(LinkLost::PeerClosed).everything_is_freed();
 }
 
 #[test]
@@ -188,23 +181,17 @@ fn closing_ends_calls_at_once_and_still_writes_the_answers_already_given() {
 
 #[test]
 fn closing_a_quiet_link_ends_it_at_once() {
-    transcript(full_dialler())
-        .we_close()
-        .link_ends(LinkLost::ClosedHere)
-        .everything_is_freed();
+    transcript(full_dialler()).we_close().link_ends(LinkLost::ClosedHere).everything_is_freed();
 }
 
 #[test]
 fn closing_frees_requests_that_still_waited() {
-    transcript(Config {
-        served_at_once: 1,
-        ..plain_json()
-    })
-    .peer_sends_all(&[request(0, "a"), request(1, "b")])
-    .we_serve("a")
-    .we_close()
-    .link_ends(LinkLost::ClosedHere)
-    .everything_is_freed();
+    transcript(Config { served_at_once: 1, ..plain_json() })
+        .peer_sends_all(&[request(0, "a"), request(1, "b")])
+        .we_serve("a")
+        .we_close()
+        .link_ends(LinkLost::ClosedHere)
+        .everything_is_freed();
 }
 
 #[test]

@@ -3,11 +3,7 @@
 use super::*;
 
 fn remote(code: Code, message: &str, data: Option<Payload>) -> Result<Json, CallError> {
-    Err(CallError::Remote {
-        code,
-        message: message.into(),
-        data,
-    })
+    Err(CallError::Remote { code, message: message.into(), data })
 }
 
 fn served(config: Config) -> Transcript {
@@ -21,19 +17,14 @@ fn a_plain_peer_gets_one_text_with_the_code_in_brackets() {
         served(plain(encoding))
             .we_fail(0, Code::new("no-such-thing"), "it is not there", Some(&data))
             .we_send(exception(0, "[no-such-thing] it is not there"));
-        served(plain(encoding))
-            .we_fail(0, Code::PLAIN, "as it came", None)
-            .we_send(exception(0, "as it came"));
+        served(plain(encoding)).we_fail(0, Code::PLAIN, "as it came", None).we_send(exception(0, "as it came"));
     }
 }
 
 #[test]
 fn between_our_own_code_message_and_data_travel() {
     for encoding in Encoding::ALL {
-        let config = |side| Config {
-            encoding: Some(encoding),
-            ..full(side)
-        };
+        let config = |side| Config { encoding: Some(encoding), ..full(side) };
         let data = Payload::encode(&json!({"line": 3}), encoding).expect("plain data");
         served(config(Side::Acceptor))
             .we_fail(0, Code::new("bad-input"), "cannot read", Some(&data))
@@ -61,10 +52,7 @@ fn a_failure_that_is_no_text_is_kept_as_data() {
             .we_call(0, "x")
             .we_send(request(0, "x"))
             .peer_sends(exception(0, json!([1, 2])))
-            .call_gives(
-                0,
-                remote(Code::PLAIN, "the peer's failure is not a text", Some(content)),
-            );
+            .call_gives(0, remote(Code::PLAIN, "the peer's failure is not a text", Some(content)));
     }
 }
 
@@ -74,9 +62,7 @@ fn the_text_of_a_failure_is_cut_between_characters() {
     let message = "€".repeat(2000);
     let kept = "€".repeat(limits::FAILURE_MESSAGE_BYTES / 3);
     for encoding in Encoding::ALL {
-        served(plain(encoding))
-            .we_fail(0, Code::PLAIN, &message, None)
-            .we_send(exception(0, kept.as_str()));
+        served(plain(encoding)).we_fail(0, Code::PLAIN, &message, None).we_send(exception(0, kept.as_str()));
     }
     served(full(Side::Acceptor))
         .we_fail(0, Code::INTERNAL, &message, None)
@@ -87,21 +73,15 @@ fn the_text_of_a_failure_is_cut_between_characters() {
 fn data_that_does_not_fit_into_the_frame_is_left_out() {
     for frame_bytes in [1000, 100_000] {
         let data = Payload::encode(&"x".repeat(frame_bytes), Encoding::MsgPack).expect("plain data");
-        served(Config {
-            frame_bytes: u32::try_from(frame_bytes).expect("small"),
-            ..full(Side::Acceptor)
-        })
-        .we_fail(0, Code::INTERNAL, "see data", Some(&data))
-        .we_send(exception(0, json!(["internal", "see data", null])));
+        served(Config { frame_bytes: u32::try_from(frame_bytes).expect("small"), ..full(Side::Acceptor) })
+            .we_fail(0, Code::INTERNAL, "see data", Some(&data))
+            .we_send(exception(0, json!(["internal", "see data", null])));
     }
 }
 
 #[test]
 fn data_that_the_link_cannot_carry_is_left_out() {
-    let config = Config {
-        encoding: Some(Encoding::Json),
-        ..full(Side::Acceptor)
-    };
+    let config = Config { encoding: Some(Encoding::Json), ..full(Side::Acceptor) };
     let bytes = Payload::encode(serde_bytes::Bytes::new(b"\0\xff"), Encoding::MsgPack).expect("plain data");
     let nonsense = Payload::from_parts(Encoding::Json, Bytes::from_static(b"{]"));
     // As deep as a value may be, but inside the array of a failure one deeper.
@@ -117,25 +97,13 @@ fn data_that_the_link_cannot_carry_is_left_out() {
 
 #[test]
 fn even_the_smallest_frame_carries_the_failure_itself() {
-    for (frame_bytes, sent) in [
-        (0, ""),
-        (64, ""),
-        (124, "\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}"),
-    ] {
+    for (frame_bytes, sent) in [(0, ""), (64, ""), (124, "\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}")] {
         let message = "\u{1}".repeat(500);
-        served(Config {
-            frame_bytes,
-            encoding: Some(Encoding::Json),
-            ..full(Side::Acceptor)
-        })
-        .we_fail(0, Code::new("odd"), &message, None)
-        .we_send(exception(0, json!(["odd", sent, null])));
+        served(Config { frame_bytes, encoding: Some(Encoding::Json), ..full(Side::Acceptor) })
+            .we_fail(0, Code::new("odd"), &message, None)
+            .we_send(exception(0, json!(["odd", sent, null])));
     }
-    served(Config {
-        frame_bytes: 64,
-        encoding: Some(Encoding::Json),
-        ..full(Side::Acceptor)
-    })
-    .we_fail(0, Code::new("code".repeat(100)), "x", None)
-    .we_send(exception(0, json!(["internal", "", null])));
+    served(Config { frame_bytes: 64, encoding: Some(Encoding::Json), ..full(Side::Acceptor) })
+        .we_fail(0, Code::new("code".repeat(100)), "x", None)
+        .we_send(exception(0, json!(["internal", "", null])));
 }

@@ -74,13 +74,9 @@ fn without_the_callees_word_a_full_deadline_ends_after_the_grace() {
 
 #[test]
 fn a_timer_that_rings_late_does_not_prolong_the_grace() {
-    let mut link = transcript(full_dialler())
-        .we_call_within(0, "x", ms(50))
-        .we_send(request(0, "x"));
+    let mut link = transcript(full_dialler()).we_call_within(0, "x", ms(50)).we_send(request(0, "x"));
     link.now += ms(500);
-    link.feed(Input::Timeout)
-        .call_gives(0, deadline(Stop::Unconfirmed))
-        .we_send(cancel(0));
+    link.feed(Input::Timeout).call_gives(0, deadline(Stop::Unconfirmed)).we_send(cancel(0));
 }
 
 #[test]
@@ -216,10 +212,7 @@ fn of_several_unsent_calls_each_takes_out_exactly_its_own_frame_in_any_order() {
                 link = link.we_cancel(token).call_gives(token, not_sent(NotSent::Cancelled));
             }
             link.we_send(request(0, "begun"))
-                .we_send(request(
-                    u64::from(kept) + 1,
-                    "abcdefgh"[..=kept as usize].repeat(9_000 * kept as usize + 1),
-                ))
+                .we_send(request(u64::from(kept) + 1, "abcdefgh"[..=kept as usize].repeat(9_000 * kept as usize + 1)))
                 .we_send_nothing();
         }
     }

@@ -29,17 +29,13 @@ fn ends_with(config: Config, bytes: &[u8], why: PeerMisbehaved) {
 
 impl Transcript {
     fn calls_end_with_protocol_and_no_route(self, why: &PeerMisbehaved) -> Self {
-        self.call_gives(0, Err(CallError::Protocol { why: why.to_string() }))
-            .call_gives(1, not_sent(NotSent::NoRoute))
+        self.call_gives(0, Err(CallError::Protocol { why: why.to_string() })).call_gives(1, not_sent(NotSent::NoRoute))
     }
 }
 
 #[test]
 fn frame_too_large() {
-    let config = Config {
-        frame_bytes: 1000,
-        ..plain_json()
-    };
+    let config = Config { frame_bytes: 1000, ..plain_json() };
     let why = |size| PeerMisbehaved::FrameTooLarge { size, limit: 1000 };
     ends_with(config.clone(), &1001_u32.to_be_bytes(), why(1001));
     ends_with(config, &[0xff; 4], why(u32::MAX));
@@ -52,52 +48,31 @@ fn bad_frame() {
     ends_with(plain_json(), &framed(b"[0, 1]"), bad(BadTriple::NotATriple));
     ends_with(plain_json(), &framed(b"[false, 1, \"x\"]"), bad(BadTriple::BadKind));
     ends_with(plain_json(), &framed(b"[0, -1, \"x\"]"), bad(BadTriple::BadId));
-    ends_with(
-        full_dialler(),
-        &framed(b"\x93\x00"),
-        bad(BadTriple::Truncated { at: 2 }),
-    );
-    let other = BadTriple::OtherCodec {
-        expected: Encoding::Json,
-        found: Encoding::MsgPack,
-    };
+    ends_with(full_dialler(), &framed(b"\x93\x00"), bad(BadTriple::Truncated { at: 2 }));
+    let other = BadTriple::OtherCodec { expected: Encoding::Json, found: Encoding::MsgPack };
     ends_with(plain_json(), &framed(b"\x93\0\0\xc0"), bad(other));
 }
 
 #[test]
 fn unknown_codec() {
     for first in [b'{', 0, 0x92, 0xef] {
-        transcript(Config {
-            encoding: None,
-            ..Config::default()
-        })
-        .peer_sends_body(&[first, b'x'])
-        .link_ends_because_the_peer(PeerMisbehaved::UnknownCodec(first))
-        .everything_is_freed();
+        transcript(Config { encoding: None, ..Config::default() })
+            .peer_sends_body(&[first, b'x'])
+            .link_ends_because_the_peer(PeerMisbehaved::UnknownCodec(first))
+            .everything_is_freed();
     }
-    transcript(Config {
-        encoding: None,
-        ..Config::default()
-    })
-    .peer_sends_body(b"")
-    .link_ends_because_the_peer(PeerMisbehaved::BadFrame(BadTriple::Empty));
+    transcript(Config { encoding: None, ..Config::default() })
+        .peer_sends_body(b"")
+        .link_ends_because_the_peer(PeerMisbehaved::BadFrame(BadTriple::Empty));
 }
 
 #[test]
 fn unknown_kind() {
     for kind in [3, 4, 5, 7, 32, 255] {
-        ends_with(
-            plain_json(),
-            &frame(kind, 0, "?").bytes(Encoding::Json),
-            PeerMisbehaved::UnknownKind(kind),
-        );
+        ends_with(plain_json(), &frame(kind, 0, "?").bytes(Encoding::Json), PeerMisbehaved::UnknownKind(kind));
     }
     for kind in [6, 7, 31] {
-        ends_with(
-            full_dialler(),
-            &frame(kind, 0, "?").bytes(Encoding::MsgPack),
-            PeerMisbehaved::UnknownKind(kind),
-        );
+        ends_with(full_dialler(), &frame(kind, 0, "?").bytes(Encoding::MsgPack), PeerMisbehaved::UnknownKind(kind));
     }
 }
 
@@ -110,16 +85,8 @@ fn a_request_id_of_the_wrong_parity() {
 
 #[test]
 fn a_request_id_that_is_reused() {
-    ends_with(
-        full(Side::Dialler),
-        &request(1, "x").bytes(Encoding::MsgPack),
-        PeerMisbehaved::BadRequestId(1),
-    );
-    ends_with(
-        full(Side::Acceptor),
-        &request(0, "x").bytes(Encoding::MsgPack),
-        PeerMisbehaved::BadRequestId(0),
-    );
+    ends_with(full(Side::Dialler), &request(1, "x").bytes(Encoding::MsgPack), PeerMisbehaved::BadRequestId(1));
+    ends_with(full(Side::Acceptor), &request(0, "x").bytes(Encoding::MsgPack), PeerMisbehaved::BadRequestId(0));
 }
 
 #[test]

@@ -45,14 +45,7 @@ fn answers_and_calls_share_one_stream_in_the_order_in_which_they_were_given() {
 
 #[test]
 fn kinds_are_numbered_as_on_the_wire() {
-    let kinds = [
-        Kind::Request,
-        Kind::Result,
-        Kind::Exception,
-        Kind::Cancel,
-        Kind::Stopped,
-        Kind::Busy,
-    ];
+    let kinds = [Kind::Request, Kind::Result, Kind::Exception, Kind::Cancel, Kind::Stopped, Kind::Busy];
     let numbers = [
         request(0, 0),
         result(0, 0),

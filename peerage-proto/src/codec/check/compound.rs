@@ -14,21 +14,11 @@ pub(in crate::codec) struct Items {
 
 impl Items {
     pub(super) fn new(check: Check, announced: Option<usize>) -> Self {
-        Items {
-            check,
-            index: 0,
-            announced,
-            variant: None,
-        }
+        Items { check, index: 0, announced, variant: None }
     }
 
     pub(super) fn of_variant(check: Check, len: usize, variant: &'static str) -> Self {
-        Items {
-            check,
-            index: 0,
-            announced: Some(len),
-            variant: Some(variant),
-        }
+        Items { check, index: 0, announced: Some(len), variant: Some(variant) }
     }
 
     #[inline]
@@ -99,21 +89,11 @@ pub(in crate::codec) struct Fields {
 
 impl Fields {
     pub(super) fn new(check: Check, announced: usize) -> Self {
-        Fields {
-            check,
-            count: 0,
-            announced,
-            variant: None,
-        }
+        Fields { check, count: 0, announced, variant: None }
     }
 
     pub(super) fn of_variant(check: Check, announced: usize, variant: &'static str) -> Self {
-        Fields {
-            check,
-            count: 0,
-            announced,
-            variant: Some(variant),
-        }
+        Fields { check, count: 0, announced, variant: Some(variant) }
     }
 }
 
@@ -150,12 +130,7 @@ pub(in crate::codec) struct Entries {
 
 impl Entries {
     pub(super) fn new(check: Check, announced: Option<usize>) -> Self {
-        Entries {
-            check,
-            count: 0,
-            announced,
-            key: None,
-        }
+        Entries { check, count: 0, announced, key: None }
     }
 }
 
@@ -165,9 +140,7 @@ impl ser::SerializeMap for Entries {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refusal> {
         let text = if self.check.encoding == Encoding::Json || self.check.keep_keys {
-            key.serialize(Key {
-                keep: self.check.keep_keys,
-            })
+            key.serialize(Key { keep: self.check.keep_keys })
         } else {
             Ok(None)
         };
@@ -176,8 +149,7 @@ impl ser::SerializeMap for Entries {
             Encoding::Json => self.key = text?,
             Encoding::MsgPack => {
                 let number = self.count;
-                key.serialize(self.check)
-                    .map_err(|refusal| refusal.under(format_args!("[key {number}]")))?;
+                key.serialize(self.check).map_err(|refusal| refusal.under(format_args!("[key {number}]")))?;
                 self.key = text.unwrap_or(None);
             }
         }

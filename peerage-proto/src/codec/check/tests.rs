@@ -20,10 +20,7 @@ struct Call<T> {
 }
 
 fn call<T>(first: T, second: T) -> Call<T> {
-    Call {
-        tag: "t",
-        args: vec![first, second],
-    }
+    Call { tag: "t", args: vec![first, second] }
 }
 
 #[test]
@@ -38,10 +35,7 @@ fn json_refuses_bytes_and_says_where_they_are() {
 fn json_refuses_numbers_that_it_has_no_text_for() {
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let why = refusal(&call(1.0, number), Encoding::Json);
-        assert_eq!(
-            why.to_string(),
-            "JSON cannot carry NaN or an infinity at $.args[1]; use msgpack"
-        );
+        assert_eq!(why.to_string(), "JSON cannot carry NaN or an infinity at $.args[1]; use msgpack");
     }
     assert_eq!(refusal(&f32::NAN, Encoding::Json).why, Unsupported::NotFinite);
 }
@@ -49,10 +43,7 @@ fn json_refuses_numbers_that_it_has_no_text_for() {
 #[test]
 fn json_refuses_keys_that_would_silently_become_strings() {
     let why = refusal(&call(BTreeMap::new(), BTreeMap::from([(7, ())])), Encoding::Json);
-    assert_eq!(
-        why.to_string(),
-        "JSON cannot carry an integer as a map key at $.args[1], only strings; use msgpack"
-    );
+    assert_eq!(why.to_string(), "JSON cannot carry an integer as a map key at $.args[1], only strings; use msgpack");
     let keys = [
         (Value::Null, "null"),
         (true.into(), "a boolean"),
@@ -69,11 +60,7 @@ fn json_refuses_keys_that_would_silently_become_strings() {
     enum Name {
         Unit,
     }
-    let fine = (
-        BTreeMap::from([('c', 1)]),
-        BTreeMap::from([(Some("s"), 1)]),
-        BTreeMap::from([(Name::Unit, 1)]),
-    );
+    let fine = (BTreeMap::from([('c', 1)]), BTreeMap::from([(Some("s"), 1)]), BTreeMap::from([(Name::Unit, 1)]));
     let mut out = Vec::new();
     encode_into(&fine, Encoding::Json, &mut out).unwrap();
     assert_eq!(out, br#"[{"c":1},{"s":1},{"Unit":1}]"#);
@@ -84,10 +71,7 @@ fn neither_codec_takes_an_integer_beyond_64_bits() {
     for encoding in Encoding::ALL {
         for value in [i128::from(u64::MAX) + 1, i128::from(i64::MIN) - 1, i128::MAX, i128::MIN] {
             let why = refusal(&call(0, value), encoding);
-            assert_eq!(
-                why.to_string(),
-                "no codec carries the integer at $.args[1]: it is outside -2^63 ... 2^64-1"
-            );
+            assert_eq!(why.to_string(), "no codec carries the integer at $.args[1]: it is outside -2^63 ... 2^64-1");
         }
         assert_eq!(refusal(&u128::MAX, encoding).why, Unsupported::IntegerOutOfRange);
         for value in [i128::from(u64::MAX), i128::from(i64::MIN)] {
@@ -109,18 +93,9 @@ fn the_path_names_fields_keys_variants_and_items() {
         let path = |value: &dyn Fn() -> EncodeError| value().path;
         assert_eq!(path(&|| refusal(&Shape::Newtype(bad()), encoding)), "$.Newtype");
         assert_eq!(path(&|| refusal(&Shape::Tuple(1, bad()), encoding)), "$.Tuple[1]");
-        assert_eq!(
-            path(&|| refusal(&Shape::Struct { inner: bad() }, encoding)),
-            "$.Struct.inner"
-        );
-        assert_eq!(
-            path(&|| refusal(&BTreeMap::from([("two words", bad())]), encoding)),
-            "$[\"two words\"]"
-        );
-        assert_eq!(
-            path(&|| refusal(&(1, BTreeMap::from([("a", vec![bad()])])), encoding)),
-            "$[1].a[0]"
-        );
+        assert_eq!(path(&|| refusal(&Shape::Struct { inner: bad() }, encoding)), "$.Struct.inner");
+        assert_eq!(path(&|| refusal(&BTreeMap::from([("two words", bad())]), encoding)), "$[\"two words\"]");
+        assert_eq!(path(&|| refusal(&(1, BTreeMap::from([("a", vec![bad()])])), encoding)), "$[1].a[0]");
     }
     let by_number = Value::Map(vec![(1.into(), Value::Null), (2.into(), bad())]);
     assert_eq!(refusal(&by_number, Encoding::MsgPack).path, "$[value 1]");

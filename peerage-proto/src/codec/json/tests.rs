@@ -56,38 +56,15 @@ fn a_kind_or_id_that_is_no_plain_unsigned_integer_is_refused() {
         "0x1",
         "",
     ] {
-        assert_eq!(
-            content(format!("[{other},0,1]").as_bytes()),
-            Err(BadTriple::BadKind),
-            "{other}"
-        );
-        assert_eq!(
-            content(format!("[0,{other},1]").as_bytes()),
-            Err(BadTriple::BadId),
-            "{other}"
-        );
+        assert_eq!(content(format!("[{other},0,1]").as_bytes()), Err(BadTriple::BadKind), "{other}");
+        assert_eq!(content(format!("[0,{other},1]").as_bytes()), Err(BadTriple::BadId), "{other}");
     }
-    assert_eq!(
-        split(b"[18446744073709551615,18446744073709551615,1]").unwrap().id,
-        u64::MAX
-    );
+    assert_eq!(split(b"[18446744073709551615,18446744073709551615,1]").unwrap().id, u64::MAX);
 }
 
 #[test]
 fn what_is_no_array_of_three_is_refused() {
-    for body in [
-        "[]",
-        "[0]",
-        "[0,1]",
-        "[0,1,]",
-        "[0,1,2,3]",
-        "[0,1,2,]",
-        "{\"a\":1}",
-        "{{{",
-        "null",
-        "x",
-        "]",
-    ] {
+    for body in ["[]", "[0]", "[0,1]", "[0,1,]", "[0,1,2,3]", "[0,1,2,]", "{\"a\":1}", "{{{", "null", "x", "]"] {
         assert_eq!(content(body.as_bytes()), Err(BadTriple::NotATriple), "{body}");
     }
     assert_eq!(content(b""), Err(BadTriple::Empty));
@@ -113,22 +90,13 @@ fn brackets_must_close_what_they_opened_at_any_depth() {
     assert_eq!(content(b"[0,1,[}]"), Err(BadTriple::Unbalanced { at: 6 }));
     assert_eq!(content(b"[0,1,[[]"), Err(BadTriple::Truncated { at: 5 }));
     for depth in [1, 63, 64, 65, 127, 128, 129, 200, 1_000] {
-        let (open, close): (String, String) = (0..depth)
-            .map(|n| if n % 3 == 0 { ('{', '}') } else { ('[', ']') })
-            .unzip();
+        let (open, close): (String, String) =
+            (0..depth).map(|n| if n % 3 == 0 { ('{', '}') } else { ('[', ']') }).unzip();
         let close: String = close.chars().rev().collect();
         let body = format!("[0,1,{open}{close}]");
-        assert_eq!(
-            content(body.as_bytes()),
-            Ok(&body.as_bytes()[5..body.len() - 1]),
-            "{depth}"
-        );
+        assert_eq!(content(body.as_bytes()), Ok(&body.as_bytes()[5..body.len() - 1]), "{depth}");
         let crossed = body.replacen("[0,1,{", "[0,1,[", 1);
-        assert_eq!(
-            content(crossed.as_bytes()),
-            Err(BadTriple::Unbalanced { at: 5 + 2 * depth - 1 }),
-            "{depth}"
-        );
+        assert_eq!(content(crossed.as_bytes()), Err(BadTriple::Unbalanced { at: 5 + 2 * depth - 1 }), "{depth}");
     }
 }
 
@@ -147,10 +115,7 @@ fn a_string_ends_at_its_first_quote_that_is_not_escaped() {
 
 #[test]
 fn the_survey_finds_what_the_parser_would_misread() {
-    assert_eq!(
-        survey(br#"{"a":[18446744073709551615,-9223372036854775808,1e99,-0.5]}"#, 2),
-        Ok(())
-    );
+    assert_eq!(survey(br#"{"a":[18446744073709551615,-9223372036854775808,1e99,-0.5]}"#, 2), Ok(()));
     assert_eq!(survey(b"[1,18446744073709551616]", 2), Err(Fault::IntegerOutOfRange(3)));
     assert_eq!(survey(b"-9223372036854775809", 2), Err(Fault::IntegerOutOfRange(0)));
     assert_eq!(survey(b"123456789012345678901234567890.5", 2), Ok(()));

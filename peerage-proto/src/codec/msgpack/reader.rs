@@ -159,18 +159,12 @@ impl<'de> Reader<'de> {
             Head::Str(text) => visitor.visit_borrowed_str(text),
             Head::Bin(bytes) => visitor.visit_borrowed_bytes(bytes),
             Head::List(len) => {
-                let mut items = Items {
-                    reader: self,
-                    left: len,
-                };
+                let mut items = Items { reader: self, left: len };
                 let value = visitor.visit_seq(&mut items)?;
                 all_taken(items.left, len, value)
             }
             Head::Map(len) => {
-                let mut items = Items {
-                    reader: self,
-                    left: len,
-                };
+                let mut items = Items { reader: self, left: len };
                 let value = visitor.visit_map(&mut items)?;
                 all_taken(items.left, len, value)
             }
@@ -298,15 +292,9 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, Misread> {
         match self.peek()? {
-            0xa0..=0xbf | 0xd9..=0xdb => visitor.visit_enum(Variant {
-                reader: self,
-                has_content: false,
-            }),
+            0xa0..=0xbf | 0xd9..=0xdb => visitor.visit_enum(Variant { reader: self, has_content: false }),
             _ => match self.head()? {
-                Head::Map(1) => visitor.visit_enum(Variant {
-                    reader: self,
-                    has_content: true,
-                }),
+                Head::Map(1) => visitor.visit_enum(Variant { reader: self, has_content: true }),
                 Head::Map(_) => Err(Misread::Type("an enum is a name or a map of one entry".to_owned())),
                 head => self.visit(head, visitor),
             },
@@ -374,11 +362,7 @@ struct Variant<'r, 'de> {
 
 impl<'r, 'de> Variant<'r, 'de> {
     fn content(self, wanted: &dyn de::Expected) -> Result<&'r mut Reader<'de>, Misread> {
-        if self.has_content {
-            Ok(self.reader)
-        } else {
-            Err(de::Error::invalid_type(Unexpected::UnitVariant, wanted))
-        }
+        if self.has_content { Ok(self.reader) } else { Err(de::Error::invalid_type(Unexpected::UnitVariant, wanted)) }
     }
 }
 

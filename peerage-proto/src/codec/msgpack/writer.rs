@@ -54,14 +54,7 @@ impl<'o> Writer<'o> {
         if let Some(len) = announced {
             put_len(shape, len, self.out)?;
         }
-        Ok(Counted {
-            writer: self,
-            shape,
-            start,
-            announced,
-            count: 0,
-            levels: 1,
-        })
+        Ok(Counted { writer: self, shape, start, announced, count: 0, levels: 1 })
     }
 
     /// A container inside the map of one entry that stands for an enum's variant.

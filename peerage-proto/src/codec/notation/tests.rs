@@ -17,10 +17,7 @@ fn each_value_has_the_notation_that_the_table_says() {
         (f64::NEG_INFINITY.into(), r#"{"$f64":"-inf"}"#),
         (Value::Bytes(vec![0, 255]), r#"{"$bin":"00ff"}"#),
         (Value::Bytes(vec![]), r#"{"$bin":""}"#),
-        (
-            map([("b", 1.into()), ("a", Value::List(vec![true.into()]))]),
-            r#"{"b":1,"a":[true]}"#,
-        ),
+        (map([("b", 1.into()), ("a", Value::List(vec![true.into()]))]), r#"{"b":1,"a":[true]}"#),
         (Value::Map(vec![]), "{}"),
         (Value::Map(vec![(1.into(), "x".into())]), r#"{"$map":[[1,"x"]]}"#),
         (map([("a", 1.into()), ("a", 2.into())]), r#"{"$map":[["a",1],["a",2]]}"#),
@@ -47,52 +44,24 @@ fn more_is_read_than_is_written() {
     assert_eq!(r#"{"$f64":"1e+300"}"#.parse(), Ok(Value::Float(1e300)));
     assert_eq!(r#"{"$bin":"FFff"}"#.parse(), Ok(Value::Bytes(vec![255, 255])));
     assert_eq!(r#"{"$map":[]}"#.parse(), Ok(Value::Map(vec![])));
-    assert_eq!(
-        r#"{"$map":[["a",{"$bin":""}]]}"#.parse(),
-        Ok(map([("a", Value::Bytes(vec![]))]))
-    );
-    assert_eq!(
-        r#"{"$x":1}"#.parse(),
-        Ok(map([("$x", 1.into())])),
-        "only the known marks mean something"
-    );
+    assert_eq!(r#"{"$map":[["a",{"$bin":""}]]}"#.parse(), Ok(map([("a", Value::Bytes(vec![]))])));
+    assert_eq!(r#"{"$x":1}"#.parse(), Ok(map([("$x", 1.into())])), "only the known marks mean something");
 }
 
 #[test]
 fn a_mark_that_holds_something_else_is_explained() {
-    for text in [
-        r#"{"$bin":"0"}"#,
-        r#"{"$bin":"xy"}"#,
-        r#"{"$bin":1}"#,
-        r#"{"$bin":"äöü"}"#,
-    ] {
+    for text in [r#"{"$bin":"0"}"#, r#"{"$bin":"xy"}"#, r#"{"$bin":1}"#, r#"{"$bin":"äöü"}"#] {
         assert_eq!(text.parse::<Value>(), Err(NotationError::Bytes), "{text}");
     }
     for text in [r#"{"$f64":"x"}"#, r#"{"$f64":1.5}"#] {
         assert_eq!(text.parse::<Value>(), Err(NotationError::Float), "{text}");
     }
-    for text in [
-        r#"{"$map":{}}"#,
-        r#"{"$map":[1]}"#,
-        r#"{"$map":[[1]]}"#,
-        r#"{"$map":[[1,2,3]]}"#,
-    ] {
+    for text in [r#"{"$map":{}}"#, r#"{"$map":[1]}"#, r#"{"$map":[[1]]}"#, r#"{"$map":[[1,2,3]]}"#] {
         assert_eq!(text.parse::<Value>(), Err(NotationError::Map), "{text}");
-        assert_eq!(
-            Value::from_notation(serde_json::from_str(text).unwrap()),
-            Err(NotationError::Map)
-        );
+        assert_eq!(Value::from_notation(serde_json::from_str(text).unwrap()), Err(NotationError::Map));
     }
-    assert!(
-        NotationError::Bytes
-            .to_string()
-            .contains("write $$bin for a map with that key")
-    );
-    assert!(
-        NotationError::Float
-            .to_string()
-            .starts_with(r#"{"$f64":…} holds a float"#)
-    );
+    assert!(NotationError::Bytes.to_string().contains("write $$bin for a map with that key"));
+    assert!(NotationError::Float.to_string().starts_with(r#"{"$f64":…} holds a float"#));
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! Ends on runtimes of their own, and runtimes that end.
+
+use peerage::outcome::{CallError, LinkLost, NotSent};
+use peerage::{Channel, Request};
+
+use crate::meeting::{Place, bell, one_thread, step, two_threads, within_limit};
+
+over_every_transport!(tcp, unix, memory; [
+    a_call_may_be_awaited_on_another_runtime_than_its_link,
+    a_call_may_move_between_tasks_while_it_waits,
+    calls_end_when_the_runtime_of_their_link_is_shut_down,
+    a_server_ends_with_its_runtime,
+]);
+
+async fn a_call_may_be_awaited_on_another_runtime_than_its_link(place: Place) {
+    let (_server, channel) = place.serve(|n: u64| async move { Ok(n + 1) }).await;
+    let caller = channel.caller();
+    let elsewhere = tokio::task::spawn_blocking(move || {
+        for runtime in [one_thread(), two_threads()] {
+            for n in 0..50 {
+                assert_eq!(runtime.block_on(caller.request::<u64>(&n).into_future()), Ok(n + 1));
+            }
+        }
+    });
+    elsewhere.await.unwrap();
+}
+
+async fn a_call_may_move_between_tasks_while_it_waits(place: Place) {
+    let (channel, mut peer) = place.meet().await;
+    let caller = channel.caller();
+    let mut call = Box::pin(async move { caller.request::<u64>(&1).await });
+    for _ in 0..3 {
+        call = tokio::spawn(async move {
+            assert!(step(&mut call).await.is_none());
+            call
+        })
+        .await
+        .unwrap();
+    }
+    let waiting = tokio::spawn(call);
+    peer.next_request().await.unwrap().reply(&2);
+    assert_eq!(waiting.await.unwrap(), Ok(2));
+    // One that was sent and given to nobody is only a late answer.
+    drop(step(&mut channel.request::<u64>(&3).into_future()).await);
+    let mut last = channel.request::<u64>(&4).into_future();
+    assert!(step(&mut last).await.is_none());
+    loop {
+        let request = within_limit(peer.next_request()).await.unwrap();
+        let n: u64 = request.content().unwrap();
+        request.reply(&n);
+        if n == 4 {
+            break;
+        }
+    }
+    assert_eq!(last.await, Ok(4));
+}
+
+async fn calls_end_when_the_runtime_of_their_link_is_shut_down(place: Place) {
+    let mut listener = place.listen().await.encoding(peerage::Encoding::Json);
+    let address = listener.local_address().clone();
+    let (runtime, channel) = tokio::task::spawn_blocking(move || {
+        let runtime = two_threads();
+        let channel = runtime.block_on(Channel::connect(&address).into_future()).unwrap();
+        (runtime, channel)
+    })
+    .await
+    .unwrap();
+    let mut peer = listener.accept().await;
+    let mut call = channel.request::<u64>(&1).into_future();
+    assert!(step(&mut call).await.is_none());
+    let request = peer.next_request().await.unwrap();
+    runtime.shutdown_background();
+    let why = LinkLost::Broken("the runtime of the link was shut down".to_owned());
+    assert_eq!(call.await, Err(CallError::ConnectionLost { why: why.clone() }));
+    assert_eq!(channel.ended().await, why);
+    let why = NotSent::NoRoute;
+    assert_eq!(channel.request::<u64>(&2).await, Err(CallError::NotSent { why }));
+    request.reply(&1);
+    assert!(within_limit(peer.next_request()).await.is_none());
+}
+
+async fn a_server_ends_with_its_runtime(place: Place) {
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let (runtime, server) = tokio::task::spawn_blocking(move || {
+        let runtime = two_threads();
+        let server = runtime.block_on(async {
+            place.listen().await.serve(move |request: Request| {
+                let tell = tell.clone();
+                async move {
+                    let (bell, stopped) = bell();
+                    tell.send(stopped).await.unwrap();
+                    std::future::pending::<()>().await;
+                    drop((bell, request));
+                }
+            })
+        });
+        (runtime, (server, place))
+    })
+    .await
+    .unwrap();
+    let channel = Channel::connect(server.0.local_address()).await.unwrap();
+    let mut call = channel.request::<u64>(&1).into_future();
+    assert!(step(&mut call).await.is_none());
+    let stopped = told.recv().await.unwrap();
+    runtime.shutdown_background();
+    assert!(within_limit(call).await.is_err());
+    within_limit(stopped).await.unwrap();
+    within_limit(server.0.close()).await;
+    Channel::connect(channel.remote_address()).await.unwrap_err();
+}
