@@ -87,6 +87,8 @@ impl Session {
                 }
             }
             Step::Fail { nth, code, message, data } => self.fail(nth, code, message, data),
+            // In the plain dialect nobody is ever told to stop, so there is no word to give.
+            Step::Stopped { .. } if !self.end.is_full() => {}
             Step::Stopped { nth, word } => {
                 let words = [Stop::NotStarted, Stop::Stopped, Stop::Completed, Stop::Detached];
                 if let Some(request) = self.pick(nth) {

@@ -14,6 +14,8 @@
 //! ```
 
 #[macro_use]
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by ending")]
+
 mod meeting;
 
 mod conversation;
