@@ -13,9 +13,9 @@
 //!   runtimes      ends on runtimes of their own, and runtimes that end
 //! ```
 
-#[macro_use]
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by ending")]
 
+#[macro_use]
 mod meeting;
 
 mod conversation;
