@@ -440,11 +440,11 @@ impl Channel {
         (self.held, self.held_since, self.progress) = (Bytes::new(), None, None);
     }
 
+    /// Gives a call its outcome. Errors are boxed because they are large and rare, and every outcome is moved several times.
     #[inline]
-    fn settle(&mut self, token: Token, result: Result<Payload, CallError>) {
+    fn settle(&mut self, token: Token, result: Result<Payload, Box<CallError>>) {
         if self.calls.settle(token).is_some() {
-            // Boxed, because errors are large and rare, and every outcome is moved several times.
-            self.orders.push_back(Output::Settled { token, result: result.map_err(Box::new) });
+            self.orders.push_back(Output::Settled { token, result });
         }
     }
 }

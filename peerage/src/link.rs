@@ -32,7 +32,7 @@ mod cells;
 mod driver;
 mod in_place;
 
-use cells::Cells;
+use cells::{Cells, Outcome};
 
 pub(crate) use in_place::{InPlace, Serve};
 
@@ -240,8 +240,8 @@ impl Link {
     }
 
     /// The outcome of a call that was sent.
-    pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>, token: Token) -> Poll<Result<Payload, CallError>> {
-        self.lock().cells.poll(cx, token).map_err(|error| *error)
+    pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>, token: Token) -> Poll<Outcome> {
+        self.lock().cells.poll(cx, token)
     }
 
     /// Nobody waits for this call any more.
@@ -398,7 +398,7 @@ impl State {
         self.clock = now;
         for output in self.machine.handle(now.into_std(), input) {
             match output {
-                Output::Settled { token, result } => errands.wake.extend(self.cells.settle(token, result)),
+                Output::Settled { token, result } => self.cells.settle(token, result, &mut errands.wake),
                 Output::Request { request, content } => {
                     self.inbox.push_back((request, content));
                     errands.reader = errands.reader.take().or_else(|| self.reader.take());

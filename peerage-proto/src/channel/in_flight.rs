@@ -20,8 +20,7 @@ pub(super) struct InFlight {
     slots: Vec<Option<Waiting>>,
     by_id: ById,
     clock: Clock,
-    /// How many calls are due in a millisecond.
-    due: BTreeMap<u64, u32>,
+    due: Due,
     count: usize,
 }
 
@@ -74,7 +73,7 @@ impl InFlight {
         // Never before the deadline, so up to the next millisecond.
         let due = deadline.map(|deadline| self.clock.up(now, deadline));
         if let Some(due) = due {
-            *self.due.entry(due).or_insert(0) += 1;
+            self.due.enter(due);
         }
         self.slots[slot] = Some(Waiting { id, deadline, due, place, len, state: State::Answer });
         self.count += 1;
@@ -98,15 +97,15 @@ impl InFlight {
         let Some(Some(waiting)) = self.slots.get_mut(token.0 as usize) else { return };
         waiting.state = state;
         let before = waiting.due.replace(due);
-        *self.due.entry(due).or_insert(0) += 1;
-        self.no_longer_due(before);
+        self.due.enter(due);
+        self.due.leave(before);
     }
 
     /// Takes a call out: it has its outcome.
     pub(super) fn settle(&mut self, token: Token) -> Option<Waiting> {
         let waiting = self.slots.get_mut(token.0 as usize)?.take()?;
         self.by_id.leave(waiting.id.0);
-        self.no_longer_due(waiting.due);
+        self.due.leave(waiting.due);
         self.count -= 1;
         if self.count == 0 && self.slots.len() > KEEP_SLOTS {
             (self.slots, self.by_id) = (Vec::new(), ById::default());
@@ -121,15 +120,14 @@ impl InFlight {
 
     /// The next time at which a call needs attention.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let (due, _) = self.due.first_key_value()?;
-        self.clock.at(*due)
+        self.clock.at(self.due.first()?)
     }
 
     /// Calls whose time is up, in the order of their tokens.
     pub(super) fn expired(&mut self, now: Instant) -> Vec<Token> {
         let now = self.clock.down(now, now);
-        match self.due.first_key_value() {
-            Some((first, _)) if *first <= now => self.those(|waiting| waiting.due.is_some_and(|due| due <= now)),
+        match self.due.first() {
+            Some(first) if first <= now => self.those(|waiting| waiting.due.is_some_and(|due| due <= now)),
             _ => Vec::new(),
         }
     }
@@ -146,15 +144,45 @@ impl InFlight {
         let those = calls.filter(|(_, waiting)| waiting.as_ref().is_some_and(&which));
         those.map(|(slot, _)| Token(slot as u32)).collect()
     }
+}
 
-    fn no_longer_due(&mut self, due: Option<u64>) {
-        let Some(due) = due else { return };
-        if let Some(count) = self.due.get_mut(&due) {
-            *count -= 1;
-            if *count == 0 {
-                self.due.remove(&due);
+/// How many calls are due in which millisecond.
+#[derive(Debug, Default)]
+struct Due {
+    /// The millisecond entered last: that of a whole burst of calls, so it is kept at hand.
+    latest: (u64, u32),
+    others: BTreeMap<u64, u32>,
+}
+
+impl Due {
+    #[inline]
+    fn enter(&mut self, due: u64) {
+        if self.latest.0 != due {
+            let (before, count) = std::mem::replace(&mut self.latest, (due, self.others.remove(&due).unwrap_or(0)));
+            if count > 0 {
+                self.others.insert(before, count);
             }
         }
+        self.latest.1 += 1;
+    }
+
+    #[inline]
+    fn leave(&mut self, due: Option<u64>) {
+        let Some(due) = due else { return };
+        if self.latest.0 == due {
+            self.latest.1 -= 1;
+        } else if let Some(count) = self.others.get_mut(&due) {
+            *count -= 1;
+            if *count == 0 {
+                self.others.remove(&due);
+            }
+        }
+    }
+
+    fn first(&self) -> Option<u64> {
+        let other = self.others.first_key_value().map(|(due, _)| *due);
+        let latest = (self.latest.1 > 0).then_some(self.latest.0);
+        other.into_iter().chain(latest).min()
     }
 }
 
@@ -162,11 +190,25 @@ impl InFlight {
 #[derive(Debug, Default)]
 struct Clock {
     zero: Option<Instant>,
+    /// The deadline that was looked at last, and its millisecond: calls of a burst share it.
+    latest: Option<(Instant, u64)>,
 }
 
 impl Clock {
     /// The millisecond at or after `time`.
+    #[inline]
     fn up(&mut self, now: Instant, time: Instant) -> u64 {
+        match self.latest {
+            Some((before, due)) if before == time => due,
+            _ => {
+                let due = self.up_anew(now, time);
+                self.latest = Some((time, due));
+                due
+            }
+        }
+    }
+
+    fn up_anew(&mut self, now: Instant, time: Instant) -> u64 {
         let since = self.since_zero(now, time);
         let millis = millis(since);
         if Duration::from_millis(millis) < since { millis.saturating_add(1) } else { millis }

@@ -42,9 +42,9 @@ impl Channel {
         let Some(waiting) = self.calls.get(token) else { return };
         let (id, deadline) = (waiting.id, waiting.deadline);
         if self.take_out(token) {
-            self.settle(token, Err(CallError::NotSent { why: NotSent::Cancelled }));
+            self.settle(token, Err(Box::new(CallError::NotSent { why: NotSent::Cancelled })));
         } else if self.config.dialect == Dialect::Plain {
-            self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed }));
+            self.settle(token, Err(Box::new(CallError::Cancelled { stop: Stop::Unconfirmed })));
         } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
             self.put_empty(Kind::Cancel, id.0);
             self.calls.wait_for(now, token, State::StopAfterCancel, stop_awaited_until(deadline, now));
@@ -57,7 +57,7 @@ impl Channel {
         let (id, state) = (waiting.id, waiting.state);
         match state {
             State::Answer if self.take_out(token) => {
-                self.settle(token, Err(CallError::NotSent { why: NotSent::QueueFull }));
+                self.settle(token, Err(Box::new(CallError::NotSent { why: NotSent::QueueFull })));
             }
             State::Answer if self.config.dialect == Dialect::Full => {
                 self.put_empty(Kind::Cancel, id.0);
@@ -65,14 +65,16 @@ impl Channel {
                 self.calls.wait_for(now, token, State::StopAfterDeadline, until);
             }
             State::Answer | State::StopAfterDeadline => {
-                self.settle(token, Err(CallError::Deadline { stop: Stop::Unconfirmed }));
+                self.settle(token, Err(Box::new(CallError::Deadline { stop: Stop::Unconfirmed })));
             }
-            State::StopAfterCancel => self.settle(token, Err(CallError::Cancelled { stop: Stop::Unconfirmed })),
+            State::StopAfterCancel => {
+                self.settle(token, Err(Box::new(CallError::Cancelled { stop: Stop::Unconfirmed })))
+            }
         }
     }
 
     /// An answer to one of our calls arrived.
-    pub(super) fn answered(&mut self, id: u64, result: Result<Payload, CallError>) {
+    pub(super) fn answered(&mut self, id: u64, result: Result<Payload, Box<CallError>>) {
         let Some(token) = self.calls.by_id(RequestId(id)) else {
             self.counters.late_replies += 1;
             return;
@@ -84,8 +86,8 @@ impl Channel {
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
                 self.counters.late_replies += 1;
-                let stop =
-                    if matches!(result, Err(CallError::Busy { .. })) { Stop::NotStarted } else { Stop::Completed };
+                let refused = result.is_err_and(|error| matches!(*error, CallError::Busy { .. }));
+                let stop = if refused { Stop::NotStarted } else { Stop::Completed };
                 self.stop_confirmed(id, stop);
             }
             None => {}
@@ -98,8 +100,8 @@ impl Channel {
             return;
         };
         match self.calls.get(token).map(|waiting| waiting.state) {
-            Some(State::StopAfterDeadline) => self.settle(token, Err(CallError::Deadline { stop })),
-            Some(State::StopAfterCancel) => self.settle(token, Err(CallError::Cancelled { stop })),
+            Some(State::StopAfterDeadline) => self.settle(token, Err(Box::new(CallError::Deadline { stop }))),
+            Some(State::StopAfterCancel) => self.settle(token, Err(Box::new(CallError::Cancelled { stop }))),
             // Nobody asked for it; the answer is still awaited.
             Some(State::Answer) | None => {}
         }
@@ -117,7 +119,7 @@ impl Channel {
                 (_, LinkLost::Misbehaved(misbehaved)) => CallError::Protocol { why: misbehaved.to_string() },
                 (_, why) => CallError::ConnectionLost { why: why.clone() },
             };
-            self.settle(token, Err(error));
+            self.settle(token, Err(Box::new(error)));
         }
     }
 

@@ -17,14 +17,29 @@ pub(super) mod writer;
 /// Appends an array of three with its first two elements.
 #[inline]
 pub(super) fn put_head(kind: u8, id: u64, out: &mut Vec<u8>) {
-    // Nearly all heads: kinds are small, and ids of the first 128 requests too.
-    if kind < 0x80 && id < 0x80 {
-        out.extend_from_slice(&[0x93, kind, id as u8]);
+    if kind >= 0x80 {
+        out.push(0x93);
+        put_uint(u64::from(kind), out);
+        put_uint(id, out);
         return;
     }
-    out.push(0x93);
-    put_uint(u64::from(kind), out);
-    put_uint(id, out);
+    // Every frame has a head, so each form is written in one piece.
+    match id {
+        0..0x80 => out.extend_from_slice(&[0x93, kind, id as u8]),
+        0x80..=0xff => out.extend_from_slice(&[0x93, kind, 0xcc, id as u8]),
+        0x100..=0xffff => {
+            let [a, b] = (id as u16).to_be_bytes();
+            out.extend_from_slice(&[0x93, kind, 0xcd, a, b]);
+        }
+        0x1_0000..=0xffff_ffff => {
+            let [a, b, c, d] = (id as u32).to_be_bytes();
+            out.extend_from_slice(&[0x93, kind, 0xce, a, b, c, d]);
+        }
+        _ => {
+            let [a, b, c, d, e, f, g, h] = id.to_be_bytes();
+            out.extend_from_slice(&[0x93, kind, 0xcf, a, b, c, d, e, f, g, h]);
+        }
+    }
 }
 
 /// Appends an unsigned integer in its shortest form.

@@ -148,30 +148,32 @@ impl<R> Future for Calling<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let outcome = match this.stage {
+        match this.stage {
             Stage::Unsent { .. } => match this.poll_send(cx) {
                 Poll::Ready(Ok(token)) => {
                     // The link has our waker since it gave the token.
                     this.stage = Stage::Sent(token);
-                    return Poll::Pending;
+                    Poll::Pending
                 }
                 Poll::Ready(Err(error)) => {
                     this.leave();
-                    Err(error)
+                    Poll::Ready(Err(error))
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => Poll::Pending,
             },
             Stage::Sent(token) => match this.link.poll_outcome(cx, token) {
                 Poll::Ready(outcome) => {
                     // The token is free and may be another call's by now.
                     this.stage = Stage::Over;
-                    outcome
+                    Poll::Ready(match outcome {
+                        Ok(answer) => (this.open)(answer),
+                        Err(error) => Err(*error),
+                    })
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => Poll::Pending,
             },
             Stage::Over => panic!("a call was polled after it had ended"),
-        };
-        Poll::Ready(outcome.and_then(this.open))
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Handlers: plain async functions that answer requests.
 
 use std::fmt;
-use std::sync::Arc;
 
 use peerage_proto::codec::Value;
 use peerage_proto::outcome::Code;
@@ -18,7 +17,7 @@ use super::Request;
 /// A handler that panics gives its caller a failure with the code `internal` and disturbs nobody else.
 pub trait Handler<Form>: Send + Sync + 'static {
     /// Works on one request until it is answered.
-    fn handle(self: Arc<Self>, request: Request) -> impl Future<Output = ()> + Send + 'static;
+    fn handle(&self, request: Request) -> impl Future<Output = ()> + Send + 'static + use<Self, Form>;
 }
 
 /// The form of handlers that take the [`Request`] itself.
@@ -30,7 +29,7 @@ where
     F: Fn(Request) -> Work + Send + Sync + 'static,
     Work: Future<Output = ()> + Send + 'static,
 {
-    fn handle(self: Arc<Self>, request: Request) -> impl Future<Output = ()> + Send + 'static {
+    fn handle(&self, request: Request) -> impl Future<Output = ()> + Send + 'static + use<F, Work> {
         self(request)
     }
 }
@@ -42,9 +41,9 @@ where
     T: DeserializeOwned + 'static,
     R: Serialize + 'static,
 {
-    fn handle(self: Arc<Self>, request: Request) -> impl Future<Output = ()> + Send + 'static {
+    fn handle(&self, request: Request) -> impl Future<Output = ()> + Send + 'static + use<F, Work, T, R> {
         // Decoded here so that a content that is not `Send` need not live across an await.
-        let work = request.content::<T>().map(|content| self(content));
+        let work = request.content::<T>().map(self);
         async move {
             match work {
                 Ok(work) => match work.await {

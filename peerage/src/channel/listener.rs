@@ -222,7 +222,7 @@ impl Drop for Links {
 /// Runs a handler for each request; with `permits` at most as many at once as there are.
 fn in_place<Form: 'static>(handler: Arc<impl Handler<Form>>, permits: Option<Arc<Semaphore>>) -> Box<dyn Serve> {
     let Some(permits) = permits else {
-        return Box::new(InPlace::new(move |request: Request| handler.clone().handle(request)));
+        return Box::new(InPlace::new(move |request: Request| handler.handle(request)));
     };
     Box::new(InPlace::new(move |request: Request| {
         let (handler, permits) = (handler.clone(), permits.clone());

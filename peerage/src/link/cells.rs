@@ -16,69 +16,80 @@ pub(super) struct Cells {
     free: Vec<u32>,
 }
 
-enum Cell {
-    Free,
-    /// The caller waits.
-    Waiting(Waker),
-    /// The caller is gone; the outcome goes nowhere.
-    Abandoned,
-    /// The outcome waits for the caller.
-    Done(Outcome),
+/// One call's cell.
+///
+/// The parts lie beside each other instead of in one enum, so that none is moved when another changes: this is the most
+/// travelled memory of a link.
+#[derive(Default)]
+struct Cell {
+    /// A caller waits.
+    waits: bool,
+    /// Who waits, or who waited last: many callers of one task need only one copy each, made once.
+    waker: Option<Waker>,
+    /// The outcome, until its caller fetches it.
+    outcome: Option<Outcome>,
+}
+
+impl Cell {
+    #[inline]
+    fn wait(&mut self, waker: &Waker) {
+        self.waits = true;
+        match &mut self.waker {
+            Some(before) => before.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
 }
 
 impl Cells {
     /// A cell for a new call.
+    #[inline]
     pub(super) fn open(&mut self, waker: &Waker) -> Token {
-        let cell = Cell::Waiting(waker.clone());
-        match self.free.pop() {
-            Some(slot) => {
-                self.cells[slot as usize] = cell;
-                Token(slot)
-            }
-            None => {
-                self.cells.push(cell);
-                Token((self.cells.len() - 1) as u32)
-            }
-        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.cells.push(Cell::default());
+            (self.cells.len() - 1) as u32
+        });
+        self.cells[slot as usize].wait(waker);
+        Token(slot)
     }
 
-    /// Puts the outcome into its cell and returns the waker of whoever waits for it.
-    pub(super) fn settle(&mut self, token: Token, result: Outcome) -> Option<Waker> {
-        let cell = self.cells.get_mut(token.0 as usize)?;
-        match std::mem::replace(cell, Cell::Done(result)) {
-            Cell::Waiting(waker) => Some(waker),
-            Cell::Abandoned | Cell::Free => {
-                *cell = Cell::Free;
-                self.free.push(token.0);
-                None
-            }
-            Cell::Done(_) => unreachable!("the machine settles a call once"),
+    /// Puts the outcome into its cell and adds whoever waits for it to those to be woken, unless that is the same task as
+    /// the last one there.
+    #[inline]
+    pub(super) fn settle(&mut self, token: Token, outcome: Outcome, wake: &mut Vec<Waker>) {
+        let Some(cell) = self.cells.get_mut(token.0 as usize) else { return };
+        if !cell.waits {
+            // The caller is gone, and the outcome goes nowhere.
+            self.free.push(token.0);
+            return;
+        }
+        cell.waits = false;
+        cell.outcome = Some(outcome);
+        let known = wake.last().zip(cell.waker.as_ref()).is_some_and(|(last, waker)| last.will_wake(waker));
+        if !known {
+            wake.extend(cell.waker.take());
         }
     }
 
     /// The outcome, if it is there; the cell is free then.
+    #[inline]
     pub(super) fn take(&mut self, token: Token) -> Option<Outcome> {
-        let cell = self.cells.get_mut(token.0 as usize)?;
-        if !matches!(cell, Cell::Done(_)) {
-            return None;
-        }
+        let outcome = self.cells.get_mut(token.0 as usize)?.outcome.take()?;
         self.free.push(token.0);
-        let Cell::Done(result) = std::mem::replace(cell, Cell::Free) else {
-            return None;
-        };
         if self.free.len() == self.cells.len() && self.cells.len() > KEEP_CELLS {
             (self.cells, self.free) = (Vec::new(), Vec::new());
         }
-        Some(result)
+        Some(outcome)
     }
 
     /// The outcome, or the caller's waker is kept for it.
+    #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, token: Token) -> Poll<Outcome> {
-        if let Some(result) = self.take(token) {
-            return Poll::Ready(result);
+        if let Some(outcome) = self.take(token) {
+            return Poll::Ready(outcome);
         }
-        if let Some(Cell::Waiting(waker)) = self.cells.get_mut(token.0 as usize) {
-            waker.clone_from(cx.waker());
+        if let Some(cell) = self.cells.get_mut(token.0 as usize) {
+            cell.wait(cx.waker());
         }
         Poll::Pending
     }
@@ -88,13 +99,7 @@ impl Cells {
         if self.take(token).is_some() {
             return false;
         }
-        match self.cells.get_mut(token.0 as usize) {
-            Some(cell @ Cell::Waiting(_)) => {
-                *cell = Cell::Abandoned;
-                true
-            }
-            _ => false,
-        }
+        self.cells.get_mut(token.0 as usize).is_some_and(|cell| std::mem::take(&mut cell.waits))
     }
 }
 

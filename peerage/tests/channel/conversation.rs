@@ -252,7 +252,7 @@ async fn a_thousand_calls_on_many_connections_each_get_their_own_answer(place: P
     let (server, _first) = place
         .serve(|n: u64| async move {
             // Every third handler goes on as a task of its own.
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 tokio::task::yield_now().await;
             }
             Ok(n * n)

@@ -14,6 +14,7 @@
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by ending")]
+#![allow(clippy::async_yields_async, reason = "some tests hand a call that waits from one task to another")]
 
 #[macro_use]
 mod meeting;

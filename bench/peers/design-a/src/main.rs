@@ -24,12 +24,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use harness::{PAYLOAD, Peer, Tally, announce};
 use peerage_proto::{
     channel::{Channel, Config, Content, Input, Output, Token},
     codec::{Encoding, Payload},
 };
+use serde_bytes::ByteArray;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc},
@@ -117,7 +117,7 @@ impl Peer for DesignA {
 
 /// One request and its answer.
 async fn call(handle: &Handle, slot: &Slot) -> io::Result<()> {
-    let content = Payload::encode(&Bytes::from_static(&PAYLOAD), Encoding::MsgPack).map_err(io::Error::other)?;
+    let content = Payload::encode(&ByteArray::new(PAYLOAD), Encoding::MsgPack).map_err(io::Error::other)?;
     lock(slot).outcome = None;
     let first = {
         let mut asked = lock(&handle.0.asked);
@@ -138,7 +138,7 @@ async fn call(handle: &Handle, slot: &Slot) -> io::Result<()> {
         }
     })
     .await?;
-    let answer: Bytes = answer.decode().map_err(io::Error::other)?;
+    let answer: ByteArray<64> = answer.decode().map_err(io::Error::other)?;
     if answer.len() == PAYLOAD.len() { Ok(()) } else { Err(io::Error::other("the answer is not the payload")) }
 }
 
@@ -287,7 +287,7 @@ impl Link {
     /// Echoes, in place.
     fn serve(&mut self) {
         while let Some((request, content)) = self.requests.pop_front() {
-            let Ok(value) = content.decode::<Bytes>() else { continue };
+            let Ok(value) = content.decode::<ByteArray<64>>() else { continue };
             let Ok(answer) = Payload::encode(&value, Encoding::MsgPack) else { continue };
             self.feed(Input::Reply { request, content: Content::Shared(answer.bytes()) });
         }

@@ -1,12 +1,13 @@
 //! Peerage through its public API: a plain channel over TCP with MessagePack, typed content, one future a request.
 //!
-//! `--mode ""` is TCP, `--mode unix` a unix socket in the temporary directory.
+//! `--mode ""` is TCP with a task for each caller, `--mode joined` TCP with all callers of a connection in one task,
+//! `--mode unix` a unix socket in the temporary directory.
 
-use std::{io, process::ExitCode};
+use std::{io, pin::Pin, process::ExitCode, task::Poll};
 
-use bytes::Bytes;
-use harness::{PAYLOAD, Peer, Tally, announce};
+use harness::{Counter, PAYLOAD, Peer, Tally, announce};
 use peerage::{Address, Caller, Channel, Listener};
+use serde_bytes::ByteArray;
 
 fn main() -> ExitCode {
     harness::run::<Peerage>()
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
 #[derive(Clone, Copy, Debug)]
 enum Peerage {
     Tcp,
+    Joined,
     Unix,
 }
 
@@ -25,6 +27,7 @@ impl Peer for Peerage {
     fn with_mode(mode: &str) -> io::Result<Self> {
         match mode {
             "" => Ok(Self::Tcp),
+            "joined" => Ok(Self::Joined),
             "unix" => Ok(Self::Unix),
             other => Err(io::Error::other(format!("peerage has no mode {other:?}"))),
         }
@@ -32,7 +35,7 @@ impl Peer for Peerage {
 
     async fn serve(self) -> io::Result<()> {
         let address = match self {
-            Self::Tcp => "tcp://127.0.0.1:0?codec=msgpack".to_owned(),
+            Self::Tcp | Self::Joined => "tcp://127.0.0.1:0?codec=msgpack".to_owned(),
             Self::Unix => {
                 let path = std::env::temp_dir().join(format!("peerage-bench-{}.sock", std::process::id()));
                 format!("unix://{}?codec=msgpack", path.display())
@@ -40,7 +43,7 @@ impl Peer for Peerage {
         };
         let address: Address = address.parse().map_err(io::Error::other)?;
         let listener = Listener::bind(&address).await.map_err(io::Error::other)?;
-        let server = listener.serve(|content: Bytes| async move { Ok(content) });
+        let server = listener.serve(|content: ByteArray<64>| async move { Ok(content) });
         announce(server.local_address())?;
         server.forever().await;
         Ok(())
@@ -56,24 +59,35 @@ impl Peer for Peerage {
     }
 
     fn flood(&self, channel: Channel, callers: usize, tally: &Tally) {
-        for _ in 0..callers {
-            let caller = channel.caller();
-            let mut counter = tally.counter();
-            tokio::spawn(async move {
-                loop {
-                    match call(&caller).await {
-                        Ok(()) => counter.add(1),
-                        Err(why) => return counter.fail(why),
-                    }
-                }
-            });
+        let loops = (0..callers).map(|_| call_for_ever(channel.caller(), tally.counter()));
+        match self {
+            Self::Joined => drop(tokio::spawn(join(loops.map(Box::pin).collect()))),
+            Self::Tcp | Self::Unix => loops.for_each(|caller| drop(tokio::spawn(caller))),
         }
         // The callers use it until the process ends.
         std::mem::forget(channel);
     }
 }
 
+async fn call_for_ever(caller: Caller, mut counter: Counter) {
+    loop {
+        match call(&caller).await {
+            Ok(()) => counter.add(1),
+            Err(why) => return counter.fail(why),
+        }
+    }
+}
+
+/// Runs futures in one task: whenever it is woken, each gets a turn.
+async fn join<F: Future<Output = ()>>(mut futures: Vec<Pin<Box<F>>>) {
+    std::future::poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 async fn call(caller: &Caller) -> io::Result<()> {
-    let answer: Bytes = caller.request(&Bytes::from_static(&PAYLOAD)).await.map_err(io::Error::other)?;
+    let answer: ByteArray<64> = caller.request(&ByteArray::new(PAYLOAD)).await.map_err(io::Error::other)?;
     if answer.len() == PAYLOAD.len() { Ok(()) } else { Err(io::Error::other("the answer is not the payload")) }
 }

@@ -8,9 +8,9 @@
 
 use std::{io, net::Ipv4Addr, process::ExitCode};
 
-use bytes::Bytes;
 use futures::StreamExt as _;
 use harness::{PAYLOAD, Peer, Tally, announce};
+use serde_bytes::ByteArray;
 use tarpc::{
     client, context,
     serde_transport::tcp,
@@ -22,17 +22,17 @@ fn main() -> ExitCode {
     harness::run::<Tarpc>()
 }
 
-/// The service. `Bytes` is written and read as one run of bytes, and the client need not copy it for each call.
+/// The service. `ByteArray` is written and read as one run of bytes and needs no memory of its own.
 #[tarpc::service]
 trait Echo {
-    async fn echo(content: Bytes) -> Bytes;
+    async fn echo(content: ByteArray<64>) -> ByteArray<64>;
 }
 
 #[derive(Clone)]
 struct EchoServer;
 
 impl Echo for EchoServer {
-    async fn echo(self, _: context::Context, content: Bytes) -> Bytes {
+    async fn echo(self, _: context::Context, content: ByteArray<64>) -> ByteArray<64> {
         content
     }
 }
@@ -99,6 +99,6 @@ impl Peer for Tarpc {
 }
 
 async fn call(client: &EchoClient) -> io::Result<()> {
-    let answer = client.echo(context::current(), Bytes::from_static(&PAYLOAD)).await.map_err(io::Error::other)?;
+    let answer = client.echo(context::current(), ByteArray::new(PAYLOAD)).await.map_err(io::Error::other)?;
     if answer.len() == PAYLOAD.len() { Ok(()) } else { Err(io::Error::other("the answer is not the payload")) }
 }
