@@ -22,6 +22,7 @@ use arguments::{Arguments, Role};
 
 mod arguments;
 mod client;
+mod join;
 mod latencies;
 mod measurement;
 mod placement;
@@ -30,6 +31,7 @@ mod usage;
 mod workload;
 
 pub use arguments::Runtime;
+pub use join::join;
 pub use measurement::{Figure, Measurement};
 pub use placement::cpus_allowed;
 pub use tally::{Counter, Tally};

@@ -40,10 +40,12 @@ pub(crate) const ROWS: &[Row] = &[
     Row { label: "limit", binary: LIMIT, runtime: Runtime::Current, mode: "" },
     Row { label: "peerage, 1 thread", binary: "peerage", runtime: Runtime::Current, mode: "" },
     Row { label: "peerage, 2 workers", binary: "peerage", runtime: Runtime::Multi, mode: "" },
+    Row { label: "peerage joined, 1 thread", binary: "peerage", runtime: Runtime::Current, mode: "joined" },
     Row { label: "design-a, 1 thread", binary: "design-a", runtime: Runtime::Current, mode: "" },
     Row { label: "design-a, 2 workers", binary: "design-a", runtime: Runtime::Multi, mode: "" },
     Row { label: "tarpc, 1 thread", binary: TARPC, runtime: Runtime::Current, mode: "" },
     Row { label: "tarpc, 2 workers", binary: TARPC, runtime: Runtime::Multi, mode: "" },
+    Row { label: "tarpc joined, 1 thread", binary: TARPC, runtime: Runtime::Current, mode: "joined" },
     Row { label: "tarpc inline, 1 thread", binary: TARPC, runtime: Runtime::Current, mode: "inline" },
     Row { label: "tarpc inline, 2 workers", binary: TARPC, runtime: Runtime::Multi, mode: "inline" },
 ];

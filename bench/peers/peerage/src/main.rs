@@ -3,9 +3,9 @@
 //! `--mode ""` is TCP with a task for each caller, `--mode joined` TCP with all callers of a connection in one task,
 //! `--mode unix` a unix socket in the temporary directory.
 
-use std::{io, pin::Pin, process::ExitCode, task::Poll};
+use std::{io, process::ExitCode};
 
-use harness::{Counter, PAYLOAD, Peer, Tally, announce};
+use harness::{Counter, PAYLOAD, Peer, Tally, announce, join};
 use peerage::{Address, Caller, Channel, Listener};
 use serde_bytes::ByteArray;
 
@@ -76,15 +76,6 @@ async fn call_for_ever(caller: Caller, mut counter: Counter) {
             Err(why) => return counter.fail(why),
         }
     }
-}
-
-/// Runs futures in one task: whenever it is woken, each gets a turn.
-async fn join<F: Future<Output = ()>>(mut futures: Vec<Pin<Box<F>>>) {
-    std::future::poll_fn(|cx| {
-        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 async fn call(caller: &Caller) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! tarpc over its own TCP transport, with bincode, in the settings that its documentation offers for speed.
 //!
+//! `--mode joined` is `inline` with all callers of a connection in one task.
+//!
 //! `--mode ""` spawns every handler, as the examples of tarpc do; `--mode inline` awaits it where the request was read, which
 //! the documentation of `Channel::execute` allows as well and which suits a handler that never waits.
 
@@ -9,7 +11,7 @@
 use std::{io, net::Ipv4Addr, process::ExitCode};
 
 use futures::StreamExt as _;
-use harness::{PAYLOAD, Peer, Tally, announce};
+use harness::{Counter, PAYLOAD, Peer, Tally, announce, join};
 use serde_bytes::ByteArray;
 use tarpc::{
     client, context,
@@ -42,6 +44,7 @@ impl Echo for EchoServer {
 enum Tarpc {
     Spawned,
     Inline,
+    Joined,
 }
 
 impl Peer for Tarpc {
@@ -51,6 +54,7 @@ impl Peer for Tarpc {
         match mode {
             "" => Ok(Self::Spawned),
             "inline" => Ok(Self::Inline),
+            "joined" => Ok(Self::Joined),
             other => Err(io::Error::other(format!("tarpc has no mode {other:?}"))),
         }
     }
@@ -66,7 +70,7 @@ impl Peer for Tarpc {
                 Self::Spawned => tokio::spawn(handlers.for_each(|handler| async {
                     tokio::spawn(handler);
                 })),
-                Self::Inline => tokio::spawn(handlers.for_each(|handler| handler)),
+                Self::Inline | Self::Joined => tokio::spawn(handlers.for_each(|handler| handler)),
             };
         }
         Ok(())
@@ -83,17 +87,19 @@ impl Peer for Tarpc {
     }
 
     fn flood(&self, client: EchoClient, callers: usize, tally: &Tally) {
-        for _ in 0..callers {
-            let client = client.clone();
-            let mut counter = tally.counter();
-            tokio::spawn(async move {
-                loop {
-                    match call(&client).await {
-                        Ok(()) => counter.add(1),
-                        Err(why) => return counter.fail(why),
-                    }
-                }
-            });
+        let loops = (0..callers).map(|_| call_for_ever(client.clone(), tally.counter()));
+        match self {
+            Self::Joined => drop(tokio::spawn(join(loops.map(Box::pin).collect()))),
+            Self::Spawned | Self::Inline => loops.for_each(|caller| drop(tokio::spawn(caller))),
+        }
+    }
+}
+
+async fn call_for_ever(client: EchoClient, mut counter: Counter) {
+    loop {
+        match call(&client).await {
+            Ok(()) => counter.add(1),
+            Err(why) => return counter.fail(why),
         }
     }
 }
