@@ -34,7 +34,7 @@ mod handler;
 mod listener;
 mod request;
 
-pub use call::{Call, Calling};
+pub use call::Call;
 pub use connect::{Connect, Connecting};
 pub use handler::{Failure, Handler, WithRequest};
 pub use listener::{Listener, Server};

@@ -29,10 +29,12 @@ use crate::address::Address;
 use crate::transport::{Connection, UnixCredentials};
 
 mod cells;
+mod clock;
 mod driver;
 mod in_place;
 
 use cells::{Cells, Outcome};
+use clock::Clock;
 
 pub(crate) use in_place::{InPlace, Serve};
 
@@ -88,7 +90,7 @@ struct State {
     stopping: BTreeSet<Served>,
     ended: Option<LinkLost>,
     /// When the machine was last fed.
-    clock: Instant,
+    clock: Clock,
     errands: Errands,
 }
 
@@ -104,6 +106,11 @@ pub(crate) enum Time {
 }
 
 impl Time {
+    /// Whether some milliseconds more or less do not matter.
+    fn is_long(&self) -> bool {
+        matches!(self, Time::Never) || matches!(self, Time::From(so_long) if *so_long >= LONG)
+    }
+
     /// Starts the time running, if it is not yet, and tells the deadline.
     pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
         if let Time::From(so_long) = *self {
@@ -155,7 +162,7 @@ impl Link {
             running: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ended: None,
-            clock: Instant::now(),
+            clock: Clock::read(),
             errands: Errands::default(),
         };
         let link = Link(Arc::new(Shared {
@@ -211,13 +218,9 @@ impl Link {
         if let Some(ticket) = ticket.take() {
             state.waiting.remove(&ticket);
         }
-        // Reading the clock is a good part of the cost of a call, and calls come in bursts. While the driver has been told
-        // to run and has not run yet, the reading of whoever told it is still good: it is older by no more than tasks wait
-        // for their turn on this runtime.
-        if !self.0.awake.load(Ordering::Acquire) {
-            state.clock = Instant::now();
-        }
-        let now = state.clock;
+        // While the driver has been told to run and has not run yet, this call belongs to a burst that began a moment ago.
+        let in_burst = self.0.awake.load(Ordering::Acquire) && time.is_long();
+        let now = if in_burst { state.clock.recent() } else { Instant::now() };
         let deadline = time.settle(now).map(Instant::into_std);
         let token = state.cells.open(cx.waker());
         state.carry_out(now, Input::Call { token, content, deadline });
@@ -341,7 +344,7 @@ impl Link {
         let running = state.running.remove(&request);
         state.stopping.remove(&request);
         // Only a link that stopped reading needs the time, to start its peer's clock anew; the usual answer does without.
-        let now = if state.machine.wants_bytes() { state.clock } else { Instant::now() };
+        let now = if state.machine.wants_bytes() { state.clock.latest() } else { Instant::now() };
         state.carry_out(now, input);
         self.release(state);
         drop(running);
@@ -395,7 +398,9 @@ impl State {
     fn carry_out(&mut self, now: Instant, input: Input<'_>) {
         let errands = &mut self.errands;
         let mut not_started = Vec::new();
-        self.clock = now;
+        if now != self.clock.latest() {
+            self.clock.note(now);
+        }
         for output in self.machine.handle(now.into_std(), input) {
             match output {
                 Output::Settled { token, result } => self.cells.settle(token, result, &mut errands.wake),
@@ -466,6 +471,9 @@ impl State {
         }
     }
 }
+
+/// A deadline from which on a few milliseconds do not matter.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Wakers whose memory is kept for the next batch, so that an idle link holds little memory.
 const WAKERS_KEPT: usize = 64;

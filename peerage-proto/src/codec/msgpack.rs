@@ -233,7 +233,7 @@ impl Counts {
 }
 
 #[inline]
-fn is_container(marker: u8) -> bool {
+pub(super) fn is_container(marker: u8) -> bool {
     matches!(marker, 0x80..=0x9f | 0xdc..=0xdf)
 }
 

@@ -156,11 +156,14 @@ pub(super) fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8], limi
             from_json(bytes)
         }
         Encoding::MsgPack => {
-            let end = msgpack::survey(bytes, 0, limit);
-            if let Err(msgpack::Fault::TooDeep(_)) = end {
-                return Err(DecodeError::NestedTooDeep { limit });
+            // What is no container has nothing to survey: the reader sees for itself whether it is whole.
+            if bytes.first().is_none_or(|first| msgpack::is_container(*first)) {
+                let end = msgpack::survey(bytes, 0, limit);
+                if let Err(msgpack::Fault::TooDeep(_)) = end {
+                    return Err(DecodeError::NestedTooDeep { limit });
+                }
+                whole(bytes, end)?;
             }
-            whole(bytes, end)?;
             msgpack::reader::read(bytes).map_err(|(why, at)| match why {
                 Misread::Type(text) => DecodeError::WrongType { why: format!("{text} at byte {at}") },
                 Misread::Malformed(text) => malformed(text, at),

@@ -17,14 +17,15 @@ use super::FOREVER;
 use super::buffer::Buffer;
 use crate::link::{Link, Time};
 
-/// A call to be made. Await it.
+/// A call: a future of its outcome.
 ///
-/// Nothing is sent before it is awaited (or polled); calls leave in the order in which they are first polled.
+/// Nothing is sent before it is awaited (or polled); calls leave in the order in which they are first polled. Dropping it
+/// gives up.
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Call<'a, R> {
     link: &'a Link,
-    content: Result<Encoded, Box<CallError>>,
-    deadline: Option<Duration>,
+    stage: Stage,
+    time: Time,
     open: fn(Payload) -> Result<R, CallError>,
 }
 
@@ -34,15 +35,6 @@ enum Encoded {
     Here(Buffer),
     /// Encoded before, maybe shared with others.
     Before(Payload),
-}
-
-/// A call being made: the future behind [`Call`]. Dropping it gives up.
-#[must_use = "futures do nothing unless polled"]
-pub struct Calling<'a, R> {
-    link: &'a Link,
-    stage: Stage,
-    time: Time,
-    open: fn(Payload) -> Result<R, CallError>,
 }
 
 /// How far a call has come.
@@ -70,7 +62,7 @@ impl<'a, R: DeserializeOwned> Call<'a, R> {
             Some(encoding) => encode(content, encoding),
             None => Err(Box::new(unknown_codec())),
         };
-        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open }
+        Call::new(link, content, open)
     }
 }
 
@@ -84,39 +76,37 @@ impl<'a> Call<'a, Payload> {
             }
             None => Err(Box::new(unknown_codec())),
         };
-        Call { link, content, deadline: Some(limits::CALL_DEADLINE_DEFAULT), open: Ok }
+        Call::new(link, content, Ok)
     }
 }
 
 impl<R> Call<'_, R> {
     /// Ends the call without an answer after this long, at most 100 ms later. Default 30 s. Counts from the await.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline.min(FOREVER));
+        self.time = Time::From(deadline.min(FOREVER));
         self
     }
 
     /// Waits for the answer as long as the connection lives.
     pub fn without_deadline(mut self) -> Self {
-        self.deadline = None;
+        self.time = Time::Never;
         self
     }
 }
 
-impl<'a, R> IntoFuture for Call<'a, R> {
-    type Output = Result<R, CallError>;
-    type IntoFuture = Calling<'a, R>;
-
-    fn into_future(self) -> Calling<'a, R> {
-        Calling {
-            time: self.deadline.map_or(Time::Never, Time::From),
-            link: self.link,
-            stage: Stage::Unsent { content: self.content, queued: None },
-            open: self.open,
-        }
+impl<'a, R> Call<'a, R> {
+    #[inline]
+    fn new(
+        link: &'a Link,
+        content: Result<Encoded, Box<CallError>>,
+        open: fn(Payload) -> Result<R, CallError>,
+    ) -> Call<'a, R> {
+        let time = Time::From(limits::CALL_DEADLINE_DEFAULT);
+        Call { link, stage: Stage::Unsent { content, queued: None }, time, open }
     }
 }
 
-impl<R> Calling<'_, R> {
+impl<R> Call<'_, R> {
     /// Sends the call, or waits for room on the link.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
         let Stage::Unsent { content, queued } = &mut self.stage else {
@@ -143,7 +133,7 @@ impl<R> Calling<'_, R> {
     }
 }
 
-impl<R> Future for Calling<'_, R> {
+impl<R> Future for Call<'_, R> {
     type Output = Result<R, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -177,7 +167,7 @@ impl<R> Future for Calling<'_, R> {
     }
 }
 
-impl<R> Calling<'_, R> {
+impl<R> Call<'_, R> {
     /// Gives back whatever the link still holds for this call.
     fn leave(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
@@ -188,7 +178,7 @@ impl<R> Calling<'_, R> {
     }
 }
 
-impl<R> Drop for Calling<'_, R> {
+impl<R> Drop for Call<'_, R> {
     fn drop(&mut self) {
         if !matches!(self.stage, Stage::Over) {
             self.leave();
@@ -198,13 +188,7 @@ impl<R> Drop for Calling<'_, R> {
 
 impl<R> fmt::Debug for Call<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("deadline", &self.deadline).finish_non_exhaustive()
-    }
-}
-
-impl<R> fmt::Debug for Calling<'_, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Calling").field("time", &self.time).finish_non_exhaustive()
+        f.debug_struct("Call").field("time", &self.time).finish_non_exhaustive()
     }
 }
 

@@ -198,7 +198,7 @@ impl Driver {
             let result = write_some(&mut self.stream, cx, &mut transmit);
             let mut state = self.link.lock();
             // Only a link that stopped reading needs the time (as for answers).
-            let now = if state.machine.wants_bytes() { state.clock } else { Instant::now() };
+            let now = if state.machine.wants_bytes() { state.clock.latest() } else { Instant::now() };
             state.carry_out(now, Input::Written(transmit));
             next = match result {
                 Poll::Ready(Ok(())) => state.machine.transmit(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use peerage::channel::Calling;
+use peerage::channel::Call;
 use peerage::outcome::{CallError, LinkLost, NotSent};
 use peerage::{Caller, Channel, Encoding, Payload, Request};
 
@@ -36,7 +36,7 @@ mod by_reset {
 }
 
 /// Calls that wait for their answers, and the requests at the other end.
-async fn waiting_calls<'a>(caller: &'a Caller, peer: &mut Channel) -> (Vec<Calling<'a, u64>>, Vec<Request>) {
+async fn waiting_calls<'a>(caller: &'a Caller, peer: &mut Channel) -> (Vec<Call<'a, u64>>, Vec<Request>) {
     let (mut calls, mut requests) = (Vec::new(), Vec::new());
     for n in 0..10_u64 {
         let mut call = caller.request::<u64>(&n).into_future();

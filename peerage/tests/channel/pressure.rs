@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use peerage::channel::{Calling, Counters};
+use peerage::channel::{Call, Counters};
 use peerage::outcome::{CallError, NotSent};
 use peerage::{Caller, Channel, Encoding, Payload, Request};
 
@@ -35,7 +35,7 @@ async fn meet_narrow(place: &Place) -> (Channel, Channel) {
     (channel, listener.accept().await)
 }
 
-type Calls<'a> = Vec<Calling<'a, u64>>;
+type Calls<'a> = Vec<Call<'a, u64>>;
 
 /// Calls with the numbers of a range, begun in this order.
 async fn begin(caller: &Caller, numbers: std::ops::Range<u64>) -> Calls<'_> {

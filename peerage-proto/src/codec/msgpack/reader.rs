@@ -1,6 +1,6 @@
 //! Reading MessagePack into Rust types, strictly: strings are UTF-8, strings and bytes are not each other.
 //!
-//! [`survey`](super::survey) has gone over the bytes before: they are one complete value, no deeper than allowed. So
+//! [`survey`](super::survey) has gone over every container before: it is one complete value, no deeper than allowed. So
 //! recursion is bounded, and every announced item is really there. Bounds are still checked where bytes are taken.
 
 use std::fmt;
@@ -12,7 +12,11 @@ use super::{be, skip};
 /// Reads one value of a type from bytes that were surveyed. The error comes with the place of the value it is about.
 pub(in crate::codec) fn read<'de, T: de::Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, (Misread, usize)> {
     let mut reader = Reader { bytes, at: 0, last: 0 };
-    T::deserialize(&mut reader).map_err(|why| (why, reader.last))
+    match T::deserialize(&mut reader) {
+        Ok(value) if reader.at == bytes.len() => Ok(value),
+        Ok(_) => Err((Misread::Malformed("bytes follow the value"), reader.at)),
+        Err(why) => Err((why, reader.last)),
+    }
 }
 
 /// Why bytes did not become a value of the wanted type.
