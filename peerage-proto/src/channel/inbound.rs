@@ -101,8 +101,11 @@ impl Channel {
         let mut content = || Payload::from_parts(encoding, pieces.part(body, triple.content.clone(), rest));
         match kind {
             Kind::Request => self.request(triple.id, content)?,
-            Kind::Result => self.answered(triple.id, Ok(content())),
-            Kind::Exception => self.answered(triple.id, Err(Box::new(failure(&content(), self.config.dialect)))),
+            Kind::Result => self.answered(triple.id, || Ok(content())),
+            Kind::Exception => {
+                let dialect = self.config.dialect;
+                self.answered(triple.id, || Err(Box::new(failure(&content(), dialect))));
+            }
             Kind::Cancel => self.cancelled_by_peer(triple.id),
             Kind::Stopped => {
                 let number: u64 = content().decode().map_err(|_| PeerMisbehaved::BadContent("stopped"))?;
@@ -112,7 +115,7 @@ impl Channel {
                 let (why, wait): (u64, u64) = content().decode().map_err(|_| PeerMisbehaved::BadContent("busy"))?;
                 let why = Busy::from_number(why).unwrap_or(Busy::Overloaded);
                 let retry_after = Duration::from_millis(wait).min(limits::RETRY_AFTER_MAX);
-                self.answered(triple.id, Err(Box::new(CallError::Busy { why, retry_after })));
+                self.answered(triple.id, || Err(Box::new(CallError::Busy { why, retry_after })));
             }
         }
         Ok(())

@@ -74,7 +74,10 @@ impl Channel {
     }
 
     /// An answer to one of our calls arrived.
-    pub(super) fn answered(&mut self, id: u64, result: Result<Payload, Box<CallError>>) {
+    ///
+    /// `result` is only made once it is known that somebody waits for it, and then in the place where it will lie.
+    #[inline]
+    pub(super) fn answered(&mut self, id: u64, result: impl FnOnce() -> Result<Payload, Box<CallError>>) {
         let Some(token) = self.calls.by_id(RequestId(id)) else {
             self.counters.late_replies += 1;
             return;
@@ -82,11 +85,15 @@ impl Channel {
         match self.calls.get(token).map(|waiting| (waiting.state, waiting.place)) {
             // Nothing was asked under this id yet: the peer guesses.
             Some((State::Answer, place)) if !self.outgoing.may_be_written(place) => self.counters.late_replies += 1,
-            Some((State::Answer, _)) => self.settle(token, result),
+            Some((State::Answer, _)) => {
+                if self.calls.settle(token).is_some() {
+                    self.orders.push_back(Output::Settled { token, result: result() });
+                }
+            }
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
                 self.counters.late_replies += 1;
-                let refused = result.is_err_and(|error| matches!(*error, CallError::Busy { .. }));
+                let refused = result().is_err_and(|error| matches!(*error, CallError::Busy { .. }));
                 let stop = if refused { Stop::NotStarted } else { Stop::Completed };
                 self.stop_confirmed(id, stop);
             }
