@@ -86,9 +86,8 @@ impl Channel {
             // Nothing was asked under this id yet: the peer guesses.
             Some((State::Answer, place)) if !self.outgoing.may_be_written(place) => self.counters.late_replies += 1,
             Some((State::Answer, _)) => {
-                if self.calls.settle(token).is_some() {
-                    self.orders.push_back(Output::Settled { token, result: result() });
-                }
+                self.calls.settle(token);
+                self.orders.push_back(Output::Settled { token, result: result() });
             }
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
