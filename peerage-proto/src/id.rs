@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+mod epoch;
 mod node;
 
+pub use epoch::{Epoch, InvalidEpoch};
 pub use node::{InvalidNodeId, NodeId};
 
 /// Identifies a request on the wire, among those opened by one end of one link (PROTOCOL §3).
@@ -16,5 +18,15 @@ pub struct RequestId(pub u64);
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "req#{}", self.0)
+    }
+}
+
+/// Identifies a link among all links this process ever had. Never on the wire.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link#{}", self.0)
     }
 }
