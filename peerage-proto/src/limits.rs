@@ -79,6 +79,21 @@ pub const ADDRESS_NAME_BYTES_MAX: usize = 255;
 /// How far `?next=N` may move on from a taken port.
 pub const NEXT_PORT_MAX: u16 = 999;
 
+/// Longest name of a node or a network, in bytes: fits into a label of a host name and into the path of a socket.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Fewest random bytes of a network's secret: 128 bits cannot be guessed, however long somebody tries.
+pub const SECRET_BYTES_MIN: usize = 16;
+
+/// Random bytes of a network's secret made here.
+pub const SECRET_BYTES_DEFAULT: usize = 32;
+
+/// Most bytes of a network's secret: the block of the hash it keys, more would add nothing.
+pub const SECRET_BYTES_MAX: usize = 64;
+
+/// Most seeds of a network. A few that are always there are enough; each costs a dial at the start.
+pub const SEEDS_MAX: usize = 64;
+
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
 const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);

@@ -26,10 +26,15 @@ mod link;
 
 pub mod address;
 pub mod channel;
+pub mod identity;
+pub mod name;
+pub mod network;
 pub mod transport;
 
 pub use address::Address;
 pub use channel::{Caller, Channel, Failure, Listener, Request, Server};
+pub use identity::Identity;
+pub use network::Network;
 pub use peerage_proto::codec::{Encoding, Payload, Value};
 pub use peerage_proto::outcome::{self, CallError};
 pub use peerage_proto::{codec, limits};
