@@ -17,6 +17,8 @@
 use std::{fmt, ops::Range, str::FromStr};
 
 mod check;
+mod elements;
+mod invocation;
 mod json;
 mod msgpack;
 mod notation;
@@ -25,6 +27,8 @@ mod value;
 
 pub use self::{
     check::{EncodeError, Unsupported},
+    elements::{Elements, NotAnArray},
+    invocation::{Invocation, NotAnInvocation, call_of_parts, is_tag, put_call, put_kwargs},
     notation::{Notation, NotationError},
     payload::{DecodeError, Payload, TranscodeError, encode_into},
     value::Value,

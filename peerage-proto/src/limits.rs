@@ -74,7 +74,10 @@ pub const ADDRESS_BYTES_MAX: usize = 4 << 10;
 pub const ADDRESS_PATH_BYTES_MAX: usize = 1 << 10;
 
 /// Longest name of a memory address and longest pattern of services, in bytes: that of a tag.
-pub const ADDRESS_NAME_BYTES_MAX: usize = 255;
+pub const ADDRESS_NAME_BYTES_MAX: usize = TAG_BYTES_MAX;
+
+/// Longest name of a function, a service or an event, in bytes.
+pub const TAG_BYTES_MAX: usize = 255;
 
 /// How far `?next=N` may move on from a taken port.
 pub const NEXT_PORT_MAX: u16 = 999;

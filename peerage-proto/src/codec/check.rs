@@ -55,6 +55,9 @@ impl Display for EncodeError {
             Unsupported::WrongLength => {
                 write!(f, "the type's Serialize delivers another number of items at {path} than it announced")
             }
+            Unsupported::NotAList => {
+                write!(f, "the arguments of a call are a tuple, an array or a vector; there is another value at {path}")
+            }
             Unsupported::Other(text) => write!(f, "the type's Serialize failed at {path}: {text}"),
         }
     }
@@ -83,6 +86,8 @@ pub enum Unsupported {
     TooLong,
     /// A `Serialize` announced another length than it delivered.
     WrongLength,
+    /// The arguments of a call are no sequence.
+    NotAList,
     /// A `Serialize` gave up by itself, with this text.
     Other(String),
 }

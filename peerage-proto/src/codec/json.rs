@@ -201,7 +201,7 @@ fn skip_scalar(body: &[u8], start: usize) -> usize {
 }
 
 #[inline]
-fn skip_space(body: &[u8], mut at: usize) -> usize {
+pub(super) fn skip_space(body: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = body.get(at) {
         at += 1;
     }

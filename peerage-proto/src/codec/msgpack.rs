@@ -169,6 +169,17 @@ pub(super) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     Ok(at)
 }
 
+/// Where the first element of the array that `bytes` begin with stands, and how many there are.
+#[inline]
+pub(super) fn array(bytes: &[u8]) -> Option<(usize, u64)> {
+    match *bytes.first()? {
+        marker @ 0x90..=0x9f => Some((1, u64::from(marker & 0x0f))),
+        0xdc => Some((3, be::<2>(bytes, 1)?)),
+        0xdd => Some((5, be::<4>(bytes, 1)?)),
+        _ => None,
+    }
+}
+
 /// Where the value that begins at `start` ends, with at most `limit` containers inside each other.
 #[inline]
 pub(super) fn survey(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {
