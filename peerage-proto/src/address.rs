@@ -104,7 +104,8 @@ impl Address {
         self
     }
 
-    /// The same, meaning only the node with this id.
+    /// The same, meaning only the node with this id. It can be read back from text if the id
+    /// [is a key](NodeId::is_sound).
     #[must_use]
     pub fn with_node(mut self, node: NodeId) -> Self {
         self.node = Some(node);

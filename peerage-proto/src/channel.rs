@@ -47,7 +47,8 @@ use in_flight::InFlight;
 use outgoing::Outgoing;
 use serving::Serving;
 
-pub use config::{Config, Side};
+pub use crate::frame::Side;
+pub use config::Config;
 pub use in_flight::Token;
 pub use outgoing::{Content, Transmit};
 pub use serving::Served;

@@ -54,6 +54,25 @@ impl FromStr for Dialect {
 #[error("unknown dialect `{0}` (known: plain, full)")]
 pub struct UnknownDialect(pub String);
 
+/// Which end of a link.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Side {
+    /// The end that dialled.
+    Dialler,
+    /// The end that accepted.
+    Acceptor,
+}
+
+impl Side {
+    /// The other end.
+    pub const fn other(self) -> Side {
+        match self {
+            Side::Dialler => Side::Acceptor,
+            Side::Acceptor => Side::Dialler,
+        }
+    }
+}
+
 /// What a frame is for: the first element of the triple (PROTOCOL §4).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Kind {

@@ -6,10 +6,14 @@
 use std::fmt;
 
 mod epoch;
+mod name;
 mod node;
+mod order;
 
 pub use epoch::{Epoch, InvalidEpoch};
+pub use name::{Group, InvalidName, check_name};
 pub use node::{InvalidNodeId, NodeId};
+pub use order::LinkOrder;
 
 /// Identifies a request on the wire, among those opened by one end of one link (PROTOCOL §3).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -62,6 +62,23 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Longest text of a failure that goes to a peer, in bytes. Longer texts are cut.
 pub const FAILURE_MESSAGE_BYTES: usize = 4 << 10;
 
+/// Bytes accepted from a peer before it has proved that it belongs to the network, lengths of frames included.
+///
+/// 4 KiB: a Hello takes less than half a KiB, which leaves room for the features of many versions to come.
+pub const ADMISSION_BYTES_MAX: u32 = 4 << 10;
+
+/// Time from accepting or dialling a connection to admission, unless configured otherwise. Progress does not extend it.
+pub const HANDSHAKE_TIME_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Longest time for a handshake that can be configured.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Features that a node may offer in its Hello, at most.
+pub const FEATURES_MAX: usize = 64;
+
+/// Longest name of a feature that a node may offer, in bytes. 64 such names fit beside the rest of a Hello.
+pub const FEATURE_BYTES_MAX: usize = 32;
+
 /// Port of an address that names none.
 pub const PORT_DEFAULT: u16 = 5000;
 
@@ -84,6 +101,9 @@ pub const NEXT_PORT_MAX: u16 = 999;
 
 /// Longest name of a node or a network, in bytes: fits into a label of a host name and into the path of a socket.
 pub const NAME_BYTES_MAX: usize = 64;
+
+/// Longest name of a group, in bytes: that of a tag.
+pub const GROUP_BYTES_MAX: usize = TAG_BYTES_MAX;
 
 /// Fewest random bytes of a network's secret: 128 bits cannot be guessed, however long somebody tries.
 pub const SECRET_BYTES_MIN: usize = 16;

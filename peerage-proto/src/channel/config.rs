@@ -1,7 +1,7 @@
 //! What is decided about one end of a link before it begins.
 
 use crate::codec::Encoding;
-use crate::frame::Dialect;
+use crate::frame::{Dialect, Side};
 use crate::limits;
 
 /// How one end of a link behaves.
@@ -33,13 +33,4 @@ impl Default for Config {
             served_at_once: limits::SERVED_AT_ONCE_DEFAULT,
         }
     }
-}
-
-/// Which end of a link.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Side {
-    /// The end that dialled.
-    Dialler,
-    /// The end that accepted.
-    Acceptor,
 }

@@ -11,13 +11,14 @@ use std::str::FromStr;
 /// `Display` is the whole id in base58 (43 or 44 characters for practically every key) and is read back by `FromStr`;
 /// `Debug` shows the first eight characters only.
 ///
-/// Having a `NodeId` proves nothing about who speaks. That the bytes are the canonical encoding of a point that is not
-/// of small order is checked where signatures are checked, before an id counts as proven.
+/// Having a `NodeId` proves nothing about who speaks. Reading one from text refuses what can be no node's key
+/// ([`is_sound`](Self::is_sound)); [`from_bytes`](Self::from_bytes) takes any bytes, because bytes from the wire are checked
+/// where signatures are.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NodeId([u8; NODE_ID_BYTES]);
 
 impl NodeId {
-    /// The id of the node with this Ed25519 public key.
+    /// The id of the node with this Ed25519 public key. Not checked: see [`is_sound`](Self::is_sound).
     pub const fn from_bytes(bytes: [u8; NODE_ID_BYTES]) -> Self {
         NodeId(bytes)
     }
@@ -25,6 +26,15 @@ impl NodeId {
     /// The public key.
     pub const fn as_bytes(&self) -> &[u8; NODE_ID_BYTES] {
         &self.0
+    }
+
+    /// Whether the bytes are an Ed25519 public key that only its owner can sign for, in the one encoding it has.
+    ///
+    /// No key are: bytes that are no point of the curve; a second encoding of a point, which would give one node two ids;
+    /// points of small order, for which signatures can be made that fit nearly every message.
+    pub fn is_sound(&self) -> bool {
+        ed25519_dalek::VerifyingKey::from_bytes(&self.0)
+            .is_ok_and(|key| !key.is_weak() && key.to_edwards().compress().to_bytes() == self.0)
     }
 }
 
@@ -61,7 +71,8 @@ impl FromStr for NodeId {
         }
         let mut bytes = [0; NODE_ID_BYTES];
         bytes.copy_from_slice(&decoded[..NODE_ID_BYTES]);
-        Ok(NodeId(bytes))
+        let id = NodeId(bytes);
+        if id.is_sound() { Ok(id) } else { Err(InvalidNodeId::NoKey) }
     }
 }
 
@@ -83,6 +94,9 @@ pub enum InvalidNodeId {
         /// Characters in the text.
         characters: usize,
     },
+    /// The text holds 32 bytes that are no node's key: no point of the curve, one of small order, or a second encoding.
+    #[error("the 32 bytes are no Ed25519 public key of a node: was the id copied whole?")]
+    NoKey,
 }
 
 /// Bytes of an Ed25519 public key.
@@ -104,10 +118,14 @@ mod tests {
 
     #[test]
     fn leading_zero_bytes_survive_the_text_form() {
-        let mut bytes = [0; 32];
-        bytes[31] = 9;
-        let id = NodeId::from_bytes(bytes);
-        assert_eq!(id.to_string(), format!("{}A", "1".repeat(31)));
+        // The first y with 31 zero bytes in front that is on the curve.
+        let ids = (2..=u8::MAX).map(|last| {
+            let mut bytes = [0; 32];
+            bytes[31] = last;
+            NodeId::from_bytes(bytes)
+        });
+        let id = ids.into_iter().find(NodeId::is_sound).unwrap();
+        assert!(id.to_string().starts_with(&"1".repeat(31)));
         assert_eq!(id.to_string().parse(), Ok(id));
     }
 
@@ -130,10 +148,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_id_is_read_back_from_its_text(bytes: [u8; 32]) {
+        fn every_key_is_read_back_from_its_text(seed: [u8; 32]) {
+            let bytes = ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key().to_bytes();
             let id = NodeId::from_bytes(bytes);
             prop_assert_eq!(id.to_string().parse(), Ok(id));
             prop_assert_eq!(id.as_bytes(), &bytes);
+        }
+
+        #[test]
+        fn what_is_no_key_is_not_read(bytes: [u8; 32]) {
+            let id = NodeId::from_bytes(bytes);
+            let read = if id.is_sound() { Ok(id) } else { Err(InvalidNodeId::NoKey) };
+            prop_assert_eq!(id.to_string().parse(), read);
         }
 
         #[test]

@@ -8,17 +8,20 @@ use crate::tree::{self, Source};
 const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("outputs", &[]),
-    ("id", &[]),
+    ("id", &["limits"]),
     ("backoff", &["limits"]),
     ("codec", &["limits"]),
     // The vocabulary of ends: it names what a peer did wrong and carries a failure's data unopened.
     ("outcome", &["codec", "limits"]),
     ("frame", &["codec", "id", "limits", "outcome"]),
+    ("keys", &["id"]),
+    // What happens on a connection before it is a link.
+    ("hello", &["codec", "frame", "id", "keys", "limits", "outputs"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
     ("channel", &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"]),
     // Drives the machines on virtual time; nothing shipped uses it.
-    ("sim", &["channel", "codec", "frame", "id", "limits", "outcome"]),
+    ("sim", &["channel", "codec", "frame", "hello", "id", "keys", "limits", "outcome"]),
 ];
 
 /// What the modules of `peerage` may use: of their own crate, and of `peerage-proto`.

@@ -1,0 +1,4 @@
+//! What the handshake promises, as transcripts.
+
+mod admission;
+mod ends;
