@@ -33,7 +33,9 @@ use crate::outputs::Outputs;
 
 mod config;
 mod error;
+mod introduction;
 mod proof;
+mod strict;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ mod wire;
 
 pub use config::{Binding, Config, InvalidNetworkKey, NetworkKey};
 pub use error::{HelloError, Misbehaved, Refusal};
+pub use introduction::{Introduction, InvalidIntroduction};
 pub use terms::{Established, Features, TooManyFeatures, Trust, Versions};
 
 use proof::Bound;

@@ -79,6 +79,24 @@ pub const FEATURES_MAX: usize = 64;
 /// Longest name of a feature that a node may offer, in bytes. 64 such names fit beside the rest of a Hello.
 pub const FEATURE_BYTES_MAX: usize = 32;
 
+/// Largest content of an introduction, in bytes: all its lists at their limits fit in.
+pub const INTRODUCTION_BYTES_MAX: usize = 192 << 10;
+
+/// Longest text in an introduction that people read, in bytes: names of nodes and of programs.
+pub const INTRODUCED_TEXT_BYTES_MAX: usize = 255;
+
+/// Addresses in an introduction, at most: several listeners on several interfaces.
+pub const INTRODUCED_ADDRESSES_MAX: usize = 32;
+
+/// Encodings in an introduction, at most, and compressions.
+pub const INTRODUCED_NAMES_MAX: usize = 16;
+
+/// Groups that a node may belong to, at most.
+pub const GROUPS_MAX: usize = 64;
+
+/// Longest duration that is believed of a peer. Longer ones are cut.
+pub const WIRE_TIME_MAX: Duration = Duration::from_secs(3_600);
+
 /// Port of an address that names none.
 pub const PORT_DEFAULT: u16 = 5000;
 
@@ -121,3 +139,7 @@ const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
 const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);
 const _: () = assert!(BUFFER_AHEAD_BYTES < PLAIN_FRAME_BYTES_DEFAULT as usize);
+const _: () = assert!(
+    INTRODUCED_ADDRESSES_MAX * ADDRESS_BYTES_MAX + GROUPS_MAX * GROUP_BYTES_MAX + (2 + 2 * INTRODUCED_NAMES_MAX) * 260
+        < INTRODUCTION_BYTES_MAX
+);

@@ -1,14 +1,14 @@
 //! The four frames of the handshake as bytes (PROTOCOL §9.2).
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::de::{Error, IgnoredAny, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::error::{Misbehaved, Refusal};
+use super::strict::{Bin, Blob, is_map};
 use super::terms::{Features, Versions};
 use crate::codec::{Encoding, Payload};
 use crate::id::{Epoch, NodeId};
@@ -129,8 +129,7 @@ impl Hello {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Hello, Misbehaved> {
-        // A list of the fields in order would be read as well.
-        if !matches!(bytes.first(), Some(0x80..=0x8f | 0xde | 0xdf)) {
+        if !is_map(bytes) {
             return Err(Misbehaved::BadContent("hello"));
         }
         let map: HelloMap = decode(&Payload::from_parts(Encoding::MsgPack, Bytes::copy_from_slice(bytes)), "hello")?;
@@ -184,53 +183,6 @@ fn encode<T: Serialize>(value: &T) -> Payload {
 
 fn decode<T: serde::de::DeserializeOwned>(content: &Payload, kind: &'static str) -> Result<T, Misbehaved> {
     content.decode().map_err(|_| Misbehaved::BadContent(kind))
-}
-
-/// Exactly `N` bytes.
-#[derive(Clone, Copy)]
-struct Bin<const N: usize>([u8; N]);
-
-/// Bytes of any length.
-struct Blob(Vec<u8>);
-
-impl<const N: usize> Serialize for Bin<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl Serialize for Blob {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Bin<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Blob(bytes) = Blob::deserialize(deserializer)?;
-        let exact = bytes.as_slice().try_into();
-        exact.map(Bin).map_err(|_| D::Error::invalid_length(bytes.len(), &"another number of bytes"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Blob {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct BytesOnly;
-
-        impl Visitor<'_> for BytesOnly {
-            type Value = Blob;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Blob, E> {
-                Ok(Blob(bytes.to_vec()))
-            }
-        }
-
-        deserializer.deserialize_bytes(BytesOnly)
-    }
 }
 
 const PREAMBLE: u64 = 8;

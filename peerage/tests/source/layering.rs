@@ -16,7 +16,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &["codec", "id", "limits", "outcome"]),
     ("keys", &["id"]),
     // What happens on a connection before it is a link.
-    ("hello", &["codec", "frame", "id", "keys", "limits", "outputs"]),
+    ("hello", &["address", "codec", "frame", "id", "keys", "limits", "outputs"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
     ("channel", &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"]),
