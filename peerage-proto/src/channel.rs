@@ -23,113 +23,43 @@
 //! the caller only, and a full table of requests makes the machine stop asking for bytes ([`Channel::wants_bytes`]).
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::codec::{Encoding, Payload};
 use crate::frame::{Dialect, FrameDecoder, Unfinished};
 use crate::limits;
-use crate::outcome::{Busy, CallError, Code, LinkLost, Stop};
+use crate::outcome::{CallError, LinkLost};
 use crate::outputs::Outputs;
 
 mod config;
+mod content;
+mod control;
 mod in_flight;
 mod inbound;
+mod input;
 mod outbound;
 mod outgoing;
+mod output;
 mod pieces;
 mod serving;
 #[cfg(test)]
 mod tests;
 
+use control::Standing;
 use in_flight::InFlight;
 use outgoing::Outgoing;
 use serving::Serving;
 
 pub use crate::frame::Side;
 pub use config::Config;
+pub use content::Content;
 pub use in_flight::Token;
-pub use outgoing::{Content, Transmit};
+pub use input::Input;
+pub use outgoing::Transmit;
+pub use output::Output;
 pub use serving::Served;
-
-/// What happens to the machine.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// Bytes arrived. May be empty after [`Channel::take_back`].
-    Received(&'a [u8]),
-    /// The peer closed its direction; nothing more will arrive.
-    PeerClosed,
-    /// The connection broke.
-    Broken(String),
-    /// The time of [`Channel::next_timeout`] has come. Harmless at any other time.
-    Timeout,
-    /// The application asks the peer something. Check [`Channel::room`] first.
-    Call {
-        /// The driver's number for the call; free again once it is settled.
-        token: Token,
-        /// What is asked, in the encoding of the link.
-        content: Content<'a>,
-        /// When the call ends without an answer; `None` only if the application asked for that.
-        deadline: Option<Instant>,
-    },
-    /// The application gave up on a call.
-    Cancel(Token),
-    /// A handler answers.
-    Reply {
-        /// Which request.
-        request: Served,
-        /// The value, in the encoding of the link.
-        content: Content<'a>,
-    },
-    /// A handler fails.
-    Fail {
-        /// Which request.
-        request: Served,
-        /// What kind of failure.
-        code: Code,
-        /// What happened, for people. Cut at [`limits::FAILURE_MESSAGE_BYTES`].
-        message: &'a str,
-        /// More of it. A plain link does not carry it.
-        data: Option<&'a Payload>,
-    },
-    /// The work on a request ended because of [`Output::Stop`], or goes on all the same.
-    Stopped {
-        /// Which request.
-        request: Served,
-        /// What became of it.
-        stop: Stop,
-    },
-    /// The application has taken this request's content into its hands; it no longer counts as unread.
-    Fetched(Served),
-    /// What [`Channel::transmit`] gave out comes back, written as far as it says.
-    Written(Transmit),
-    /// The application closes the link. Answers already given are still written.
-    Close,
-}
-
-/// What the machine wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// The peer asks something.
-    Request {
-        /// Our key for it, to answer with.
-        request: Served,
-        /// What is asked.
-        content: Payload,
-    },
-    /// A call has its outcome. The token is free.
-    Settled {
-        /// Which call.
-        token: Token,
-        /// How it ended.
-        result: Result<Payload, Box<CallError>>,
-    },
-    /// The caller no longer waits for this request: end the work and say what became of it with [`Input::Stopped`].
-    Stop(Served),
-    /// The link has ended for this reason; every call has been settled. Comes once.
-    Ended(LinkLost),
-}
 
 /// One end of one link.
 #[derive(Debug)]
@@ -154,6 +84,7 @@ pub struct Channel {
     /// Highest id the peer has used; full dialect only.
     peer_id: Option<u64>,
     outgoing: Outgoing,
+    standing: Standing,
     orders: VecDeque<Output>,
     counters: Counters,
 }
@@ -201,6 +132,8 @@ pub enum Room {
     Yes,
     /// Not now: too many calls or bytes are on their way. Later.
     Later,
+    /// Not on this link: another one carries new calls. Whoever is refused for this has certainly not been served.
+    Retired,
     /// Never again: the link takes no calls any more.
     Never,
 }
@@ -228,6 +161,7 @@ impl Channel {
             serving: Serving::default(),
             peer_id: None,
             outgoing: Outgoing::default(),
+            standing: Standing::default(),
             orders: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -254,10 +188,16 @@ impl Channel {
             Input::Fetched(request) => self.serving.fetched(request),
             Input::Written(transmit) => self.written(transmit),
             Input::Close => self.close(),
+            Input::Control { kind, content } => self.say(kind, content),
+            Input::Retire => self.standing.retired = true,
+            Input::Restore => self.standing.retired = false,
+            Input::Drain => self.standing.draining = true,
+            Input::Propose(_) | Input::PeerProfile(_) | Input::LocalHealth(_) | Input::Jumped => {}
         }
         if resumes {
             self.resume(now);
             self.release_withheld();
+            self.tell_when_idle();
         }
         self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();
@@ -306,6 +246,8 @@ impl Channel {
     pub fn room(&self) -> Room {
         if self.phase != Phase::Open {
             Room::Never
+        } else if self.standing.retired {
+            Room::Retired
         } else if self.calls.len() >= self.config.calls_in_flight as usize
             || self.outgoing.len() >= limits::UNSENT_BYTES_HIGH
         {
@@ -323,6 +265,11 @@ impl Channel {
     /// Whether this end is closing and only waits for its last answers to be written.
     pub fn is_closing(&self) -> bool {
         self.phase == Phase::Flushing
+    }
+
+    /// Whether calls are open in neither direction.
+    pub fn is_idle(&self) -> bool {
+        self.calls.len() == 0 && self.serving.len() == 0
     }
 
     /// The encoding of the link; `None` while it is still to be recognised.
@@ -449,12 +396,6 @@ impl Channel {
         }
     }
 }
-
-/// The shortest wait a busy peer is asked for.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
-
-/// Why a peer at its limit of requests says no.
-const FULL: Busy = Busy::LimitReached;
 
 /// Missing bytes of a frame from which on it is read into place instead of through the driver's buffer.
 const LEND_FROM_BYTES: usize = 64 << 10;

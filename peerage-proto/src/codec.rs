@@ -18,6 +18,7 @@ use std::{fmt, ops::Range, str::FromStr};
 
 mod check;
 mod elements;
+mod form;
 mod invocation;
 mod json;
 mod msgpack;
@@ -28,6 +29,7 @@ mod value;
 pub use self::{
     check::{EncodeError, Unsupported},
     elements::{Elements, NotAnArray},
+    form::{Compression, Form},
     invocation::{Invocation, NotAnInvocation, call_of_parts, is_tag, put_call, put_kwargs},
     notation::{Notation, NotationError},
     payload::{DecodeError, Payload, TranscodeError, encode_into},

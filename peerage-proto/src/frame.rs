@@ -88,11 +88,54 @@ pub enum Kind {
     Stopped,
     /// Refused for now, before the handler started. Full dialect only.
     Busy,
+    /// Are you there? Full dialect only, as all that follow.
+    Ping,
+    /// I am: the answer to a ping.
+    Pong,
+    /// Who this end is: the first frame of a node's link.
+    Introduction,
+    /// This end is about to end the link, and why.
+    Disconnect,
+    /// The answer to a disconnect.
+    Disconnected,
+    /// Another link of the same two nodes takes the place of this one.
+    Superseded,
+    /// The answer to that, once the other link is in use.
+    SupersededOk,
+    /// This end takes no new requests and leaves soon.
+    Draining,
+    /// Asks to write frames in another form.
+    Propose,
+    /// From the next frame on this end writes in the form that was proposed.
+    Agree,
+    /// This end stays with the form it has.
+    Decline,
 }
 
 impl Kind {
     /// Kinds from here on may be skipped by a peer that does not know them; an unknown one below ends the link.
     pub const SKIPPABLE_FROM: u64 = 32;
+
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Kind; 17] = [
+        Kind::Request,
+        Kind::Result,
+        Kind::Exception,
+        Kind::Cancel,
+        Kind::Stopped,
+        Kind::Busy,
+        Kind::Ping,
+        Kind::Pong,
+        Kind::Introduction,
+        Kind::Disconnect,
+        Kind::Disconnected,
+        Kind::Superseded,
+        Kind::SupersededOk,
+        Kind::Draining,
+        Kind::Propose,
+        Kind::Agree,
+        Kind::Decline,
+    ];
 
     /// The number on the wire.
     pub fn number(self) -> u8 {
@@ -103,20 +146,59 @@ impl Kind {
             Kind::Cancel => 3,
             Kind::Stopped => 4,
             Kind::Busy => 5,
+            Kind::Ping => 12,
+            Kind::Pong => 13,
+            Kind::Introduction => 14,
+            Kind::Disconnect => 15,
+            Kind::Disconnected => 16,
+            Kind::Superseded => 17,
+            Kind::SupersededOk => 18,
+            Kind::Draining => 19,
+            Kind::Propose => 20,
+            Kind::Agree => 21,
+            Kind::Decline => 22,
         }
     }
 
     /// The kind with this number in a dialect; `None` if the dialect has no such kind.
     pub fn from_number(number: u64, dialect: Dialect) -> Option<Kind> {
-        match (number, dialect) {
-            (0, _) => Some(Kind::Request),
-            (1, _) => Some(Kind::Result),
-            (2, _) => Some(Kind::Exception),
-            (3, Dialect::Full) => Some(Kind::Cancel),
-            (4, Dialect::Full) => Some(Kind::Stopped),
-            (5, Dialect::Full) => Some(Kind::Busy),
+        match number {
+            0 => return Some(Kind::Request),
+            1 => return Some(Kind::Result),
+            2 => return Some(Kind::Exception),
+            _ if dialect == Dialect::Plain => return None,
+            _ => {}
+        }
+        match number {
+            3 => Some(Kind::Cancel),
+            4 => Some(Kind::Stopped),
+            5 => Some(Kind::Busy),
+            12 => Some(Kind::Ping),
+            13 => Some(Kind::Pong),
+            14 => Some(Kind::Introduction),
+            15 => Some(Kind::Disconnect),
+            16 => Some(Kind::Disconnected),
+            17 => Some(Kind::Superseded),
+            18 => Some(Kind::SupersededOk),
+            19 => Some(Kind::Draining),
+            20 => Some(Kind::Propose),
+            21 => Some(Kind::Agree),
+            22 => Some(Kind::Decline),
             _ => None,
         }
+    }
+
+    /// Whether frames of this kind belong to the nodes at both ends: a channel hands them through unopened.
+    pub fn is_of_nodes(self) -> bool {
+        matches!(
+            self,
+            Kind::Introduction
+                | Kind::Disconnect
+                | Kind::Disconnected
+                | Kind::Superseded
+                | Kind::SupersededOk
+                | Kind::Draining
+        )
     }
 }
 
@@ -384,10 +466,11 @@ mod tests {
     fn the_plain_dialect_knows_three_kinds_and_the_full_one_more() {
         let known = |dialect| (0..40).filter(|&n| Kind::from_number(n, dialect).is_some()).collect::<Vec<_>>();
         assert_eq!(known(Dialect::Plain), [0, 1, 2]);
-        assert_eq!(known(Dialect::Full), [0, 1, 2, 3, 4, 5]);
-        for number in known(Dialect::Full) {
-            let kind = Kind::from_number(number, Dialect::Full).expect("known");
-            assert_eq!(u64::from(kind.number()), number);
+        assert_eq!(known(Dialect::Full), [0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+        let named: Vec<u64> = Kind::ALL.iter().map(|kind| u64::from(kind.number())).collect();
+        assert_eq!(named, known(Dialect::Full));
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_number(kind.number().into(), Dialect::Full), Some(kind));
         }
     }
 

@@ -19,6 +19,7 @@ pub mod hello;
 pub mod id;
 pub mod keys;
 pub mod limits;
+pub mod liveness;
 pub mod outcome;
 pub mod outputs;
 #[cfg(any(test, feature = "sim"))]

@@ -10,6 +10,11 @@ use std::time::Duration;
 /// 16 MiB: the largest value that is also held whole as a call argument or reply.
 pub const PLAIN_FRAME_BYTES_DEFAULT: u32 = 16 << 20;
 
+/// Largest frame body on a link between nodes unless configured otherwise, in bytes.
+///
+/// 1 MiB: what a thousand hostile links can pin is then at most 1 GiB, and no frame holds a link for long.
+pub const NODE_FRAME_BYTES_DEFAULT: u32 = 1 << 20;
+
 /// Smallest limit of frame bodies that can be configured, in bytes: every control frame and a failure without text fit in.
 pub const FRAME_BYTES_MIN: u32 = 64;
 
@@ -97,6 +102,29 @@ pub const GROUPS_MAX: usize = 64;
 /// Longest duration that is believed of a peer. Longer ones are cut.
 pub const WIRE_TIME_MAX: Duration = Duration::from_secs(3_600);
 
+/// Silence after which a link between nodes is asked for a sign of life, in the profile of a local network.
+///
+/// 1 s: a thousand times a round trip there, and still cheap for a node with a thousand links.
+pub const PING_LAN: Duration = Duration::from_secs(1);
+
+/// The same over long distances, where round trips of half a second and short outages are ordinary.
+pub const PING_WAN: Duration = Duration::from_secs(5);
+
+/// The same for links that are many and mostly idle.
+pub const PING_IDLE: Duration = Duration::from_secs(15);
+
+/// Shortest silence that can be announced: pings leave on a grid of this width, so a shorter one would mean nothing.
+pub const PING_MIN: Duration = PING_GRID;
+
+/// Longest silence that can be announced. Longer ones are cut: a dead peer must be noticed within minutes.
+pub const PING_MAX: Duration = Duration::from_secs(60);
+
+/// Pings of one node leave at multiples of this, so that a node with many idle links wakes four times a second at most.
+pub const PING_GRID: Duration = Duration::from_millis(250);
+
+/// A step of the time that no timer explains: the process, or the whole machine, stood still.
+pub const JUMP: Duration = Duration::from_secs(1);
+
 /// Port of an address that names none.
 pub const PORT_DEFAULT: u16 = 5000;
 
@@ -136,6 +164,7 @@ pub const SECRET_BYTES_MAX: usize = 64;
 pub const SEEDS_MAX: usize = 64;
 
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
+const _: () = assert!(NODE_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
 const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);
 const _: () = assert!(BUFFER_AHEAD_BYTES < PLAIN_FRAME_BYTES_DEFAULT as usize);

@@ -418,6 +418,13 @@ impl State {
                         errands.stop.extend(self.running.remove(&request));
                     }
                 }
+                // For whoever holds a link between nodes; a plain one is never told.
+                Output::Control { .. }
+                | Output::Idle
+                | Output::Quiet
+                | Output::Heard
+                | Output::Agreed(_)
+                | Output::Declined(_) => {}
                 Output::Ended(why) => {
                     self.ended = Some(why);
                     errands.ended = true;
@@ -439,7 +446,7 @@ impl State {
     fn may_enter(&self, ticket: Option<u64>) -> bool {
         let next = self.waiting.first_key_value().map(|(first, _)| *first);
         match self.machine.room() {
-            Room::Never => true,
+            Room::Never | Room::Retired => true,
             Room::Later => false,
             Room::Yes => next.is_none_or(|next| ticket.is_some_and(|ticket| ticket <= next)),
         }

@@ -1,8 +1,11 @@
 //! What is decided about one end of a link before it begins.
 
+use std::time::Instant;
+
 use crate::codec::Encoding;
 use crate::frame::{Dialect, Side};
 use crate::limits;
+use crate::liveness::Profile;
 
 /// How one end of a link behaves.
 #[derive(Clone, Debug)]
@@ -20,6 +23,26 @@ pub struct Config {
     pub calls_in_flight: u32,
     /// Requests of the peer without an answer, at most. Default [`limits::SERVED_AT_ONCE_DEFAULT`].
     pub served_at_once: u32,
+    /// How patient the link is with a silent peer; `None` never asks and never gives up. Default none. Full dialect only.
+    pub liveness: Option<Profile>,
+    /// From when the grid of [`limits::PING_GRID`] is counted on which pings leave: one moment for all links of a node,
+    /// another for each node. Default the beginning of the link.
+    pub grid: Option<Instant>,
+}
+
+impl Config {
+    /// For a link between two nodes: the full dialect in MessagePack, frames of [`limits::NODE_FRAME_BYTES_DEFAULT`], the
+    /// patience of [`Profile::LAN`].
+    pub fn for_node(side: Side) -> Config {
+        Config {
+            encoding: Some(Encoding::MsgPack),
+            dialect: Dialect::Full,
+            side,
+            frame_bytes: limits::NODE_FRAME_BYTES_DEFAULT,
+            liveness: Some(Profile::LAN),
+            ..Config::default()
+        }
+    }
 }
 
 impl Default for Config {
@@ -31,6 +54,8 @@ impl Default for Config {
             frame_bytes: limits::PLAIN_FRAME_BYTES_DEFAULT,
             calls_in_flight: limits::CALLS_IN_FLIGHT_DEFAULT,
             served_at_once: limits::SERVED_AT_ONCE_DEFAULT,
+            liveness: None,
+            grid: None,
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
+use super::content::Part;
 use super::pieces::Pieces;
-use super::{Channel, Content, FULL, Output, Phase, RETRY_AFTER, Served};
+use super::{Channel, Content, Output, Phase, Served};
 use crate::codec::{Encoding, Payload, Value};
 use crate::frame::{Body, Dialect, Kind};
 use crate::id::RequestId;
@@ -111,6 +112,15 @@ impl Channel {
                 let number: u64 = content().decode().map_err(|_| PeerMisbehaved::BadContent("stopped"))?;
                 self.stop_confirmed(triple.id, Stop::from_number(number).unwrap_or(Stop::Unconfirmed));
             }
+            Kind::Ping => self.put_empty(Kind::Pong, triple.id),
+            Kind::Introduction
+            | Kind::Disconnect
+            | Kind::Disconnected
+            | Kind::Superseded
+            | Kind::SupersededOk
+            | Kind::Draining => self.orders.push_back(Output::Control { kind, content: content() }),
+            Kind::Propose => self.put_empty(Kind::Decline, triple.id),
+            Kind::Pong | Kind::Agree | Kind::Decline => return Err(PeerMisbehaved::Unasked(triple.kind)),
             Kind::Busy => {
                 let (why, wait): (u64, u64) = content().decode().map_err(|_| PeerMisbehaved::BadContent("busy"))?;
                 let why = Busy::from_number(why).unwrap_or(Busy::Overloaded);
@@ -137,8 +147,12 @@ impl Channel {
         let full = self.config.dialect == Dialect::Full;
         if full {
             self.check_peer_id(id)?;
+            if self.standing.draining {
+                self.refuse(id, Busy::Draining, RETRY_AFTER_DRAIN);
+                return Ok(());
+            }
             if self.serving.len() >= self.config.served_at_once as usize {
-                self.refuse(id, FULL, RETRY_AFTER);
+                self.refuse(id, Busy::LimitReached, RETRY_AFTER);
                 return Ok(());
             }
         }
@@ -186,9 +200,19 @@ impl Channel {
 
     pub(super) fn reply(&mut self, request: Served, content: Content<'_>) {
         let Some(id) = self.serving.answer(request) else { return };
-        if self.put_frame(Kind::Result, id.0, content).is_err() {
-            let limit = self.config.frame_bytes;
-            let text = format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len());
+        let put = match self.encoding {
+            Some(encoding) if encoding != content.encoding() => {
+                self.put_transcoded(Kind::Result, id.0, content, encoding)
+            }
+            _ => self.put_frame(Kind::Result, id.0, content.part()),
+        };
+        if let Err(why) = put {
+            let text = match why {
+                Refused::TooLarge { limit, .. } => {
+                    format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len())
+                }
+                Refused::BadRequest(why) => format!("the answer: {why}"),
+            };
             self.put_failure(id.0, &Code::INTERNAL, &text, None);
         }
     }
@@ -218,7 +242,7 @@ impl Channel {
         let forms = [(code, message, data), (code, message, None), (code, short, None), (&Code::INTERNAL, "", None)];
         for (code, message, data) in forms {
             let form = failure_content(encoding, self.config.dialect, code, message, data);
-            if form.is_some_and(|form| self.put_frame(Kind::Exception, id, Content::Shared(form.bytes())).is_ok()) {
+            if form.is_some_and(|form| self.put_frame(Kind::Exception, id, Part::Shared(form.bytes())).is_ok()) {
                 return;
             }
         }
@@ -228,19 +252,32 @@ impl Channel {
     fn put_value<T: serde::Serialize>(&mut self, kind: Kind, id: u64, value: &T) {
         let Some(encoding) = self.encoding else { return };
         let content = Payload::encode(value, encoding).unwrap_or_else(|_| Payload::null(encoding));
-        let fits = self.put_frame(kind, id, Content::Shared(content.bytes()));
+        let fits = self.put_frame(kind, id, Part::Shared(content.bytes()));
         debug_assert!(fits.is_ok(), "numbers fit into the smallest frame");
     }
 
     /// Queues a frame that says all by its kind and id.
     pub(super) fn put_empty(&mut self, kind: Kind, id: u64) {
         let Some(encoding) = self.encoding else { return };
-        let fits = self.put_frame(kind, id, Content::Copied(encoding.null()));
+        let fits = self.put_frame(kind, id, Part::Copied(encoding.null()));
         debug_assert!(fits.is_ok(), "a control frame is a few bytes");
     }
 
+    /// Queues one frame whose content is in another encoding than the link has by now.
+    #[cold]
+    pub(super) fn put_transcoded(
+        &mut self,
+        kind: Kind,
+        id: u64,
+        content: Content<'_>,
+        encoding: Encoding,
+    ) -> Result<(), Refused> {
+        let content = content.transcoded(encoding).map_err(|why| Refused::BadRequest(why.to_string()))?;
+        self.put_frame(kind, id, Part::Shared(content.bytes()))
+    }
+
     /// Queues one frame.
-    pub(super) fn put_frame(&mut self, kind: Kind, id: u64, content: Content<'_>) -> Result<(), Refused> {
+    pub(super) fn put_frame(&mut self, kind: Kind, id: u64, content: Part<'_>) -> Result<(), Refused> {
         let Some(encoding) = self.encoding else { return Ok(()) };
         let limit = self.config.frame_bytes;
         if content.len() > limit as usize {
@@ -311,6 +348,12 @@ fn failure(content: &Payload, dialect: Dialect) -> CallError {
         },
     }
 }
+
+/// The shortest wait a busy peer is asked for.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// The wait a peer is asked for by an end that leaves: about as long as a process takes to start anew.
+const RETRY_AFTER_DRAIN: Duration = Duration::from_secs(1);
 
 /// Length, kind and id of a frame in either encoding, in bytes, at most: JSON needs `[255, 18446744073709551615, `.
 const HEAD_BYTES_MAX: usize = 32;

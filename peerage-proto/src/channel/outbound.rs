@@ -13,25 +13,30 @@ use crate::outcome::{CallError, LinkLost, NotSent, Refused, Stop};
 impl Channel {
     pub(super) fn call(&mut self, now: Instant, token: Token, content: Content<'_>, deadline: Option<Instant>) {
         let refused = |result: CallError| Output::Settled { token, result: Err(Box::new(result)) };
-        if self.phase != Phase::Open {
+        if self.phase != Phase::Open || self.standing.retired {
             self.orders.push_back(refused(CallError::NotSent { why: self.no_way() }));
             return;
         }
-        if self.encoding.is_none() {
+        let Some(encoding) = self.encoding else {
             let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
             self.orders.push_back(refused(CallError::Refused { why: Refused::BadRequest(why.to_owned()) }));
             return;
-        }
+        };
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.orders.push_back(refused(CallError::NotSent { why: NotSent::QueueFull }));
             return;
         }
         let place = self.outgoing.end();
         let id = self.next_id;
-        if let Err(why) = self.put_frame(Kind::Request, id, content) {
+        let put = match content.encoding() == encoding {
+            true => self.put_frame(Kind::Request, id, content.part()),
+            false => self.put_transcoded(Kind::Request, id, content, encoding),
+        };
+        if let Err(why) = put {
             self.orders.push_back(refused(CallError::Refused { why }));
             return;
         }
+        self.is_busy_again();
         self.next_id += if self.config.dialect == Dialect::Full { 2 } else { 1 };
         self.counters.calls += 1;
         let len = (self.outgoing.end() - place) as usize;

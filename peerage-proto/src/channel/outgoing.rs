@@ -15,6 +15,8 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use super::content::Part;
+
 /// Frames that wait to be written, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -49,35 +51,6 @@ pub struct Transmit {
     written: usize,
     /// A buffer that was written out.
     emptied: Vec<u8>,
-}
-
-/// Content of a frame as its sender holds it.
-#[derive(Clone, Copy, Debug)]
-pub enum Content<'a> {
-    /// Bytes that live only now; they are copied.
-    Copied(&'a [u8]),
-    /// Bytes with an owner; large ones are shared instead of copied.
-    Shared(&'a Bytes),
-}
-
-impl<'a> Content<'a> {
-    /// The bytes themselves.
-    pub fn bytes(&self) -> &'a [u8] {
-        match self {
-            Content::Copied(bytes) => bytes,
-            Content::Shared(bytes) => bytes,
-        }
-    }
-
-    /// How many bytes.
-    pub fn len(&self) -> usize {
-        self.bytes().len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
-    }
 }
 
 impl Outgoing {
@@ -118,9 +91,9 @@ impl Outgoing {
     }
 
     /// Appends content: copied while that is cheaper than a segment of its own.
-    pub(super) fn content(&mut self, content: Content<'_>) {
+    pub(super) fn content(&mut self, content: Part<'_>) {
         match content {
-            Content::Shared(bytes) if bytes.len() >= SHARE_FROM_BYTES => {
+            Part::Shared(bytes) if bytes.len() >= SHARE_FROM_BYTES => {
                 self.queued += bytes.len();
                 self.segments.push_back(Segment::Shared(bytes.clone()));
             }
@@ -325,7 +298,7 @@ mod tests {
             let mut out = queue(&[b"first", b"second"]);
             let place = out.end();
             out.gather(|b| b.extend_from_slice(b"head"));
-            out.content(if shared { Content::Shared(&large) } else { Content::Copied(&large) });
+            out.content(if shared { Part::Shared(&large) } else { Part::Copied(&large) });
             out.gather(|b| b.extend_from_slice(b"tail"));
             let len = (out.end() - place) as usize;
             out.gather(|b| b.extend_from_slice(b"last"));
@@ -340,8 +313,8 @@ mod tests {
         let mut out = Outgoing::default();
         let small = Bytes::from_static(b"small");
         let large = Bytes::from(vec![1; SHARE_FROM_BYTES]);
-        out.content(Content::Shared(&small));
-        out.content(Content::Shared(&large));
+        out.content(Part::Shared(&small));
+        out.content(Part::Shared(&large));
         assert!(matches!(out.segments.make_contiguous(), [Segment::Gathered(_), Segment::Shared(_)]));
     }
 }

@@ -22,6 +22,7 @@ mod endings;
 mod failures;
 mod giving_up;
 mod misbehaviour;
+mod nodes;
 mod pressure;
 mod writing;
 
@@ -200,7 +201,7 @@ impl Transcript {
     fn we_call_until(self, token: u32, content: impl Into<Json>, deadline: Option<Instant>) -> Self {
         let encoding = self.channel.encoding().unwrap_or(Encoding::Json);
         let content = Payload::encode(&content.into(), encoding).expect("plain data");
-        self.feed(Input::Call { token: Token(token), content: Content::Shared(content.bytes()), deadline })
+        self.feed(Input::Call { token: Token(token), content: Content::Shared(&content), deadline })
     }
 
     fn we_cancel(self, token: u32) -> Self {
@@ -211,7 +212,7 @@ impl Transcript {
     fn we_reply(self, nth: usize, content: impl Into<Json>) -> Self {
         let content = Payload::encode(&content.into(), self.channel.encoding().expect("known")).expect("plain data");
         let request = self.served[nth];
-        self.feed(Input::Reply { request, content: Content::Copied(content.bytes()) })
+        self.feed(Input::Reply { request, content: Content::Copied(content.encoding(), content.bytes()) })
     }
 
     fn we_fail(self, nth: usize, code: Code, message: &str, data: Option<&Payload>) -> Self {
@@ -227,6 +228,11 @@ impl Transcript {
     fn we_fetch(self, nth: usize) -> Self {
         let request = self.served[nth];
         self.feed(Input::Fetched(request))
+    }
+
+    fn our_node_says(self, kind: Kind, content: impl Into<Json>) -> Self {
+        let content = Payload::encode(&content.into(), Encoding::MsgPack).expect("plain data");
+        self.feed(Input::Control { kind, content: &content })
     }
 
     /// Lets time pass; the machine is woken whenever it asked for it, and once more for nothing at the end.
@@ -365,6 +371,23 @@ impl Transcript {
 
     fn link_ends_because_the_peer(self, misbehaved: PeerMisbehaved) -> Self {
         self.link_ends(LinkLost::Misbehaved(misbehaved))
+    }
+
+    fn our_node_is_told(mut self, kind: Kind, content: impl Into<Json>) -> Self {
+        match self.next_order() {
+            Output::Control { kind: found, content: said } => {
+                assert_eq!((found, said.decode::<Json>()), (kind, Ok(content.into())));
+            }
+            other => panic!("our node should be told of {kind:?}, but: {other:?}"),
+        }
+        self
+    }
+
+    fn link_is_idle(mut self) -> Self {
+        match self.next_order() {
+            Output::Idle => self,
+            other => panic!("the link should be idle, but: {other:?}"),
+        }
     }
 
     fn nothing_happens(self) -> Self {

@@ -178,6 +178,12 @@ pub enum LinkLost {
     /// The peer stood still in the middle of a frame for longer than [`crate::limits::FRAME_STALL`].
     #[error("the peer stood still in the middle of a frame")]
     Stalled,
+    /// The peer gave no sign of life for longer than the link is patient.
+    #[error("the peer is silent")]
+    Silent,
+    /// The peer left more unread than this end keeps for it.
+    #[error("the peer does not read what is sent to it")]
+    TooSlow,
     /// This end closed it.
     #[error("closed by this end")]
     ClosedHere,
@@ -190,6 +196,8 @@ impl LinkLost {
             LinkLost::Broken(_) => "broken",
             LinkLost::Misbehaved(_) => "misbehaved",
             LinkLost::Stalled => "stalled",
+            LinkLost::Silent => "silent",
+            LinkLost::TooSlow => "too-slow",
             LinkLost::ClosedHere => "closed-here",
         }
     }
@@ -222,6 +230,9 @@ pub enum PeerMisbehaved {
     /// The content of a control frame has the wrong shape.
     #[error("a {0} frame whose content does not decode")]
     BadContent(&'static str),
+    /// The answer to a question this end never asked: a pong to no ping, a word on a form nobody proposed.
+    #[error("a frame of type {0} that answers nothing")]
+    Unasked(u64),
 }
 
 /// What kind of failure a handler reports, for programs: a short kebab-case word.

@@ -122,7 +122,7 @@ impl End {
 
     pub(super) fn reply(&mut self, now: Instant, request: Served, content: &Payload) {
         self.done(request);
-        self.feed(now, Input::Reply { request, content: Content::Shared(content.bytes()) });
+        self.feed(now, Input::Reply { request, content: Content::Shared(content) });
     }
 
     pub(super) fn fail(&mut self, now: Instant, request: Served, code: Code, message: &str, data: Option<&Payload>) {
@@ -171,7 +171,7 @@ impl End {
         });
         let content = numbered(number, padding, self.encoding());
         self.asked.insert(token, Asked { number, until: deadline, cancelled_at: None });
-        self.feed(now, Input::Call { token, content: Content::Shared(content.bytes()), deadline });
+        self.feed(now, Input::Call { token, content: Content::Shared(&content), deadline });
         Some(number)
     }
 
@@ -322,6 +322,12 @@ impl End {
                     self.trace.note(now, &[3]);
                     self.news.push(News::Stop(request));
                 }
+                Output::Control { .. }
+                | Output::Idle
+                | Output::Quiet
+                | Output::Heard
+                | Output::Agreed(_)
+                | Output::Declined(_) => {}
                 Output::Ended(why) => {
                     assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
                     self.trace.note(now, &[4]);

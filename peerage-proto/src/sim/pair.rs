@@ -119,6 +119,7 @@ impl Pair {
                 frame_bytes: 200_000,
                 calls_in_flight: 64,
                 served_at_once: plan.served_at_once,
+                ..Config::default()
             })
         };
         let ends = [end(Side::Dialler), end(Side::Acceptor)];

@@ -87,6 +87,7 @@ impl<'a> Program<'a> {
             frame_bytes: [0, 100, 1_000, 200_000][usize::from(limits & 3)],
             calls_in_flight: [1, 2, 8, 64][usize::from(limits >> 2 & 3)],
             served_at_once: [1, 2, 8, 64][usize::from(limits >> 4 & 3)],
+            ..Config::default()
         }
     }
 

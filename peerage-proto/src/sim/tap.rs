@@ -102,7 +102,7 @@ impl Tap {
             Kind::Result | Kind::Exception | Kind::Busy => true,
             // The word on work that was done already comes beside its answer.
             Kind::Stopped => content.decode().ok().and_then(Stop::from_number) != Some(Stop::Completed),
-            Kind::Cancel => false,
+            _ => false,
         };
         if !is_answer {
             return Seen::Other;

@@ -32,7 +32,7 @@ pub struct Call<'a, R> {
 /// The content of a call.
 enum Encoded {
     /// Encoded for this call.
-    Here(Buffer),
+    Here(Encoding, Buffer),
     /// Encoded before, maybe shared with others.
     Before(Payload),
 }
@@ -113,8 +113,8 @@ impl<R> Call<'_, R> {
             unreachable!("only called before the call is sent")
         };
         let content = match content {
-            Ok(Encoded::Here(buffer)) => Content::Copied(&buffer.0),
-            Ok(Encoded::Before(payload)) => Content::Shared(payload.bytes()),
+            Ok(Encoded::Here(encoding, buffer)) => Content::Copied(*encoding, &buffer.0),
+            Ok(Encoded::Before(payload)) => Content::Shared(payload),
             Err(error) => return Poll::Ready(Err((**error).clone())),
         };
         let mut ticket = queued.as_ref().map(|queued| queued.ticket);
@@ -195,7 +195,7 @@ impl<R> fmt::Debug for Call<'_, R> {
 fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, Box<CallError>> {
     let mut buffer = Buffer::take();
     match codec::encode_into(content, encoding, &mut buffer.0) {
-        Ok(()) => Ok(Encoded::Here(buffer)),
+        Ok(()) => Ok(Encoded::Here(encoding, buffer)),
         Err(error) => Err(Box::new(refused(&error))),
     }
 }

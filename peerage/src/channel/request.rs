@@ -52,7 +52,7 @@ impl Request {
         self.answered = true;
         let mut buffer = Buffer::take();
         match codec::encode_into(value, self.encoding(), &mut buffer.0) {
-            Ok(()) => self.link.reply(self.served, Content::Copied(&buffer.0)),
+            Ok(()) => self.link.reply(self.served, Content::Copied(self.encoding(), &buffer.0)),
             Err(error) => self.link.fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
         }
     }
@@ -62,7 +62,7 @@ impl Request {
     pub fn reply_payload(mut self, value: &Payload) {
         self.answered = true;
         match value.transcode(self.encoding()) {
-            Ok(value) => self.link.reply(self.served, Content::Shared(value.bytes())),
+            Ok(value) => self.link.reply(self.served, Content::Shared(&value)),
             Err(error) => self.link.fail(self.served, Code::INTERNAL, &format!("the answer: {error}"), None),
         }
     }

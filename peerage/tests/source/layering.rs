@@ -10,6 +10,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("outputs", &[]),
     ("id", &["limits"]),
     ("backoff", &["limits"]),
+    ("liveness", &["limits"]),
     ("codec", &["limits"]),
     // The vocabulary of ends: it names what a peer did wrong and carries a failure's data unopened.
     ("outcome", &["codec", "limits"]),
@@ -19,7 +20,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("hello", &["address", "codec", "frame", "id", "keys", "limits", "outputs"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
-    ("channel", &["backoff", "codec", "frame", "id", "limits", "outcome", "outputs"]),
+    ("channel", &["backoff", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs"]),
     // Drives the machines on virtual time; nothing shipped uses it.
     ("sim", &["channel", "codec", "frame", "hello", "id", "keys", "limits", "outcome"]),
 ];

@@ -265,7 +265,7 @@ impl Link {
                 self.slots.len() as u32 - 1
             });
             self.slots[token as usize] = Some(slot);
-            self.feed(Input::Call { token: Token(token), content: Content::Copied(&content), deadline });
+            self.feed(Input::Call { token: Token(token), content: Content::Copied(Encoding::MsgPack, &content), deadline });
         }
     }
 
@@ -279,7 +279,7 @@ impl Link {
                     }
                     self.free.push(token.0);
                 }
-                Output::Stop(_) | Output::Ended(_) => {}
+                _ => {}
             }
         }
     }
@@ -289,7 +289,7 @@ impl Link {
         while let Some((request, content)) = self.requests.pop_front() {
             let Ok(value) = content.decode::<ByteArray<64>>() else { continue };
             let Ok(answer) = Payload::encode(&value, Encoding::MsgPack) else { continue };
-            self.feed(Input::Reply { request, content: Content::Shared(answer.bytes()) });
+            self.feed(Input::Reply { request, content: Content::Shared(&answer) });
         }
     }
 

@@ -115,6 +115,13 @@ fn a_busy_frame_whose_content_does_not_decode() {
 }
 
 #[test]
+fn an_answer_to_what_was_never_asked() {
+    for kind in [13, 21, 22] {
+        ends_with(full_dialler(), &frame(kind, 0, Json::Null).bytes(Encoding::MsgPack), PeerMisbehaved::Unasked(kind));
+    }
+}
+
+#[test]
 fn what_came_before_the_bad_frame_counts() {
     let good = [request(0, "served"), result(0, "answered")];
     let mut bytes: Vec<u8> = good.iter().flat_map(|frame| frame.bytes(Encoding::Json)).collect();

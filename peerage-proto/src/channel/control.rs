@@ -1,0 +1,62 @@
+//! What the two nodes of a link say to each other about the link, and how a link is put aside or brought to rest.
+//!
+//! A node decides which of several links to one peer carries new calls, and when to leave. The channel only keeps to it:
+//!
+//! ```text
+//!   Retire: room() is Retired, calls begun are finished ─┐
+//!   Drain:  requests of the peer are refused as Draining ─┴──▶ Output::Idle when no call is open in either direction
+//! ```
+
+use super::content::Part;
+use super::{Channel, Output, Phase};
+use crate::codec::Payload;
+use crate::frame::{Dialect, Kind};
+use crate::outcome::LinkLost;
+
+/// Whether a link still takes new calls.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Another link carries our new calls.
+    pub(super) retired: bool,
+    /// This end refuses new requests of the peer.
+    pub(super) draining: bool,
+    /// The rest of the link has been told.
+    at_rest: bool,
+}
+
+impl Channel {
+    /// Sends what our node says to the other.
+    pub(super) fn say(&mut self, kind: Kind, content: &Payload) {
+        if self.config.dialect != Dialect::Full || !kind.is_of_nodes() || self.phase != Phase::Open {
+            return;
+        }
+        let Some(encoding) = self.encoding else { return };
+        let fits = match content.transcode(encoding) {
+            Ok(content) => self.put_frame(kind, 0, Part::Shared(content.bytes())).map_err(|why| why.to_string()),
+            Err(why) => Err(why.to_string()),
+        };
+        if let Err(why) = fits {
+            // Nothing may be left unsaid in silence: without these words the two nodes would hold different beliefs.
+            self.end(LinkLost::Broken(format!("a word to the peer's node cannot be sent: {why}")));
+        }
+    }
+
+    /// Tells the node once that no call is open on a link that is to come to rest.
+    pub(super) fn tell_when_idle(&mut self) {
+        let standing = &mut self.standing;
+        if !standing.retired && !standing.draining {
+            standing.at_rest = false;
+            return;
+        }
+        let idle = self.calls.len() == 0 && self.serving.len() == 0;
+        if idle && !std::mem::replace(&mut standing.at_rest, idle) && self.phase == Phase::Open {
+            self.orders.push_back(Output::Idle);
+        }
+        self.standing.at_rest = idle;
+    }
+
+    /// A call was opened: what was told about rest is over.
+    pub(super) fn is_busy_again(&mut self) {
+        self.standing.at_rest = false;
+    }
+}

@@ -1,0 +1,90 @@
+//! What happens to the machine.
+
+use std::time::Instant;
+
+use super::{Content, Served, Token, Transmit};
+use crate::codec::{Form, Payload};
+use crate::frame::Kind;
+use crate::liveness::Profile;
+use crate::outcome::{Code, Stop};
+
+/// What happens to the machine.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Bytes arrived. May be empty after [`Channel::take_back`](super::Channel::take_back).
+    Received(&'a [u8]),
+    /// The peer closed its direction; nothing more will arrive.
+    PeerClosed,
+    /// The connection broke.
+    Broken(String),
+    /// The time of [`Channel::next_timeout`](super::Channel::next_timeout) has come. Harmless at any other time.
+    Timeout,
+    /// The application asks the peer something. Check [`Channel::room`](super::Channel::room) first.
+    Call {
+        /// The driver's number for the call; free again once it is settled.
+        token: Token,
+        /// What is asked.
+        content: Content<'a>,
+        /// When the call ends without an answer; `None` only if the application asked for that.
+        deadline: Option<Instant>,
+    },
+    /// The application gave up on a call.
+    Cancel(Token),
+    /// A handler answers.
+    Reply {
+        /// Which request.
+        request: Served,
+        /// The value.
+        content: Content<'a>,
+    },
+    /// A handler fails.
+    Fail {
+        /// Which request.
+        request: Served,
+        /// What kind of failure.
+        code: Code,
+        /// What happened, for people. Cut at [`limits::FAILURE_MESSAGE_BYTES`](crate::limits::FAILURE_MESSAGE_BYTES).
+        message: &'a str,
+        /// More of it. A plain link does not carry it.
+        data: Option<&'a Payload>,
+    },
+    /// The work on a request ended because of [`Output::Stop`](super::Output::Stop), or goes on all the same.
+    Stopped {
+        /// Which request.
+        request: Served,
+        /// What became of it.
+        stop: Stop,
+    },
+    /// The application has taken this request's content into its hands; it no longer counts as unread.
+    Fetched(Served),
+    /// What [`Channel::transmit`](super::Channel::transmit) gave out comes back, written as far as it says.
+    Written(Transmit),
+    /// The application closes the link. Answers already given are still written.
+    Close,
+    /// The node says something to the node at the other end. Full dialect only, for kinds
+    /// [of nodes](Kind::is_of_nodes); anything else is not sent.
+    Control {
+        /// What it is.
+        kind: Kind,
+        /// What it says.
+        content: &'a Payload,
+    },
+    /// Another link carries new calls from now on: this one opens none, reads on, and answers what was begun.
+    Retire,
+    /// This link carries new calls again, after [`Input::Retire`].
+    Restore,
+    /// This end is about to leave: new requests of the peer are refused as [`Busy::Draining`](crate::outcome::Busy), those
+    /// accepted before are finished. There is no way back.
+    Drain,
+    /// The application wants frames in another form. The peer is asked; [`Output::Agreed`](super::Output::Agreed) or
+    /// [`Output::Declined`](super::Output::Declined) follows. Full dialect only.
+    Propose(Form),
+    /// How patient the peer announces to be. The slower of both profiles rules the link.
+    PeerProfile(Profile),
+    /// How slow this process is by its own measure, from 1 (not at all) to 8: verdicts about the peer wait so many times
+    /// as long.
+    LocalHealth(u8),
+    /// The process stood still, or the clock of the day and the monotonic one parted, by
+    /// [`limits::JUMP`](crate::limits::JUMP) or more. What the machine sees by itself need not be told.
+    Jumped,
+}

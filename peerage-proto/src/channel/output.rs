@@ -1,0 +1,47 @@
+//! What the machine wants done.
+
+use super::{Served, Token};
+use crate::codec::{Form, Payload};
+use crate::frame::Kind;
+use crate::outcome::{CallError, LinkLost};
+
+/// What the machine wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// The peer asks something.
+    Request {
+        /// Our key for it, to answer with.
+        request: Served,
+        /// What is asked.
+        content: Payload,
+    },
+    /// A call has its outcome. The token is free.
+    Settled {
+        /// Which call.
+        token: Token,
+        /// How it ended.
+        result: Result<Payload, Box<CallError>>,
+    },
+    /// The caller no longer waits for this request: end the work and say what became of it with
+    /// [`Input::Stopped`](super::Input::Stopped).
+    Stop(Served),
+    /// The node at the other end says something to ours.
+    Control {
+        /// What it is: a kind [of nodes](Kind::is_of_nodes).
+        kind: Kind,
+        /// What it says, unopened.
+        content: Payload,
+    },
+    /// No call is open in either direction on a link that is retired or draining. Comes again if calls came in between.
+    Idle,
+    /// The peer has been silent for so long that it is suspected.
+    Quiet,
+    /// The peer that was suspected is heard again.
+    Heard,
+    /// Both ends write in this form now; what was under way in the old one has been read.
+    Agreed(Form),
+    /// The peer stays with the form there is, which is this one.
+    Declined(Form),
+    /// The link has ended for this reason; every call has been settled. Comes once.
+    Ended(LinkLost),
+}
