@@ -184,6 +184,7 @@ impl Channel {
             Input::Cancel(token) => self.cancel(now, token),
             Input::Reply { request, content } => self.reply(request, content),
             Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
+            Input::Reject { request, why } => self.reject(request, why),
             Input::Stopped { request, stop } => self.stopped(request, stop),
             Input::Fetched(request) => self.serving.fetched(request),
             Input::Written(transmit) => self.written(transmit),

@@ -88,6 +88,8 @@ pub enum Kind {
     Stopped,
     /// Refused for now, before the handler started. Full dialect only.
     Busy,
+    /// Refused for good, before a handler saw the request. Full dialect only.
+    Rejected,
     /// Are you there? Full dialect only, as all that follow.
     Ping,
     /// I am: the answer to a ping.
@@ -117,13 +119,14 @@ impl Kind {
     pub const SKIPPABLE_FROM: u64 = 32;
 
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Request,
         Kind::Result,
         Kind::Exception,
         Kind::Cancel,
         Kind::Stopped,
         Kind::Busy,
+        Kind::Rejected,
         Kind::Ping,
         Kind::Pong,
         Kind::Introduction,
@@ -146,6 +149,7 @@ impl Kind {
             Kind::Cancel => 3,
             Kind::Stopped => 4,
             Kind::Busy => 5,
+            Kind::Rejected => 7,
             Kind::Ping => 12,
             Kind::Pong => 13,
             Kind::Introduction => 14,
@@ -173,6 +177,7 @@ impl Kind {
             3 => Some(Kind::Cancel),
             4 => Some(Kind::Stopped),
             5 => Some(Kind::Busy),
+            7 => Some(Kind::Rejected),
             12 => Some(Kind::Ping),
             13 => Some(Kind::Pong),
             14 => Some(Kind::Introduction),
@@ -466,7 +471,7 @@ mod tests {
     fn the_plain_dialect_knows_three_kinds_and_the_full_one_more() {
         let known = |dialect| (0..40).filter(|&n| Kind::from_number(n, dialect).is_some()).collect::<Vec<_>>();
         assert_eq!(known(Dialect::Plain), [0, 1, 2]);
-        assert_eq!(known(Dialect::Full), [0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+        assert_eq!(known(Dialect::Full), [0, 1, 2, 3, 4, 5, 7, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
         let named: Vec<u64> = Kind::ALL.iter().map(|kind| u64::from(kind.number())).collect();
         assert_eq!(named, known(Dialect::Full));
         for kind in Kind::ALL {

@@ -142,6 +142,27 @@ pub const ADDRESS_NAME_BYTES_MAX: usize = TAG_BYTES_MAX;
 /// Longest name of a function, a service or an event, in bytes.
 pub const TAG_BYTES_MAX: usize = 255;
 
+/// Programs at a control socket. One more is closed at once.
+pub const CONTROL_CLIENTS_MAX: usize = 256;
+
+/// Requests of a node to one program at its control socket that may be unanswered. More wait for the answers.
+pub const CONTROL_UNANSWERED_MAX: usize = 64;
+
+/// Time that a program has at a control socket to send its first frame.
+pub const CONTROL_FIRST_FRAME: Duration = Duration::from_secs(5);
+
+/// Time in which a leaving node finishes the work it has accepted, unless told otherwise.
+pub const DRAIN_WORK: Duration = Duration::from_secs(10);
+
+/// Links that one node holds, unless configured otherwise.
+pub const LINKS_DEFAULT: u32 = 1_024;
+
+/// Most links that can be configured.
+pub const LINKS_MAX: u32 = 65_536;
+
+/// Label sets of peers in the text of the metrics. Figures of more peers are left out and counted.
+pub const METRIC_LABELS_MAX: usize = 1_024;
+
 /// How far `?next=N` may move on from a taken port.
 pub const NEXT_PORT_MAX: u16 = 999;
 

@@ -127,6 +127,11 @@ impl Channel {
                 let retry_after = Duration::from_millis(wait).min(limits::RETRY_AFTER_MAX);
                 self.answered(triple.id, || Err(Box::new(CallError::Busy { why, retry_after })));
             }
+            Kind::Rejected => {
+                let (why, detail): (u64, String) =
+                    content().decode().map_err(|_| PeerMisbehaved::BadContent("rejected"))?;
+                self.answered(triple.id, || Err(Box::new(CallError::Refused { why: Refused::from_peer(why, detail) })));
+            }
         }
         Ok(())
     }
@@ -211,7 +216,7 @@ impl Channel {
                 Refused::TooLarge { limit, .. } => {
                     format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len())
                 }
-                Refused::BadRequest(why) => format!("the answer: {why}"),
+                why => format!("the answer: {why}"),
             };
             self.put_failure(id.0, &Code::INTERNAL, &text, None);
         }
@@ -221,6 +226,24 @@ impl Channel {
         if let Some(id) = self.serving.answer(request) {
             self.put_failure(id.0, code, message, data);
         }
+    }
+
+    /// A plain peer gets an exception with the reason as its code: it knows no other way to fail.
+    pub(super) fn reject(&mut self, request: Served, why: &Refused) {
+        let Some((id, encoding)) = self.serving.answer(request).zip(self.encoding) else { return };
+        if self.config.dialect == Dialect::Plain {
+            return self.put_failure(id.0, &Code::new(why.name()), &why.to_string(), None);
+        }
+        let (number, detail) = why.for_peer();
+        let short = cut(&detail, (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6);
+        for detail in [&detail, short, ""] {
+            let content = Payload::encode(&(number, detail), encoding);
+            if content.is_ok_and(|content| self.put_frame(Kind::Rejected, id.0, Part::Shared(content.bytes())).is_ok())
+            {
+                return;
+            }
+        }
+        debug_assert!(false, "the last form fits into the smallest frame");
     }
 
     pub(super) fn stopped(&mut self, request: Served, stop: Stop) {

@@ -6,7 +6,7 @@ use super::{Content, Served, Token, Transmit};
 use crate::codec::{Form, Payload};
 use crate::frame::Kind;
 use crate::liveness::Profile;
-use crate::outcome::{Code, Stop};
+use crate::outcome::{Code, Refused, Stop};
 
 /// What happens to the machine.
 #[derive(Debug)]
@@ -47,6 +47,13 @@ pub enum Input<'a> {
         message: &'a str,
         /// More of it. A plain link does not carry it.
         data: Option<&'a Payload>,
+    },
+    /// No handler has seen a request and none will: it is refused for good.
+    Reject {
+        /// Which request.
+        request: Served,
+        /// Why.
+        why: &'a Refused,
     },
     /// The work on a request ended because of [`Output::Stop`](super::Output::Stop), or goes on all the same.
     Stopped {

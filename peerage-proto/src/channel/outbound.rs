@@ -97,7 +97,8 @@ impl Channel {
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
                 self.counters.late_replies += 1;
-                let refused = result().is_err_and(|error| matches!(*error, CallError::Busy { .. }));
+                let refused =
+                    result().is_err_and(|error| matches!(*error, CallError::Busy { .. } | CallError::Refused { .. }));
                 let stop = if refused { Stop::NotStarted } else { Stop::Completed };
                 self.stop_confirmed(id, stop);
             }

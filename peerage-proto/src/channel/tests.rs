@@ -62,6 +62,10 @@ fn busy(id: u64, why: Busy, retry_ms: u64) -> Frame {
     frame(5, id, json!([why.number(), retry_ms]))
 }
 
+fn rejected(id: u64, why: u64, detail: &str) -> Frame {
+    frame(7, id, json!([why, detail]))
+}
+
 impl Frame {
     fn bytes(&self, encoding: Encoding) -> Vec<u8> {
         let mut body = Vec::new();
@@ -218,6 +222,11 @@ impl Transcript {
     fn we_fail(self, nth: usize, code: Code, message: &str, data: Option<&Payload>) -> Self {
         let request = self.served[nth];
         self.feed(Input::Fail { request, code, message, data })
+    }
+
+    fn we_reject(self, nth: usize, why: &Refused) -> Self {
+        let request = self.served[nth];
+        self.feed(Input::Reject { request, why })
     }
 
     fn we_stopped(self, nth: usize, stop: Stop) -> Self {

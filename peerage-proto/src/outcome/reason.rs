@@ -10,6 +10,9 @@ pub enum Refused {
     /// The request is malformed, or holds a value that the codec of the link cannot carry.
     #[error("{0}")]
     BadRequest(String),
+    /// The peer offers no service of this name to whoever asked.
+    #[error("no service `{0}`")]
+    NoSuchService(String),
     /// The encoded request is larger than the frame limit of this end, in bytes.
     #[error("{size} bytes do not fit into one frame of at most {limit} bytes")]
     TooLarge {
@@ -21,9 +24,28 @@ pub enum Refused {
 }
 
 impl Refused {
-    pub(super) fn name(&self) -> &'static str {
+    /// The reason that a peer gives by this number, with its detail (PROTOCOL §4). A number of a newer version is a bad
+    /// request with the detail as its text.
+    pub(crate) fn from_peer(number: u64, detail: String) -> Refused {
+        match number {
+            1 => Refused::NoSuchService(detail),
+            _ => Refused::BadRequest(detail),
+        }
+    }
+
+    /// Number and detail for a peer.
+    pub(crate) fn for_peer(&self) -> (u64, String) {
+        match self {
+            Refused::NoSuchService(tag) => (1, tag.clone()),
+            why => (0, why.to_string()),
+        }
+    }
+
+    /// The name in records: kebab case.
+    pub fn name(&self) -> &'static str {
         match self {
             Refused::BadRequest(_) => "bad-request",
+            Refused::NoSuchService(_) => "no-such-service",
             Refused::TooLarge { .. } => "too-large",
         }
     }

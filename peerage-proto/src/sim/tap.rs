@@ -99,7 +99,7 @@ impl Tap {
                 *self.asked.entry(id).or_default() += 1;
                 return Seen::Request { number: content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number) };
             }
-            Kind::Result | Kind::Exception | Kind::Busy => true,
+            Kind::Result | Kind::Exception | Kind::Busy | Kind::Rejected => true,
             // The word on work that was done already comes beside its answer.
             Kind::Stopped => content.decode().ok().and_then(Stop::from_number) != Some(Stop::Completed),
             _ => false,

@@ -45,6 +45,33 @@ fn between_our_own_code_message_and_data_travel() {
 }
 
 #[test]
+fn a_request_no_handler_has_seen_is_rejected_and_the_caller_knows_that_it_did_not_run() {
+    let (no_service, bad) = (Refused::NoSuchService("a/b".into()), Refused::BadRequest("no list".into()));
+    for encoding in Encoding::ALL {
+        let config = |side| Config { encoding: Some(encoding), ..full(side) };
+        served(config(Side::Acceptor)).we_reject(0, &no_service).we_send(rejected(0, 1, "a/b"));
+        served(config(Side::Acceptor)).we_reject(0, &bad).we_send(rejected(0, 0, "no list"));
+        for (why, detail, refused) in
+            [(1, "a/b", &no_service), (0, "no list", &bad), (99, "newer", &Refused::BadRequest("newer".into()))]
+        {
+            transcript(config(Side::Dialler))
+                .we_call(0, "x")
+                .we_send(request(0, "x"))
+                .peer_sends(rejected(0, why, detail))
+                .call_gives(0, Err(CallError::Refused { why: refused.clone() }));
+        }
+        let text = "[no-such-service] no service `a/b`";
+        served(plain(encoding)).we_reject(0, &no_service).we_send(exception(0, text));
+    }
+}
+
+#[test]
+fn a_rejection_with_a_long_text_arrives_without_it_in_small_frames() {
+    let config = Config { frame_bytes: limits::FRAME_BYTES_MIN, ..full(Side::Acceptor) };
+    served(config).we_reject(0, &Refused::BadRequest("x".repeat(10_000))).we_send(rejected(0, 0, ""));
+}
+
+#[test]
 fn a_failure_that_is_no_text_is_kept_as_data() {
     for config in [plain_json(), full_dialler()] {
         let content = Payload::encode(&json!([1, 2]), config.encoding.expect("known")).expect("plain data");

@@ -96,6 +96,13 @@ fn an_answer_within_the_grace_says_that_the_work_was_completed() {
         .we_send(cancel(0))
         .peer_sends(busy(0, Busy::Overloaded, 5))
         .call_gives(0, deadline(Stop::NotStarted));
+    transcript(full_dialler())
+        .we_call_within(0, "x", ms(50))
+        .we_send(request(0, "x"))
+        .after(ms(60))
+        .we_send(cancel(0))
+        .peer_sends(rejected(0, 1, "x"))
+        .call_gives(0, deadline(Stop::NotStarted));
 }
 
 #[test]

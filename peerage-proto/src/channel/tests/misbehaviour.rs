@@ -71,7 +71,7 @@ fn unknown_kind() {
     for kind in [3, 4, 5, 7, 32, 255] {
         ends_with(plain_json(), &frame(kind, 0, "?").bytes(Encoding::Json), PeerMisbehaved::UnknownKind(kind));
     }
-    for kind in [6, 7, 31] {
+    for kind in [6, 8, 31] {
         ends_with(full_dialler(), &frame(kind, 0, "?").bytes(Encoding::MsgPack), PeerMisbehaved::UnknownKind(kind));
     }
 }
@@ -111,6 +111,14 @@ fn a_busy_frame_whose_content_does_not_decode() {
     for content in [json!("busy"), json!([1]), json!([1, 2, 3]), json!([-1, 0]), json!(null)] {
         let bytes = frame(5, 0, content).bytes(Encoding::MsgPack);
         ends_with(full_dialler(), &bytes, PeerMisbehaved::BadContent("busy"));
+    }
+}
+
+#[test]
+fn a_rejected_frame_whose_content_does_not_decode() {
+    for content in [json!("no"), json!([1]), json!([1, 2]), json!(["x", "x"]), json!(null)] {
+        let bytes = frame(7, 0, content).bytes(Encoding::MsgPack);
+        ends_with(full_dialler(), &bytes, PeerMisbehaved::BadContent("rejected"));
     }
 }
 

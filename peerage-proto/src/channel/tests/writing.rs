@@ -45,7 +45,7 @@ fn answers_and_calls_share_one_stream_in_the_order_in_which_they_were_given() {
 
 #[test]
 fn kinds_are_numbered_as_on_the_wire() {
-    let kinds = [Kind::Request, Kind::Result, Kind::Exception, Kind::Cancel, Kind::Stopped, Kind::Busy];
+    let kinds = [Kind::Request, Kind::Result, Kind::Exception, Kind::Cancel, Kind::Stopped, Kind::Busy, Kind::Rejected];
     let numbers = [
         request(0, 0),
         result(0, 0),
@@ -53,6 +53,7 @@ fn kinds_are_numbered_as_on_the_wire() {
         cancel(0),
         stopped(0, Stop::Stopped),
         busy(0, Busy::Draining, 0),
+        rejected(0, 0, ""),
     ]
     .map(|frame| frame.kind);
     assert_eq!(kinds.map(|kind| u64::from(kind.number())), numbers);
