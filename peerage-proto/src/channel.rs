@@ -46,11 +46,13 @@ mod pieces;
 mod serving;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use control::Standing;
 use in_flight::InFlight;
 use outgoing::Outgoing;
 use serving::Serving;
+use watch::Watch;
 
 pub use crate::frame::Side;
 pub use config::Config;
@@ -85,6 +87,7 @@ pub struct Channel {
     peer_id: Option<u64>,
     outgoing: Outgoing,
     standing: Standing,
+    watch: Watch,
     orders: VecDeque<Output>,
     counters: Counters,
 }
@@ -119,6 +122,8 @@ pub struct Counters {
     pub refused_busy: u64,
     /// Frames of a newer version that were skipped.
     pub skipped_frames: u64,
+    /// Jumps of the time after which requests were kept back.
+    pub pauses: u64,
     /// Bytes received, as frames count them.
     pub bytes_in: u64,
     /// Bytes written.
@@ -162,6 +167,7 @@ impl Channel {
             peer_id: None,
             outgoing: Outgoing::default(),
             standing: Standing::default(),
+            watch: Watch::default(),
             orders: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -171,6 +177,9 @@ impl Channel {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Outputs<'_, Output> {
         // The word on stopped work only ever queues a frame, so that it can be given while orders are carried out.
         let resumes = !matches!(input, Input::Stopped { .. });
+        if self.config.liveness.is_some() && !matches!(input, Input::Call { .. }) {
+            self.look_at_the_time(now);
+        }
         match input {
             // A call changes nothing of what follows below, and there are many of them.
             Input::Call { token, content, deadline } => {
@@ -193,12 +202,16 @@ impl Channel {
             Input::Retire => self.standing.retired = true,
             Input::Restore => self.standing.retired = false,
             Input::Drain => self.standing.draining = true,
-            Input::Propose(_) | Input::PeerProfile(_) | Input::LocalHealth(_) | Input::Jumped => {}
+            Input::PeerProfile(profile) => self.watch.peer_announces(now, profile),
+            Input::LocalHealth(factor) => self.watch.set_local_health(now, factor),
+            Input::Jumped => self.jumped(now),
+            Input::Propose(_) => {}
         }
         if resumes {
             self.resume(now);
             self.release_withheld();
             self.tell_when_idle();
+            self.watch_peer(now);
         }
         self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();
@@ -230,7 +243,8 @@ impl Channel {
 
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.calls.next_deadline(), self.stalls_at(), self.held_since].into_iter().flatten().min()
+        let watch = if self.phase == Phase::Open { self.watch.due() } else { None };
+        [self.calls.next_deadline(), self.stalls_at(), self.held_since, watch].into_iter().flatten().min()
     }
 
     /// Whether the machine wants to be given bytes. While it does not, a plain peer is held back by TCP.
@@ -337,6 +351,9 @@ impl Channel {
                 // closed its own direction.
                 self.settle_all(&LinkLost::PeerClosed);
                 self.phase = Phase::Answering;
+                if self.watch.is_gated() {
+                    self.refuse_withheld();
+                }
             }
             Phase::Answering | Phase::Flushing | Phase::Ended(_) => {}
         }

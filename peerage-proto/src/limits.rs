@@ -122,6 +122,12 @@ pub const PING_MAX: Duration = Duration::from_secs(60);
 /// Pings of one node leave at multiples of this, so that a node with many idle links wakes four times a second at most.
 pub const PING_GRID: Duration = Duration::from_millis(250);
 
+/// The wait asked of a peer whose request came during a pause of this process and was not started.
+pub const RETRY_AFTER_PAUSE: Duration = Duration::from_millis(100);
+
+/// How much more patient a node that knows itself to be slow is with its peers, at most (Lifeguard).
+pub const LOCAL_HEALTH_MAX: u8 = 8;
+
 /// A step of the time that no timer explains: the process, or the whole machine, stood still.
 pub const JUMP: Duration = Duration::from_secs(1);
 

@@ -24,6 +24,8 @@ pub struct Config {
     /// Requests of the peer without an answer, at most. Default [`limits::SERVED_AT_ONCE_DEFAULT`].
     pub served_at_once: u32,
     /// How patient the link is with a silent peer; `None` never asks and never gives up. Default none. Full dialect only.
+    ///
+    /// The watch begins with the first input, whatever it is, and from then on there is always a next timeout.
     pub liveness: Option<Profile>,
     /// From when the grid of [`limits::PING_GRID`] is counted on which pings leave: one moment for all links of a node,
     /// another for each node. Default the beginning of the link.

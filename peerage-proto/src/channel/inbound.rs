@@ -20,6 +20,7 @@ impl Channel {
             return;
         }
         self.counters.bytes_in += bytes.len() as u64;
+        self.heard(now);
         if self.held.is_empty() {
             let rest = self.frames(now, bytes);
             self.held = Bytes::copy_from_slice(rest);
@@ -51,7 +52,7 @@ impl Channel {
         let mut pieces = Pieces::of(bytes);
         while self.has_room() {
             let misbehaved = match self.decoder.next(&mut rest) {
-                Ok(Some(body)) => self.frame(&body, &mut pieces, rest).err(),
+                Ok(Some(body)) => self.frame(now, &body, &mut pieces, rest).err(),
                 Ok(None) => break,
                 Err(misbehaved) => Some(misbehaved),
             };
@@ -68,15 +69,16 @@ impl Channel {
     pub(super) fn has_room(&self) -> bool {
         let crowded =
             self.config.dialect == Dialect::Plain && self.serving.len() >= self.config.served_at_once as usize;
-        !crowded && self.serving.unread() < limits::UNREAD_REQUEST_BYTES
+        // Behind a pause reading goes on in any case: what ends the waiting is behind the requests that wait.
+        !crowded && (self.serving.unread() < limits::UNREAD_REQUEST_BYTES || self.watch.is_gated())
     }
 
-    /// Whether work on a request may start: not while the peer leaves too many answers unread.
+    /// Whether work on a request may start: not while the peer leaves too many answers unread, nor behind a pause.
     ///
     /// Reading goes on all the same. The answers that we wait for stand behind those requests, and two ends of which each
     /// read no more before the other has read would wait for ever.
     fn starts_work(&self) -> bool {
-        self.outgoing.len() < limits::UNSENT_REPLY_BYTES
+        self.outgoing.len() < limits::UNSENT_REPLY_BYTES && !self.watch.is_gated()
     }
 
     /// Hands over the requests that had to wait for answers to be written.
@@ -89,7 +91,13 @@ impl Channel {
     }
 
     /// Takes in one frame, which ends where `rest` of the bytes begins.
-    fn frame(&mut self, body: &Body<'_>, pieces: &mut Pieces<'_>, rest: &[u8]) -> Result<(), PeerMisbehaved> {
+    fn frame(
+        &mut self,
+        now: Instant,
+        body: &Body<'_>,
+        pieces: &mut Pieces<'_>,
+        rest: &[u8],
+    ) -> Result<(), PeerMisbehaved> {
         let encoding = self.encoding_of(body.bytes())?;
         let triple = encoding.split(body.bytes()).map_err(PeerMisbehaved::BadFrame)?;
         let Some(kind) = Kind::from_number(triple.kind, self.config.dialect) else {
@@ -120,7 +128,8 @@ impl Channel {
             | Kind::SupersededOk
             | Kind::Draining => self.orders.push_back(Output::Control { kind, content: content() }),
             Kind::Propose => self.put_empty(Kind::Decline, triple.id),
-            Kind::Pong | Kind::Agree | Kind::Decline => return Err(PeerMisbehaved::Unasked(triple.kind)),
+            Kind::Pong => self.pong(now, triple.id)?,
+            Kind::Agree | Kind::Decline => return Err(PeerMisbehaved::Unasked(triple.kind)),
             Kind::Busy => {
                 let (why, wait): (u64, u64) = content().decode().map_err(|_| PeerMisbehaved::BadContent("busy"))?;
                 let why = Busy::from_number(why).unwrap_or(Busy::Overloaded);
@@ -160,6 +169,10 @@ impl Channel {
                 self.refuse(id, Busy::LimitReached, RETRY_AFTER);
                 return Ok(());
             }
+            if self.watch.is_gated() && self.serving.unread() >= limits::UNREAD_REQUEST_BYTES {
+                self.refuse(id, Busy::Overloaded, limits::RETRY_AFTER_PAUSE);
+                return Ok(());
+            }
         }
         let content = content();
         let request = self.serving.open(RequestId(id), content.len(), full);
@@ -181,7 +194,7 @@ impl Channel {
         Ok(())
     }
 
-    fn refuse(&mut self, id: u64, why: Busy, retry_after: Duration) {
+    pub(super) fn refuse(&mut self, id: u64, why: Busy, retry_after: Duration) {
         self.counters.refused_busy += 1;
         let content = (why.number(), retry_after.as_millis() as u64);
         self.put_value(Kind::Busy, id, &content);

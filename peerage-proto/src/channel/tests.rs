@@ -24,6 +24,7 @@ mod giving_up;
 mod misbehaviour;
 mod nodes;
 mod pressure;
+mod watch;
 mod writing;
 
 /// A frame as a person would write it down.
