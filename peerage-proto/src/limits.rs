@@ -190,10 +190,17 @@ pub const SECRET_BYTES_MAX: usize = 64;
 /// Most seeds of a network. A few that are always there are enough; each costs a dial at the start.
 pub const SEEDS_MAX: usize = 64;
 
+/// Longest text of all seeds of a network together, in bytes: 64 of the usual length.
+pub const SEEDS_BYTES_MAX: usize = 4 << 10;
+
+/// Longest text that is read as a ticket or a key, in bytes: the longest name, secret and seeds in base58 fit in.
+pub const TICKET_BYTES_MAX: usize = 8 << 10;
+
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NODE_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
 const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);
+const _: () = assert!((NAME_BYTES_MAX + SECRET_BYTES_MAX + SEEDS_BYTES_MAX + 2 * SEEDS_MAX) * 3 / 2 < TICKET_BYTES_MAX);
 const _: () = assert!(BUFFER_AHEAD_BYTES < PLAIN_FRAME_BYTES_DEFAULT as usize);
 const _: () = assert!(
     INTRODUCED_ADDRESSES_MAX * ADDRESS_BYTES_MAX + GROUPS_MAX * GROUP_BYTES_MAX + (2 + 2 * INTRODUCED_NAMES_MAX) * 260

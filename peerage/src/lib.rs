@@ -29,6 +29,7 @@ pub mod channel;
 pub mod identity;
 pub mod name;
 pub mod network;
+pub mod private_file;
 pub mod transport;
 
 pub use address::Address;

@@ -2,15 +2,25 @@
 //!
 //! Whoever holds the secret is a member; the name keeps apart what belongs apart and is itself only ever proved, never
 //! sent. Both ends prove to each other that they know them before either says anything else (PROTOCOL, admission).
+//!
+//! A network is handed on as a [`Ticket`], one line of text. A **network file** holds that line; it is a [private
+//! file](crate::private_file).
+
+use std::path::Path;
 
 use peerage_proto::address::Address;
 use peerage_proto::limits;
 
 use crate::name::{InvalidName, Name};
+use crate::private_file::{Folder, PrivateFileError};
 
 mod secret;
+#[cfg(test)]
+mod tests;
+mod ticket;
 
 pub use secret::{InvalidSecret, Secret};
+pub use ticket::Ticket;
 
 /// A network: what a node must know to become a member.
 ///
@@ -38,19 +48,67 @@ impl Network {
         Ok(Network { name: name.parse()?, secret, seeds: Vec::new() })
     }
 
+    /// The network in a network file or in the file of a ticket.
+    ///
+    /// From here on this process dumps no core, and other processes of the user cannot look into its memory.
+    ///
+    /// # Errors
+    ///
+    /// [`PrivateFileError`]: there is no file, it is open to others or not ours, or it is damaged.
+    pub fn open(path: &Path) -> Result<Self, PrivateFileError> {
+        let (folder, name) = Folder::of(path)?;
+        let line = folder.read(&name)?;
+        let ticket = Ticket::read(&line).map_err(|why| PrivateFileError::Damaged { path: path.to_owned(), why })?;
+        Ok(ticket.into_network())
+    }
+
+    /// Makes a network file. Its directory is made if there is none, 0700; it must be this user's alone.
+    ///
+    /// # Errors
+    ///
+    /// [`PrivateFileError::Exists`] if there is a file of that name, and what may go wrong in making one.
+    pub fn create(&self, path: &Path) -> Result<(), PrivateFileError> {
+        let (folder, name) = Folder::private_of(path)?;
+        let mut line = Ticket::of(self).reveal();
+        line.push('\n');
+        folder.create(&name, line.as_bytes())
+    }
+
+    /// The network in a network file; if there is none, it is made of the network that `fresh` gives.
+    ///
+    /// Any number of processes may do this at once: they agree on one file.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`open`](Network::open) and [`create`](Network::create).
+    pub fn open_or_create(path: &Path, fresh: impl Fn() -> Network) -> Result<Self, PrivateFileError> {
+        loop {
+            match Network::open(path) {
+                Err(PrivateFileError::NotFound { .. }) => {}
+                done => return done,
+            }
+            match fresh().create(path) {
+                // Somebody was faster.
+                Err(PrivateFileError::Exists { .. }) => {}
+                done => done?,
+            }
+        }
+    }
+
     /// The same with one more address at which members are likely to be found. One that is there already is not added.
     ///
     /// # Errors
     ///
-    /// [`TooManySeeds`] above 64 seeds.
+    /// [`TooManySeeds`] above 64 seeds, or 4 KiB of text.
     pub fn with_seed(mut self, seed: Address) -> Result<Self, TooManySeeds> {
         if self.seeds.contains(&seed) {
             return Ok(self);
         }
-        if self.seeds.len() >= limits::SEEDS_MAX {
+        self.seeds.push(seed);
+        let bytes: usize = self.seeds.iter().map(|seed| seed.to_string().len()).sum();
+        if self.seeds.len() > limits::SEEDS_MAX || bytes > limits::SEEDS_BYTES_MAX {
             return Err(TooManySeeds);
         }
-        self.seeds.push(seed);
         Ok(self)
     }
 
@@ -72,27 +130,9 @@ impl Network {
 
 /// A network was given too many seeds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a network has at most {max} seeds: a few that are always there are enough", max = limits::SEEDS_MAX)]
+#[error(
+    "a network has at most {max} seeds of together {bytes} bytes: a few that are always there are enough",
+    max = limits::SEEDS_MAX,
+    bytes = limits::SEEDS_BYTES_MAX
+)]
 pub struct TooManySeeds;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_seed_counts_once_and_there_is_a_limit() {
-        let mut network = Network::new("lab", Secret::generate()).unwrap();
-        for port in 1..=64 {
-            let seed: Address = format!("tls://node.lab:{port}").parse().unwrap();
-            network = network.with_seed(seed.clone()).unwrap().with_seed(seed).unwrap();
-        }
-        assert_eq!(network.seeds().len(), 64);
-        assert_eq!(network.with_seed("tls://other.lab".parse().unwrap()).unwrap_err(), TooManySeeds);
-    }
-
-    #[test]
-    fn debug_output_holds_nothing_of_the_secret() {
-        let network = Network::new("lab", Secret::generate()).unwrap();
-        assert_eq!(format!("{network:?}"), "Network { name: \"lab\", secret: Secret(…), seeds: [] }");
-    }
-}

@@ -30,9 +30,11 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // Turns names into addresses, and is where an application finds the words an address is made of.
     ("address", &[], &["address", "codec", "frame", "id", "limits"]),
     ("name", &[], &["limits"]),
+    // Files that hold secrets, whatever the secret.
+    ("private_file", &[], &["limits"]),
     // Who and where, as values and as files. They know no link and no node.
-    ("identity", &["name"], &["id"]),
-    ("network", &["name"], &["address", "limits"]),
+    ("identity", &["private_file"], &["id", "keys"]),
+    ("network", &["name", "private_file"], &["address", "limits"]),
     // Bytes, addresses and keys; never a frame or a value.
     ("transport", &["address"], &["address", "backoff", "limits"]),
     // The only place below the public face that drives a channel machine. It hands requests up in the form in which
