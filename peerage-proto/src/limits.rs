@@ -166,6 +166,21 @@ pub const LINKS_DEFAULT: u32 = 1_024;
 /// Most links that can be configured.
 pub const LINKS_MAX: u32 = 65_536;
 
+/// Connections accepted and not yet admitted, over all sources. One more, and the oldest of them is dropped.
+pub const HALF_OPEN_DEFAULT: usize = 128;
+
+/// As [`HALF_OPEN_DEFAULT`], from one source (an IPv4 address, an IPv6 /64). Sources on this machine are not counted apart.
+pub const HALF_OPEN_SOURCE_DEFAULT: usize = 16;
+
+/// Most half-open connections that can be configured.
+pub const HALF_OPEN_MAX: usize = 4_096;
+
+/// Connections a node accepts in a second, over all sources, in the long run.
+pub const ACCEPTS_PER_SECOND_DEFAULT: u32 = 200;
+
+/// As [`ACCEPTS_PER_SECOND_DEFAULT`], from one source that is not on this machine.
+pub const ACCEPTS_PER_SECOND_SOURCE_DEFAULT: u32 = 20;
+
 /// Label sets of peers in the text of the metrics. Figures of more peers are left out and counted.
 pub const METRIC_LABELS_MAX: usize = 1_024;
 

@@ -37,6 +37,7 @@ mod request;
 pub use call::Call;
 pub use connect::{Connect, Connecting};
 pub use handler::{Failure, Handler, WithRequest};
+pub(crate) use listener::ServerFigures;
 pub use listener::{Listener, Server};
 pub use peerage_proto::channel::Counters;
 pub use request::Request;
@@ -207,6 +208,11 @@ impl Caller {
     pub async fn close(&self) {
         self.link.close();
         self.link.ended().await;
+    }
+
+    /// As [`Channel::ended`].
+    pub(crate) async fn ended(&self) -> LinkLost {
+        self.link.ended().await
     }
 }
 

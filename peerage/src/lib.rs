@@ -22,20 +22,26 @@
 //! Every call ends in exactly one [`Outcome`](outcome::Outcome), no later than its deadline + 100 ms, and
 //! [`CallError::may_have_run`] is false only where it is certain that the handler never started.
 
+mod control;
 mod link;
+mod metrics;
+mod service;
 
 pub mod address;
 pub mod channel;
 pub mod identity;
 pub mod name;
 pub mod network;
+pub mod node;
 pub mod private_file;
+pub mod shown;
 pub mod transport;
 
 pub use address::Address;
 pub use channel::{Caller, Channel, Failure, Listener, Request, Server};
 pub use identity::Identity;
 pub use network::Network;
+pub use node::Node;
 pub use peerage_proto::codec::{Encoding, Payload, Value};
 pub use peerage_proto::outcome::{self, CallError};
 pub use peerage_proto::{codec, limits};

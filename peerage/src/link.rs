@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use crate::address::Address;
 use crate::transport::{Connection, UnixCredentials};
 
+mod answers;
 mod cells;
 mod clock;
 mod driver;

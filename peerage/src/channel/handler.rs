@@ -61,9 +61,9 @@ where
 /// Every error turns into one by `?`, with the code `failed` and its text.
 #[derive(Clone, PartialEq)]
 pub struct Failure {
-    pub(super) code: Code,
-    pub(super) message: String,
-    pub(super) data: Option<Value>,
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    pub(crate) data: Option<Value>,
 }
 
 impl Failure {

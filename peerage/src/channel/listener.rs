@@ -1,11 +1,14 @@
 //! Listening: an address that others connect to.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use peerage_proto::codec::Encoding;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Channel, Handler, Request, Settings};
@@ -31,7 +34,38 @@ pub struct Server {
     local: Address,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
+    figures: ServerFigures,
+}
+
+/// Figures of a server, to be read from anywhere.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerFigures {
+    connections: Arc<Semaphore>,
+    connections_max: usize,
     turned_away: Arc<AtomicU64>,
+    silent: Arc<AtomicU64>,
+}
+
+impl ServerFigures {
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> u64 {
+        (self.connections_max - self.connections.available_permits().min(self.connections_max)) as u64
+    }
+
+    /// Connections that were closed at once.
+    pub(crate) fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were closed because they said nothing.
+    pub(crate) fn silent(&self) -> u64 {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// Connections that may be open at once.
+    pub(crate) fn connections_max(&self) -> u64 {
+        self.connections_max as u64
+    }
 }
 
 impl Listener {
@@ -111,27 +145,56 @@ impl Listener {
     /// A handler takes its first step on the task that reads the connection, so a quick one costs no task; one that
     /// waits goes on as a task of its own. It must not block the thread.
     pub fn serve<Form: 'static>(self, handler: impl Handler<Form>) -> Server {
+        let handlers = self.handlers.map(|handlers| Arc::new(Semaphore::new(handlers)));
+        let handler = Arc::new(handler);
+        self.serve_each(None, move |_| Some(in_place(handler.clone(), handlers.clone())))
+    }
+
+    /// Serves each connection with what `open` makes for it, or turns it away where that is nothing. A connection that
+    /// has sent no frame after `first_frame_within` is closed.
+    pub(crate) fn serve_each(
+        self,
+        first_frame_within: Option<Duration>,
+        open: impl FnMut(&Connection) -> Option<Box<dyn Serve>> + Send + 'static,
+    ) -> Server {
         let stop = CancellationToken::new();
-        let (local, turned_away) = (self.local_address().clone(), self.turned_away.clone());
-        let task = tokio::spawn(self.accept_and_serve(Arc::new(handler), stop.clone()));
-        Server { local, stop, task: Some(task), turned_away }
+        let figures = ServerFigures {
+            connections: self.connections.clone(),
+            connections_max: self.connections.available_permits(),
+            turned_away: self.turned_away.clone(),
+            silent: Arc::default(),
+        };
+        let local = self.local_address().clone();
+        let waiting = Waiting { within: first_frame_within, silent: figures.silent.clone(), links: VecDeque::new() };
+        let task = tokio::spawn(self.accept_and_serve(open, waiting, stop.clone()));
+        Server { local, stop, task: Some(task), figures }
     }
 
     /// Stops listening and frees the address. Connections already accepted live on.
     pub fn close(self) {}
 
-    async fn accept_and_serve<Form: 'static>(mut self, handler: Arc<impl Handler<Form>>, stop: CancellationToken) {
-        let handlers = self.handlers.map(|handlers| Arc::new(Semaphore::new(handlers)));
+    async fn accept_and_serve(
+        mut self,
+        mut open: impl FnMut(&Connection) -> Option<Box<dyn Serve>>,
+        mut waiting: Waiting,
+        stop: CancellationToken,
+    ) {
         // Dropped with this task, however it ends: that closes the links.
         let mut links = Links::default();
         loop {
             let (connection, permit) = tokio::select! {
                 accepted = self.admit() => accepted,
+                () = waiting.close_silent() => continue,
                 () = stop.cancelled() => break,
             };
+            let Some(server) = open(&connection) else {
+                self.turned_away.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
             let config = self.settings.config(self.listening.local_address(), None);
-            let server = in_place(handler.clone(), handlers.clone());
-            links.push(&Link::start(connection, config, Some(server), Some(permit)));
+            let link = Link::start(connection, config, Some(server), Some(permit));
+            waiting.push(&link);
+            links.push(&link);
         }
         drop(self);
         links.close().await;
@@ -159,7 +222,12 @@ impl Server {
 
     /// Connections that were closed at once because there were too many.
     pub fn turned_away(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
+        self.figures.turned_away()
+    }
+
+    /// Figures that can be read after the server has gone elsewhere.
+    pub(crate) fn figures(&self) -> ServerFigures {
+        self.figures.clone()
     }
 
     /// Stops listening and closes all connections; answers already given are still written. Closing twice is harmless.
@@ -214,6 +282,33 @@ impl Links {
 impl Drop for Links {
     fn drop(&mut self) {
         for link in self.links.iter().filter_map(WeakLink::upgrade) {
+            link.close();
+        }
+    }
+}
+
+/// Connections that have sent no frame yet, oldest first.
+struct Waiting {
+    within: Option<Duration>,
+    silent: Arc<AtomicU64>,
+    links: VecDeque<(Instant, WeakLink)>,
+}
+
+impl Waiting {
+    fn push(&mut self, link: &Link) {
+        if let Some(within) = self.within {
+            self.links.push_back((Instant::now() + within, link.downgrade()));
+        }
+    }
+
+    /// Waits for the oldest to be due and closes it if it has still said nothing. For ever if there is none.
+    async fn close_silent(&mut self) {
+        let Some((due, _)) = self.links.front() else { return std::future::pending().await };
+        tokio::time::sleep_until(*due).await;
+        let link = self.links.pop_front().and_then(|(_, link)| link.upgrade());
+        if let Some(link) = link.filter(|link| link.counters().requests == 0 && link.why_ended().is_none()) {
+            self.silent.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(local = %link.facts().local, "closed a connection that said nothing");
             link.close();
         }
     }

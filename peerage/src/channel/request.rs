@@ -76,9 +76,7 @@ impl Request {
     /// it; data is not sent there.
     pub fn fail_with(mut self, failure: Failure) {
         self.answered = true;
-        let Failure { code, message, data } = failure;
-        let data = data.and_then(|data| Payload::encode(&data, self.encoding()).ok());
-        self.link.fail(self.served, code, &message, data.as_ref());
+        self.link.fail_with(self.served, failure);
     }
 
     fn encoding(&self) -> Encoding {

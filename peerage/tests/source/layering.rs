@@ -44,6 +44,20 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
         &["address", "channel", "transport"],
         &["channel", "codec", "frame", "id", "limits", "outcome", "outputs"],
     ),
+    // Text from elsewhere, made harmless.
+    ("shown", &[], &[]),
+    // Counts; knows nothing of what it counts.
+    ("metrics", &["shown"], &["limits"]),
+    // Named functions: from a request to its handler. It answers over the link from which the request came.
+    ("service", &["channel", "link", "metrics"], &["channel", "codec", "id", "outcome"]),
+    // The door for programs of this user.
+    ("control", &["address", "channel", "metrics", "private_file", "service", "transport"], &["limits"]),
+    // The public face of nodes; `node/driver` is where its parts come together.
+    (
+        "node",
+        &["address", "channel", "control", "identity", "metrics", "name", "network", "service", "transport"],
+        &["address", "codec", "frame", "id", "limits", "outcome"],
+    ),
     // The public face of request and reply. It speaks with a link, never with a machine or a socket; of the machine it
     // names the settings and the keys it passes through.
     ("channel", &["address", "link", "transport"], &["backoff", "channel", "codec", "frame", "limits", "outcome"]),

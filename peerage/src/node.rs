@@ -1,0 +1,202 @@
+//! A node: one member of a mesh, in your process.
+//!
+//! A node has an identity, belongs to a network, listens at any number of addresses and holds links to other nodes. On a
+//! link each end may call what the other offers. A program may run several nodes.
+//!
+//! ```text
+//!   Node (a handle, cheap to clone) ──wishes──▶ driver ──orders──▶ links, dials, listeners
+//!     │ ▲                                         │
+//!     │ └──────── events, snapshots ──────────────┘
+//!     └── calls go straight to the link, past the driver ──▶ link
+//! ```
+//!
+//! The node runs on the tokio runtime in which it was started. It stops when [`Node::stop`] or [`Node::drain`] says so, or
+//! when its last handle is dropped.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_proto::id::{Epoch, NodeId};
+use tokio::sync::oneshot;
+
+use crate::address::Address;
+use crate::identity::Identity;
+use crate::name::Name;
+
+mod builder;
+mod builtin;
+mod driver;
+pub mod event;
+mod events;
+mod local;
+mod log_filter;
+mod machine;
+mod mistake;
+mod reading;
+mod shared;
+pub mod snapshot;
+mod start;
+mod wall;
+
+pub use crate::control::ControlError;
+pub use builder::{Builder, Limits};
+pub use event::Event;
+pub use events::Events;
+pub use log_filter::LogFilter;
+pub use mistake::{Mistake, StartError};
+pub use snapshot::{Info, Peers, Status};
+
+use driver::Command;
+use reading::Reading as _;
+use shared::{Phase, Shared};
+
+/// A running node. A handle: clones are the same node, and dropping the last one stops it.
+///
+/// ```
+/// use peerage::network::{Network, Secret};
+/// use peerage::{Identity, Node};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = Network::new("lab", Secret::generate())?;
+/// let node = Node::builder(Identity::generate()).network(network).name("a".parse()?).start().await?;
+/// assert!(node.status().nominal);
+/// node.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Node(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// What was left when a node had drained.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Calls that were cut off: accepted ones without an answer, and own ones without an outcome.
+    pub abandoned: u64,
+}
+
+impl Node {
+    /// A node with this identity, to be configured and started.
+    pub fn builder(identity: Identity) -> Builder {
+        Builder::new(identity)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.shared().facts.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.shared().facts.name
+    }
+
+    /// The name of its network.
+    pub fn network(&self) -> &Name {
+        &self.shared().facts.network
+    }
+
+    /// This run of it.
+    pub fn epoch(&self) -> Epoch {
+        self.shared().facts.epoch
+    }
+
+    /// Where it can be reached: what it was told to advertise, else where it listens; plain listeners included.
+    pub fn addresses(&self) -> &[Address] {
+        &self.shared().facts.addresses
+    }
+
+    /// The path of its control socket, if it has one.
+    pub fn control(&self) -> Option<&Path> {
+        self.shared().facts.control.as_deref()
+    }
+
+    /// How it is: links, queues, faults with remedies, counters.
+    pub fn status(&self) -> Status {
+        self.shared().status()
+    }
+
+    /// Whom it knows.
+    pub fn peers(&self) -> Peers {
+        self.shared().peers()
+    }
+
+    /// Who it is, as admitted nodes are told.
+    pub fn info(&self) -> Info {
+        self.shared().info(true)
+    }
+
+    /// Its counters and gauges in the OpenMetrics text format.
+    pub fn open_metrics(&self) -> String {
+        self.shared().open_metrics()
+    }
+
+    /// What happens from now on, to the node and around it. Any number of readers; one that is too slow is told how many
+    /// events it missed.
+    pub fn events(&self) -> Events {
+        Events::new(self.shared().listen())
+    }
+
+    /// Leaves in good order: takes nothing new, finishes what it has accepted for at most `within`, says goodbye, stops.
+    /// Other handles see a stopped node. Draining twice waits for the same end.
+    ///
+    /// [`limits::DRAIN_WORK`](crate::limits::DRAIN_WORK), 10 s, is a good choice.
+    pub async fn drain(&self, within: Duration) -> Drained {
+        let (reply, drained) = oneshot::channel();
+        if self.shared().commands.send(Command::Drain { within, reply }).await.is_err() {
+            return Drained::default();
+        }
+        // The driver answers, or has ended.
+        drained.await.unwrap_or_default()
+    }
+
+    /// Stops at once: links are closed, calls end. Waits until all has ended. Stopping twice is harmless; afterwards every
+    /// call is `NotSent(ShuttingDown)`.
+    pub async fn stop(&self) {
+        self.shared().stop.cancel();
+        self.shared().stopped.cancelled().await;
+    }
+
+    /// Waits until it has stopped, whoever stopped it.
+    pub async fn stopped(&self) {
+        self.shared().stopped.cancelled().await;
+    }
+
+    /// Whether it has stopped, or is about to.
+    pub fn is_stopped(&self) -> bool {
+        self.shared().phase() == Phase::Stopped || self.shared().stop.is_cancelled()
+    }
+
+    fn new(shared: Arc<Shared>) -> Node {
+        Node(Arc::new(Handle { shared }))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = &self.shared().facts;
+        f.debug_struct("Node")
+            .field("id", &facts.id)
+            .field("name", &facts.name)
+            .field("network", &facts.network)
+            .field("phase", &self.shared().phase())
+            .finish()
+    }
+}

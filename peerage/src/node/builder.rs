@@ -1,0 +1,258 @@
+//! What is said before a node starts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use peerage_proto::address::{Address, Host, Scheme};
+use peerage_proto::frame::Dialect;
+use peerage_proto::limits;
+
+use super::log_filter::LogFilter;
+use super::mistake::{Mistake, StartError};
+use super::{Node, start};
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::network::Network;
+
+/// A node to be started. Made by [`Node::builder`].
+///
+/// Nothing is checked before [`start`](Self::start), which names the first mistake.
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before it is started"]
+pub struct Builder {
+    pub(super) identity: Identity,
+    pub(super) network: Option<Network>,
+    pub(super) name: Option<Name>,
+    pub(super) listen: Vec<Address>,
+    pub(super) advertise: Vec<Address>,
+    pub(super) seeds: Vec<Address>,
+    pub(super) groups: Vec<String>,
+    pub(super) hub: bool,
+    pub(super) ephemeral: bool,
+    pub(super) control: Option<PathBuf>,
+    pub(super) limits: Limits,
+    pub(super) plaintext: bool,
+    pub(super) start_counter: u64,
+    pub(super) log_filter: Option<Arc<dyn LogFilter>>,
+}
+
+/// Bounds of one node that may be set.
+///
+/// ```
+/// use peerage::node::Limits;
+///
+/// let limits = Limits { links: 4_096, ..Limits::default() };
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Links at once; one more is refused as busy. Default 1,024, at most 65,536.
+    pub links: u32,
+    /// Connections accepted in a second over all node listeners, and from this machine alone. Default 200.
+    pub accepts_per_second: u32,
+    /// Connections accepted in a second from one source (an IPv4 address, an IPv6 /64) elsewhere. Default 20.
+    pub accepts_per_second_from_one: u32,
+    /// Connections not admitted yet, over all node listeners. One more, and the oldest of them is dropped. Default 128, at
+    /// most 4,096.
+    pub half_open: usize,
+    /// As [`half_open`](Self::half_open), from one source that is not on this machine. Default 16.
+    pub half_open_from_one: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            links: limits::LINKS_DEFAULT,
+            accepts_per_second: limits::ACCEPTS_PER_SECOND_DEFAULT,
+            accepts_per_second_from_one: limits::ACCEPTS_PER_SECOND_SOURCE_DEFAULT,
+            half_open: limits::HALF_OPEN_DEFAULT,
+            half_open_from_one: limits::HALF_OPEN_SOURCE_DEFAULT,
+        }
+    }
+}
+
+impl Builder {
+    pub(super) fn new(identity: Identity) -> Builder {
+        Builder {
+            identity,
+            network: None,
+            name: None,
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            seeds: Vec::new(),
+            groups: Vec::new(),
+            hub: false,
+            ephemeral: false,
+            control: None,
+            limits: Limits::default(),
+            plaintext: false,
+            start_counter: 0,
+            log_filter: None,
+        }
+    }
+
+    /// The network to belong to. Required. Its seeds count as if each had been given to [`seed`](Self::seed).
+    pub fn network(mut self, network: Network) -> Builder {
+        self.network = Some(network);
+        self
+    }
+
+    /// What people call it. Names need not be unique. Default: the first characters of the id.
+    pub fn name(mut self, name: Name) -> Builder {
+        self.name = Some(name);
+        self
+    }
+
+    /// An address to listen at; may be said several times. `tls://`, `quic://`, `unix://` and `memory://` are for nodes.
+    /// With `?dialect=plain` a `tcp://` or `unix://` address is for programs in the plain dialect, which find a few
+    /// built-in services there. Default: nowhere; such a node has the links that it opens.
+    ///
+    /// Port 0 picks a free one; `?next=N` moves on to the next free one.
+    pub fn listen(mut self, address: Address) -> Builder {
+        self.listen.push(address);
+        self
+    }
+
+    /// An address that others are told to use; may be said several times. Default: those it listens at, with the
+    /// addresses of this machine's interfaces in place of `0.0.0.0` and `[::]`.
+    pub fn advertise(mut self, address: Address) -> Builder {
+        self.advertise.push(address);
+        self
+    }
+
+    /// An address at which a member is likely to be found; may be said several times. It is tried for ever, with growing
+    /// pauses.
+    pub fn seed(mut self, address: Address) -> Builder {
+        self.seeds.push(address);
+        self
+    }
+
+    /// A group to belong to; may be said several times.
+    pub fn group(mut self, group: Name) -> Builder {
+        if !self.groups.iter().any(|known| *known == group.as_str()) {
+            self.groups.push(group.as_str().to_owned());
+        }
+        self
+    }
+
+    /// Whether it is a hub: a node that others may prefer to ask. Default no.
+    pub fn hub(mut self, hub: bool) -> Builder {
+        self.hub = hub;
+        self
+    }
+
+    /// Whether it is there for one command only, so that nobody relies on it. Default no.
+    pub fn ephemeral(mut self, ephemeral: bool) -> Builder {
+        self.ephemeral = ephemeral;
+        self
+    }
+
+    /// The path of a control socket: how programs of this user reach the node. Its directory is made if it is missing,
+    /// and must be this user's alone (0700). Default none.
+    pub fn control(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.control = Some(path.into());
+        self
+    }
+
+    /// Bounds that differ from the defaults.
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = limits;
+        self
+    }
+
+    /// Allows `tcp://` between nodes: nothing is encrypted, and whoever sits on the way may read and change everything, ids
+    /// included. Links of that kind are marked in every record.
+    pub fn dangerously_plaintext(mut self) -> Builder {
+        self.plaintext = true;
+        self
+    }
+
+    /// The lowest value of the start counter, by which others tell a newer run of this node from an older one. Give the
+    /// last one used, plus one, where it is kept. Default, and in any case at least: the seconds since 1970.
+    pub fn start_counter(mut self, counter: u64) -> Builder {
+        self.start_counter = counter;
+        self
+    }
+
+    /// Lets the control socket show and change the log filter of this program. Default: it says that it cannot.
+    pub fn log_filter(mut self, filter: impl LogFilter + 'static) -> Builder {
+        self.log_filter = Some(Arc::new(filter));
+        self
+    }
+
+    /// Starts the node: when this returns it listens everywhere it should, and is on its way to its seeds.
+    ///
+    /// # Errors
+    /// [`StartError`]: the first mistake in what was said, or an address that cannot be listened at. Nothing is left
+    /// behind then.
+    pub async fn start(self) -> Result<Node, StartError> {
+        self.check().map_err(StartError::from)?;
+        start::start(self).await
+    }
+
+    fn check(&self) -> Result<(), Mistake> {
+        let Some(network) = &self.network else { return Err(Mistake::NoNetwork) };
+        self.check_limits()?;
+        for (index, address) in self.listen.iter().enumerate() {
+            self.check_listen(address)?;
+            if self.listen[..index].contains(address) && address.port() != Some(0) {
+                return Err(Mistake::Twice { address: address.clone() });
+            }
+        }
+        self.advertise.iter().try_for_each(|address| self.check_reachable(address, Mistake::advertise))?;
+        network.seeds().iter().chain(&self.seeds).try_for_each(|seed| self.check_reachable(seed, Mistake::seed))?;
+        if self.groups.len() > limits::GROUPS_MAX {
+            return Err(Mistake::TooManyGroups { groups: self.groups.len() });
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), Mistake> {
+        let Limits { links, accepts_per_second, accepts_per_second_from_one, half_open, half_open_from_one } =
+            &self.limits;
+        let within = |name, value: u64, max: u64| match value {
+            0 => Err(Mistake::Limit { name, value, max }),
+            value if value > max => Err(Mistake::Limit { name, value, max }),
+            _ => Ok(()),
+        };
+        within("links", u64::from(*links), u64::from(limits::LINKS_MAX))?;
+        within("accepts_per_second", u64::from(*accepts_per_second), u64::from(u32::MAX))?;
+        within("accepts_per_second_from_one", u64::from(*accepts_per_second_from_one), u64::from(u32::MAX))?;
+        within("half_open", *half_open as u64, limits::HALF_OPEN_MAX as u64)?;
+        within("half_open_from_one", *half_open_from_one as u64, limits::HALF_OPEN_MAX as u64)
+    }
+
+    fn check_listen(&self, address: &Address) -> Result<(), Mistake> {
+        let refuse = |why| Err(Mistake::Listen { address: address.clone(), why });
+        if address.node().is_some() {
+            return refuse("it holds a node id, which is for connecting");
+        }
+        match (address.dialect(), address.scheme()) {
+            (Some(Dialect::Plain), Scheme::Tcp | Scheme::Unix | Scheme::Memory) => Ok(()),
+            (Some(Dialect::Plain), Scheme::Tls | Scheme::Quic) => refuse(
+                "a plain listener of a node is tcp:// or unix://: leave out ?dialect=plain, or change the scheme",
+            ),
+            _ if address.codec().is_some() || address.services().is_some() => {
+                refuse("?codec= and ?services= are for plain listeners: add ?dialect=plain, or leave them out")
+            }
+            (_, Scheme::Tcp) if !self.plaintext => Err(Mistake::Plaintext { address: address.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_reachable(&self, address: &Address, mistake: fn(Address, &'static str) -> Mistake) -> Result<(), Mistake> {
+        let refuse = |why| Err(mistake(address.clone(), why));
+        let unspecified = match address.host() {
+            Some(Host::V4(ip)) => ip.is_unspecified(),
+            Some(Host::V6(ip)) => ip.is_unspecified(),
+            Some(Host::Name(_)) | None => false,
+        };
+        match address.scheme() {
+            _ if address.dialect() == Some(Dialect::Plain) => refuse("a node cannot be reached in the plain dialect"),
+            _ if address.port() == Some(0) => refuse("port 0 is for listening"),
+            _ if address.next().is_some() => refuse("?next= is for listening"),
+            _ if unspecified => refuse("no host has this address: give one that others can use"),
+            Scheme::Tcp if !self.plaintext => Err(Mistake::Plaintext { address: address.clone() }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The services that every node offers: who it is, whom it knows, how it is, and two for measuring.
+
+use std::sync::Arc;
+
+use peerage_proto::codec::{Encoding, Payload};
+use peerage_proto::outcome::Code;
+use serde::Serialize;
+
+use super::reading::Reading as _;
+use super::shared::Shared;
+use crate::channel::Failure;
+use crate::service::{Asked, Origin, Reach, Services};
+
+/// Adds the built-in services.
+pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>) {
+    let node = shared.clone();
+    services.direct("peerage/info", Reach::Everybody, move |asked| {
+        let private = !matches!(asked.origin, Origin::Plain);
+        value(asked, &node.info(private))
+    });
+    let node = shared.clone();
+    services.direct("peerage/peers", Reach::Members, move |asked| value(asked, &node.peers()));
+    let node = shared.clone();
+    services.direct("peerage/stats", Reach::Members, move |asked| stats(asked, &node));
+    services.direct("peerage/ping", Reach::Everybody, |asked| Ok(Payload::null(asked.content.encoding())));
+    services.direct("peerage/pass_through", Reach::Everybody, pass_through);
+}
+
+/// The status record; with the argument `"openmetrics"` every counter as text in that format.
+fn stats(asked: &Asked<'_>, node: &Shared) -> Result<Payload, Failure> {
+    let format: Vec<String> = asked.args().decode().map_err(bad_request)?;
+    match format.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => value(asked, &node.status()),
+        ["openmetrics"] => value(asked, &node.open_metrics()),
+        _ => Err(Failure::new("peerage/stats takes no argument, or \"openmetrics\"").code(Code::BAD_REQUEST)),
+    }
+}
+
+/// Gives back what it got: one positional value alone as it is, byte for byte, otherwise `[args, kwargs]`.
+fn pass_through(asked: &Asked<'_>) -> Result<Payload, Failure> {
+    let encoding = asked.content.encoding();
+    if let Some(only) = asked.invocation.only_argument(asked.content) {
+        return Ok(Payload::from_parts(encoding, asked.content.bytes().slice(only)));
+    }
+    let (args, kwargs) = (asked.args(), asked.kwargs());
+    let mut both = Vec::with_capacity(args.len() + kwargs.len() + 4);
+    let (before, between, after): (&[u8], &[u8], &[u8]) = match encoding {
+        Encoding::MsgPack => (&[0x92], &[], &[]),
+        Encoding::Json => (b"[", b", ", b"]"),
+    };
+    for part in [before, &args.bytes()[..], between, &kwargs.bytes()[..], after] {
+        both.extend_from_slice(part);
+    }
+    Ok(Payload::from_parts(encoding, both.into()))
+}
+
+/// A value of ours in the encoding of the request.
+pub(super) fn value(asked: &Asked<'_>, value: &(impl Serialize + ?Sized)) -> Result<Payload, Failure> {
+    Payload::encode(value, asked.content.encoding()).map_err(|why| Failure::new(why.to_string()).code(Code::INTERNAL))
+}
+
+fn bad_request(why: impl std::error::Error) -> Failure {
+    Failure::new(why.to_string()).code(Code::BAD_REQUEST)
+}

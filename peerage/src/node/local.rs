@@ -1,0 +1,124 @@
+//! The services of the control socket: what programs of this user may ask of their node, and nobody else may.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_proto::codec::{Payload, Value};
+use peerage_proto::limits;
+use peerage_proto::outcome::Code;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, broadcast, oneshot};
+
+use super::driver::Command;
+use super::event::Event;
+use super::log_filter::LogFilter;
+use super::reading::Reading as _;
+use super::shared::Shared;
+use super::snapshot::EventRecord;
+use super::wall::wall;
+use crate::channel::{Caller, Failure};
+use crate::service::{Called, Origin, Reach, Services};
+
+/// Adds the services of the control socket.
+pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
+    let node = shared.clone();
+    services.waiting("peerage/local/drain", Reach::Local, move |called| drain(node.clone(), called));
+    let node = shared.clone();
+    services.waiting("peerage/local/watch", Reach::Local, move |called| watch(node.clone(), called));
+    services.waiting("peerage/local/log", Reach::Local, move |called| {
+        let filter = filter.clone();
+        async move { log(filter.as_deref(), called) }
+    });
+}
+
+/// Leaves in good order; the answer comes when everything is done but the control socket itself.
+async fn drain(node: Arc<Shared>, called: Called) {
+    #[derive(Deserialize)]
+    struct Wanted {
+        #[serde(default)]
+        within_ms: Option<u64>,
+    }
+    let wanted: Wanted = match open(&called.kwargs) {
+        Ok(wanted) => wanted,
+        Err(failure) => return called.request.fail_with(failure),
+    };
+    let within = wanted.within_ms.map_or(limits::DRAIN_WORK, Duration::from_millis);
+    tracing::info!(pid = pid(&called.origin), ?within, "told to drain through the control socket");
+    let (reply, drained) = oneshot::channel();
+    let sent = node.commands.send(Command::Drain { within, reply }).await.is_ok();
+    match drained.await {
+        Ok(drained) if sent => called.request.reply(&Value::Map(vec![("abandoned".into(), drained.abandoned.into())])),
+        _ => called.request.fail_with(Failure::new("the node is shutting down").code(Code::new("shutting-down"))),
+    }
+}
+
+/// Shows the log filter, or changes it.
+fn log(filter: Option<&dyn LogFilter>, called: Called) {
+    let wanted: Vec<String> = match open(&called.args) {
+        Ok(wanted) => wanted,
+        Err(failure) => return called.request.fail_with(failure),
+    };
+    let Some(filter) = filter else {
+        let why = "the program around this node does not let its log filter be changed";
+        return called.request.fail_with(Failure::new(why).code(Code::new("unsupported")));
+    };
+    match wanted.as_slice() {
+        [] => {}
+        [wanted] => match filter.set(wanted) {
+            Ok(()) => tracing::info!(pid = pid(&called.origin), filter = %wanted, "log filter changed"),
+            Err(why) => return called.request.fail_with(Failure::new(why).code(Code::BAD_REQUEST)),
+        },
+        _ => return called.request.fail_with(Failure::new("one filter at most").code(Code::BAD_REQUEST)),
+    }
+    called.request.reply(&Value::Map(vec![("filter".into(), filter.filter().into())]));
+}
+
+/// Answers with the peers as they are, then passes on each event as a request to the client until it leaves.
+async fn watch(node: Arc<Shared>, called: Called) {
+    // Listen first, look second: what happens in between comes twice rather than never, and has the version to tell.
+    let events = node.listen();
+    let caller = called.request.caller();
+    called.request.reply(&node.peers());
+    tokio::select! {
+        () = pass_on(&node, &caller, events) => {}
+        _ = caller.ended() => {}
+        () = node.stopped.cancelled() => {}
+    }
+}
+
+async fn pass_on(node: &Shared, caller: &Caller, mut events: broadcast::Receiver<EventRecord>) {
+    let unanswered = Arc::new(Semaphore::new(limits::CONTROL_UNANSWERED_MAX));
+    loop {
+        let Ok(room) = unanswered.clone().acquire_owned().await else { return };
+        let record = match events.recv().await {
+            Ok(record) => record,
+            Err(RecvError::Closed) => return,
+            Err(RecvError::Lagged(count)) => {
+                node.metrics.control_records_skipped.add(count);
+                let wall = wall(std::time::SystemTime::now());
+                EventRecord { event: Event::Skipped { count }, wall, version: node.view().version }
+            }
+        };
+        let caller = caller.clone();
+        tokio::spawn(async move {
+            let answer = caller.request::<Value>(&("event", [record], Value::Map(Vec::new()))).without_deadline().await;
+            if let Err(why) = answer {
+                tracing::debug!(%why, "a record did not reach its reader");
+            }
+            drop(room);
+        });
+    }
+}
+
+fn open<T: DeserializeOwned>(payload: &Payload) -> Result<T, Failure> {
+    payload.decode().map_err(|why| Failure::new(why.to_string()).code(Code::BAD_REQUEST))
+}
+
+fn pid(origin: &Origin) -> i32 {
+    match origin {
+        Origin::Control(Some(pid)) => *pid,
+        _ => 0,
+    }
+}

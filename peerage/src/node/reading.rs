@@ -1,0 +1,130 @@
+//! The read model of a node: the records of [`snapshot`](super::snapshot), put together from what its parts publish.
+
+use std::process;
+
+use super::machine;
+use super::shared::{Phase, Servers, Shared};
+use super::snapshot::{Build, Info, Myself, Peers, QueueStatus, Status};
+use super::wall::wall;
+use crate::address::Address;
+use crate::channel::ServerFigures;
+
+/// Reads a node. Whoever holds its shared parts can; nothing waits and nothing changes.
+pub(crate) trait Reading {
+    /// How it is.
+    fn status(&self) -> Status;
+
+    /// Whom it knows.
+    fn peers(&self) -> Peers;
+
+    /// Who it is; with what only members and this user may know.
+    fn info(&self, private: bool) -> Info;
+
+    /// Its counters as text.
+    fn open_metrics(&self) -> String;
+}
+
+impl Reading for Shared {
+    fn status(&self) -> Status {
+        let (facts, view) = (&self.facts, self.view());
+        self.measure();
+        let counters = self.metrics.by_name();
+        Status {
+            id: facts.id.to_string(),
+            name: facts.name.to_string(),
+            network: facts.network.to_string(),
+            epoch: facts.epoch.to_string(),
+            build: Build::this(),
+            uptime_ms: facts.started.elapsed().as_millis() as u64,
+            nominal: view.faults.is_empty(),
+            faults: view.faults.clone(),
+            draining: self.phase() != Phase::Running,
+            groups: facts.groups.clone(),
+            hub: facts.hub,
+            addresses: facts.addresses.iter().map(Address::to_string).collect(),
+            control: facts.control.as_ref().map(|path| format!("unix://{}", path.display())),
+            local_health: self.metrics.local_health.value().clamp(1, 8) as u8,
+            half_open: self.metrics.half_open.value() as u32,
+            links: Vec::new(),
+            queues: self.queues(),
+            counters,
+        }
+    }
+
+    fn peers(&self) -> Peers {
+        let (facts, view) = (&self.facts, self.view());
+        Peers {
+            own: Myself { id: facts.id.to_string(), name: facts.name.to_string() },
+            version: view.version,
+            complete: view.missing.is_empty() && !view.peers.is_empty(),
+            missing: view.missing.clone(),
+            peers: view.peers.clone(),
+        }
+    }
+
+    fn info(&self, private: bool) -> Info {
+        let facts = &self.facts;
+        Info {
+            id: facts.id.to_string(),
+            name: facts.name.to_string(),
+            groups: facts.groups.clone(),
+            hub: facts.hub,
+            ephemeral: facts.ephemeral,
+            pid: process::id(),
+            executable: if private { machine::executable() } else { None },
+            user: private.then(machine::user),
+            machine: machine::machine_id(),
+            addresses: facts.addresses.iter().map(Address::to_string).collect(),
+            started: wall(facts.started_wall),
+            epoch: facts.epoch.to_string(),
+            build: Build::this(),
+            versions: [1, 1],
+        }
+    }
+
+    fn open_metrics(&self) -> String {
+        self.measure();
+        self.metrics.open_metrics(&[])
+    }
+}
+
+impl Shared {
+    /// Sets the gauges whose truth lies elsewhere.
+    fn measure(&self) {
+        let waiting = self.commands.max_capacity() - self.commands.capacity();
+        self.metrics.commands_waiting.set(waiting as u64);
+        self.metrics.faults.set(self.view().faults.len() as u64);
+        let Some(Servers { plain, control }) = self.servers.get() else { return };
+        let sum = |figure: fn(&ServerFigures) -> u64| plain.iter().map(figure).sum();
+        self.metrics.plain_connections.set(sum(ServerFigures::connections));
+        self.metrics.plain_turned_away.raise_to(sum(ServerFigures::turned_away));
+        if let Some(control) = control {
+            self.metrics.control_clients.set(control.connections());
+            self.metrics.control_turned_away.raise_to(control.turned_away());
+            self.metrics.control_silent.raise_to(control.silent());
+        }
+    }
+
+    fn queues(&self) -> Vec<QueueStatus> {
+        let commands = QueueStatus {
+            name: "commands".into(),
+            peer: None,
+            depth: self.metrics.commands_waiting.value(),
+            cap: self.commands.max_capacity() as u64,
+            dropped: 0,
+        };
+        let mut queues = vec![commands];
+        if let Some(Servers { plain, control }) = self.servers.get() {
+            let row = |name: &str, figures: &ServerFigures| QueueStatus {
+                name: name.into(),
+                peer: None,
+                depth: figures.connections(),
+                cap: figures.connections_max(),
+                dropped: figures.turned_away(),
+            };
+            queues.extend(plain.iter().map(|figures| row("plain-connections", figures)));
+            queues.extend(control.iter().map(|figures| row("control-clients", figures)));
+        }
+        queues
+    }
+}
