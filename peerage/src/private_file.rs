@@ -14,13 +14,12 @@
 //! Whoever reads such a file holds a secret from then on, so that is when core dumps are turned off for the process.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -45,7 +44,7 @@ pub fn private_folder(path: &Path) -> Result<(), PrivateFileError> {
 /// An open directory, and the path under which it was opened, for messages.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    descriptor: OwnedFd,
+    descriptor: File,
     path: PathBuf,
 }
 
@@ -65,11 +64,11 @@ impl Folder {
     /// The directory, which must be this user's alone and be there.
     pub(crate) fn private_if_there(path: &Path) -> Result<Folder, PrivateFileError> {
         let folder = Folder::open(path, OFlags::NOFOLLOW)?;
-        let stat = rustix::fs::fstat(&folder.descriptor).map_err(|why| PrivateFileError::io(path, "look at", why))?;
-        check_owner(path, &stat)?;
-        match stat.st_mode & OTHERS {
+        let found = folder.descriptor.metadata().map_err(|why| PrivateFileError::io(path, "look at", why))?;
+        check_owner(path, &found)?;
+        match found.mode() & OTHERS {
             0 => Ok(folder),
-            _ => Err(PrivateFileError::FolderOpenToOthers { path: path.to_owned(), mode: stat.st_mode & 0o7777 }),
+            _ => Err(PrivateFileError::FolderOpenToOthers { path: path.to_owned(), mode: found.mode() & 0o7777 }),
         }
     }
 
@@ -104,7 +103,7 @@ impl Folder {
             Errno::NOENT => PrivateFileError::NotFound { path: path.to_owned() },
             why => PrivateFileError::io(path, "open", why),
         })?;
-        Ok(Folder { descriptor, path: path.to_owned() })
+        Ok(Folder { descriptor: File::from(descriptor), path: path.to_owned() })
     }
 
     /// Makes the file with this content, unless the name is taken.
@@ -128,14 +127,15 @@ impl Folder {
             Errno::NXIO => PrivateFileError::NotAFile { path: path.clone() },
             why => PrivateFileError::io(&path, "open", why),
         })?;
-        let stat = rustix::fs::fstat(&file).map_err(|why| PrivateFileError::io(&path, "look at", why))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let file = File::from(file);
+        let found = file.metadata().map_err(|why| PrivateFileError::io(&path, "look at", why))?;
+        if !found.is_file() {
             return Err(PrivateFileError::NotAFile { path });
         }
-        check_owner(&path, &stat)?;
-        match stat.st_mode & OTHERS {
-            0 => Ok(File::from(file)),
-            _ => Err(PrivateFileError::FileOpenToOthers { path, mode: stat.st_mode & 0o7777 }),
+        check_owner(&path, &found)?;
+        match found.mode() & OTHERS {
+            0 => Ok(file),
+            _ => Err(PrivateFileError::FileOpenToOthers { path, mode: found.mode() & 0o7777 }),
         }
     }
 
@@ -248,12 +248,12 @@ fn no_core_dumps() {
     }
 }
 
-fn check_owner(path: &Path, stat: &Stat) -> Result<(), PrivateFileError> {
+fn check_owner(path: &Path, found: &Metadata) -> Result<(), PrivateFileError> {
     let us = rustix::process::geteuid().as_raw();
-    if stat.st_uid == us {
+    if found.uid() == us {
         return Ok(());
     }
-    Err(PrivateFileError::Foreign { path: path.to_owned(), owner: stat.st_uid, us })
+    Err(PrivateFileError::Foreign { path: path.to_owned(), owner: found.uid(), us })
 }
 
 fn name_of(file: &Path) -> Result<&OsStr, PrivateFileError> {

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -64,7 +64,7 @@ fn what_is_no_plain_file_of_that_name_is_refused() {
     symlink(at("real"), at("link")).unwrap();
     symlink(at("nothing"), at("dangling")).unwrap();
     fs::create_dir(at("folder")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, PRIVATE, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, PRIVATE, 0).unwrap();
     let socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
     assert!(matches!(read(&at("link")), Err(PrivateFileError::Symlink { .. })));
     assert!(matches!(read(&at("dangling")), Err(PrivateFileError::Symlink { .. })));
