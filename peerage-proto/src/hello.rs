@@ -67,7 +67,8 @@ pub enum Input<'a> {
     Timeout,
     /// Answers [`Output::Proved`]: this node takes the link.
     Admit,
-    /// Answers [`Output::Proved`]: it does not.
+    /// Answers [`Output::Proved`]: it does not. After [`Input::Admit`] the peer may have begun the link already, so then it
+    /// is not told.
     Refuse(Refusal),
 }
 
@@ -182,11 +183,7 @@ impl Handshake {
                 self.admit();
                 Ok(())
             }
-            Input::Refuse(why) if self.is_proved() => {
-                self.send(&Greeting::Refused(why.clone()));
-                Err(HelloError::RefusedHere(why))
-            }
-            Input::Refuse(_) => Ok(()),
+            Input::Refuse(why) => self.refuse(why),
         }
     }
 
@@ -354,6 +351,14 @@ impl Handshake {
             self.phase = Phase::Over;
             self.orders.push_back(Output::Admitted { established, behind: Bytes::new() });
         }
+    }
+
+    fn refuse(&mut self, why: Refusal) -> Result<(), HelloError> {
+        let Phase::Proved { admitted_here, .. } = self.phase else { return Ok(()) };
+        if !admitted_here {
+            self.send(&Greeting::Refused(why.clone()));
+        }
+        Err(HelloError::RefusedHere(why))
     }
 
     fn closed(&self) -> HelloError {

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 mod dice;
 mod end;
+mod key;
 mod pair;
 mod pipe;
 mod program;
@@ -30,6 +31,7 @@ pub mod targets;
 mod trace;
 
 pub use dice::Dice;
+pub use key::Key;
 pub use pair::{Plan, Report, pair};
 
 /// The beginning of virtual time.

@@ -1,5 +1,7 @@
 //! What is proved, byte for byte (PROTOCOL §9.3): the membership of the network with its secret, the id with its key.
 
+use std::fmt;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -9,7 +11,7 @@ use crate::frame::Side;
 use crate::id::NodeId;
 
 /// Both ends of one connection, and the bytes that only this connection has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Bound {
     pub(super) dialler: NodeId,
     pub(super) acceptor: NodeId,
@@ -65,6 +67,13 @@ impl Bound {
     /// What the connection contributes to the order of links.
     pub(super) fn order(&self, has_exporter: bool) -> [u8; 32] {
         if has_exporter { Sha256::digest(self.exporter).into() } else { self.exporter }
+    }
+}
+
+/// The exporter is left out: see [`Binding`](super::Binding).
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bound({:?} to {:?})", self.dialler, self.acceptor)
     }
 }
 
