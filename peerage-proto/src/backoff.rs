@@ -8,13 +8,16 @@
 //!   delay  = step × (½ + ½ × jitter / 2³²)         a random length between half of the step and the whole of it
 //! ```
 //!
-//! A delay is thus never longer than without jitter, and never so short that a try is wasted. The random bits come from
-//! outside: the same bits give the same delays.
+//! A delay is thus never longer than without jitter, and never so short that a try is wasted. Where very many may lose the
+//! same peer at the same moment, as nodes do, the random part is the whole delay (`step × jitter / 2³²`), which spreads
+//! them best. The random bits come from outside: the same bits give the same delays.
 
 use std::time::Duration;
 
+use crate::limits;
+
 /// The delays between the tries of one undertaking.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Backoff {
     first: Duration,
     factor_percent: u32,
@@ -35,12 +38,37 @@ impl Backoff {
         Backoff::new(CHANNEL_RETRY_FIRST, CHANNEL_RETRY_FACTOR_PERCENT, CHANNEL_RETRY_CAP)
     }
 
-    /// How long to wait before the next try. `jitter` are 32 random bits.
+    /// For nodes that dial a lost one: 0.2 s, doubling, at most 10 s.
+    pub fn for_node() -> Self {
+        Backoff::new(limits::RECONNECT_FIRST, 200, limits::RECONNECT_LAST)
+    }
+
+    /// For a member that has been lost for long: 1 min, doubling, at most 60 min.
+    pub fn for_lost_member() -> Self {
+        Backoff::new(limits::RECONNECT_SLOWLY_FIRST, 200, limits::RECONNECT_SLOWLY_LAST)
+    }
+
+    /// How long to wait before the next try: between half a step and the whole of it. `jitter` are 32 random bits.
     pub fn next(&mut self, jitter: u32) -> Duration {
-        let step = self.step;
-        self.step = scaled(step, self.factor_percent.into(), 100).min(self.cap);
+        let step = self.advance();
         let half = step / 2;
         half + scaled(step - half, jitter.into(), 1 << 32)
+    }
+
+    /// Like [`next`](Self::next), but anything between nothing and the whole step.
+    pub fn next_spread(&mut self, jitter: u32) -> Duration {
+        scaled(self.advance(), jitter.into(), 1 << 32)
+    }
+
+    /// The longest step.
+    pub fn cap(&self) -> Duration {
+        self.cap
+    }
+
+    fn advance(&mut self) -> Duration {
+        let step = self.step;
+        self.step = scaled(step, self.factor_percent.into(), 100).min(self.cap);
+        step
     }
 
     /// Starts again at the first delay: what was tried has succeeded.

@@ -20,7 +20,9 @@ pub mod id;
 pub mod keys;
 pub mod limits;
 pub mod liveness;
+pub mod node;
 pub mod outcome;
 pub mod outputs;
+mod peers;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

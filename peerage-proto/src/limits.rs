@@ -131,6 +131,88 @@ pub const LOCAL_HEALTH_MAX: u8 = 8;
 /// A step of the time that no timer explains: the process, or the whole machine, stood still.
 pub const JUMP: Duration = Duration::from_secs(1);
 
+/// Links of a node, unless configured otherwise. One more is refused as busy, and none is given up for it.
+///
+/// 1,024: with frames of 1 MiB, hostile links can pin at most 1 GiB.
+pub const LINKS_DEFAULT: u32 = 1_024;
+
+/// Most links of a node that can be configured: descriptors and timers beyond that need another design.
+pub const LINKS_MAX: u32 = 65_536;
+
+/// Links with one peer: one that carries calls, and three that are being given up. Two nodes that dial each other over
+/// two transports at once need no more.
+pub const LINKS_PER_PEER_MAX: usize = 4;
+
+/// How long a dial may take until the peer has proved itself.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Dials under way at once. More wait for one of them to end.
+pub const DIALS_AT_ONCE_MAX: usize = 256;
+
+/// Nodes and addresses that a node dials, or holds links with because it did.
+pub const CONTACTS_MAX: usize = 4_096;
+
+/// Addresses of one contact.
+pub const ADDRESSES_PER_CONTACT_MAX: usize = 16;
+
+/// Callers that wait for the outcome of a dial.
+pub const CONNECTS_AT_ONCE_MAX: usize = 1_024;
+
+/// First wait before a lost or unreachable node is dialled again. Each wait is a random part of its step.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(200);
+
+/// Longest wait while a node has not been lost for long, and for ever for what is kept.
+pub const RECONNECT_LAST: Duration = Duration::from_secs(10);
+
+/// A link that held for so long counts as healthy: the next wait after it is the first one again.
+pub const RECONNECT_HEALTH: Duration = Duration::from_secs(60);
+
+/// How long a lost member is dialled at these waits. Then at longer ones.
+pub const RECONNECT_QUICKLY: Duration = Duration::from_secs(600);
+
+/// First of the longer waits.
+pub const RECONNECT_SLOWLY_FIRST: Duration = Duration::from_secs(60);
+
+/// Last of the longer waits.
+pub const RECONNECT_SLOWLY_LAST: Duration = Duration::from_secs(3_600);
+
+/// How long a lost member and its epoch are remembered.
+pub const MEMBER_KEPT: Duration = Duration::from_secs(3_600);
+
+/// Peers without a link that are remembered. Beyond it the one gone for longest is forgotten.
+pub const PEERS_REMEMBERED_MAX: usize = 4_096;
+
+/// Failed rounds of dials after which a kept address counts as unreachable. Nodes may be started in any order.
+pub const SEED_UNREACHABLE_AFTER: u32 = 3;
+
+/// How often, within [`CLONE_WINDOW`], a living link is replaced by one of a newer epoch before its peer is asked whether
+/// it is still there.
+pub const CLONE_CHANGES: usize = 3;
+
+/// Time within which such changes count, and after which a conflict of identities counts as over.
+pub const CLONE_WINDOW: Duration = Duration::from_secs(60);
+
+/// How long a peer has to show that it is still there, before one with a newer epoch takes its place.
+pub const CLONE_ANSWER: Duration = Duration::from_secs(2);
+
+/// How far a peer's word may raise the start counter of our epoch: 136 years, if it counts seconds.
+pub const EPOCH_JUMP_MAX: u64 = 1 << 32;
+
+/// How long a goodbye waits for the peer's answer.
+pub const GOODBYE_TIME: Duration = Duration::from_secs(1);
+
+/// Time in which a leaving node finishes what it has accepted, unless configured otherwise.
+pub const DRAIN_TIME_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Longest such time.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(3_600);
+
+/// Longest reason given with a goodbye, in bytes. Longer ones are cut.
+pub const REASON_BYTES_MAX: usize = 256;
+
+/// Faults that a node lists at once. More than that have a cause in common.
+pub const FAULTS_MAX: usize = 64;
+
 /// Port of an address that names none.
 pub const PORT_DEFAULT: u16 = 5000;
 
@@ -156,15 +238,6 @@ pub const CONTROL_UNANSWERED_MAX: usize = 64;
 
 /// Time that a program has at a control socket to send its first frame.
 pub const CONTROL_FIRST_FRAME: Duration = Duration::from_secs(5);
-
-/// Time in which a leaving node finishes the work it has accepted, unless told otherwise.
-pub const DRAIN_WORK: Duration = Duration::from_secs(10);
-
-/// Links that one node holds, unless configured otherwise.
-pub const LINKS_DEFAULT: u32 = 1_024;
-
-/// Most links that can be configured.
-pub const LINKS_MAX: u32 = 65_536;
 
 /// Connections accepted and not yet admitted, over all sources. One more, and the oldest of them is dropped.
 pub const HALF_OPEN_DEFAULT: usize = 128;
@@ -211,6 +284,7 @@ pub const SEEDS_BYTES_MAX: usize = 4 << 10;
 /// Longest text that is read as a ticket or a key, in bytes: the longest name, secret and seeds in base58 fit in.
 pub const TICKET_BYTES_MAX: usize = 8 << 10;
 
+const _: () = assert!(LINKS_DEFAULT <= LINKS_MAX);
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NODE_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);

@@ -5,6 +5,8 @@
 //! loses nothing: what was not taken stays queued and comes first next time (std's `drain(..)` would throw it away).
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+use std::ops::{Deref, DerefMut};
 
 /// Orders waiting to be carried out, oldest first.
 #[must_use = "these are orders: iterate until empty"]
@@ -27,6 +29,36 @@ impl<T> Iterator for Outputs<'_, T> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.0.len(), Some(self.0.len()))
+    }
+}
+
+/// The queue of orders inside a machine that is compared and hashed as a whole.
+///
+/// It has no part in the hash: between two inputs it is empty, and its contents need not know how to be hashed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Outbox<T>(VecDeque<T>);
+
+impl<T> Default for Outbox<T> {
+    fn default() -> Self {
+        Outbox(VecDeque::new())
+    }
+}
+
+impl<T> Hash for Outbox<T> {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl<T> Deref for Outbox<T> {
+    type Target = VecDeque<T>;
+
+    fn deref(&self) -> &VecDeque<T> {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Outbox<T> {
+    fn deref_mut(&mut self) -> &mut VecDeque<T> {
+        &mut self.0
     }
 }
 

@@ -147,7 +147,7 @@ impl Node {
     /// Leaves in good order: takes nothing new, finishes what it has accepted for at most `within`, says goodbye, stops.
     /// Other handles see a stopped node. Draining twice waits for the same end.
     ///
-    /// [`limits::DRAIN_WORK`](crate::limits::DRAIN_WORK), 10 s, is a good choice.
+    /// [`limits::DRAIN_TIME_DEFAULT`](crate::limits::DRAIN_TIME_DEFAULT), 10 s, is a good choice.
     pub async fn drain(&self, within: Duration) -> Drained {
         let (reply, drained) = oneshot::channel();
         if self.shared().commands.send(Command::Drain { within, reply }).await.is_err() {

@@ -44,7 +44,7 @@ async fn drain(node: Arc<Shared>, called: Called) {
         Ok(wanted) => wanted,
         Err(failure) => return called.request.fail_with(failure),
     };
-    let within = wanted.within_ms.map_or(limits::DRAIN_WORK, Duration::from_millis);
+    let within = wanted.within_ms.map_or(limits::DRAIN_TIME_DEFAULT, Duration::from_millis);
     tracing::info!(pid = pid(&called.origin), ?within, "told to drain through the control socket");
     let (reply, drained) = oneshot::channel();
     let sent = node.commands.send(Command::Drain { within, reply }).await.is_ok();

@@ -21,6 +21,10 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
     ("channel", &["backoff", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs"]),
+    // Links, contacts and the rule for duplicate links. Of handshake and channel it knows the words for how they end.
+    ("peers", &["address", "backoff", "hello", "id", "limits", "outcome", "outputs"]),
+    // The one file that knows all parts of the control plane.
+    ("node", &["address", "hello", "id", "limits", "outputs", "peers"]),
     // Drives the machines on virtual time; nothing shipped uses it.
     ("sim", &["channel", "codec", "frame", "hello", "id", "keys", "limits", "outcome"]),
 ];

@@ -1,0 +1,284 @@
+//! The control plane of a node: whom it is connected to, what is wrong, what it tells its application.
+//!
+//! One value for each node, driven like every other machine: inputs and the time of day go in, orders come out. It never
+//! sees a byte and never waits for a link; calls do not pass through it. A driver dials and accepts, runs a handshake
+//! ([`crate::hello`]) on each connection and a channel ([`crate::channel`]) on each admitted link, and tells this machine
+//! what became of them.
+//!
+//! ```text
+//!    Connect, Drain, Stop …            Event: LinkUp, Isolated, Fault …
+//!            │                                  ▲
+//!   ┌────────▼──────────────────────────────────┴───────────┐
+//!   │ node     peers ──facts──▶ faults ──▶ events           │   later: membership, overlay, subscriptions
+//!   └────────▲──────────────────────────────────┬───────────┘
+//!            │                                  ▼
+//!    Proved, Up, Heard, Down …         Order: Dial, Admit, Activate, Send, Close …
+//! ```
+//!
+//! This file is the one place that knows all parts. In a step, facts go down in the order in which the parts are written
+//! here, wishes go up and become orders at the end of the step; no wish makes a fact in the same step.
+//!
+//! **The driver's side of it.** Every connection whose peer has proved itself gets a [`LinkId`] that is never used again, and
+//! is reported with [`Input::Proved`]; the answer among the outputs is [`Order::Admit`] or [`Order::Refuse`] (or comes later,
+//! while another link is probed). After `Admit` comes [`Input::Up`] when both ends have admitted the link, and in any case
+//! one [`Input::Down`] when it ends, also after [`Order::Close`]. After `Refuse` nothing more is reported. A dial that fails
+//! before `Proved` is reported with [`Input::DialFailed`]. What the peer says is reported in the order in which it came.
+
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::id::{Epoch, LinkId, NodeId};
+use crate::limits;
+use crate::outputs::{Outbox, Outputs};
+use crate::peers::{Fact, Peers};
+
+mod event;
+mod faults;
+use faults::Faults;
+
+pub use crate::hello::Trust;
+pub use crate::peers::{
+    ConnectError, ConnectId, Control, DialError, DialId, Keep, LinkView, Order, Phase, Proved, WhyClosed, WhyDown,
+};
+pub use event::Event;
+pub use faults::{Fault, FaultKind, Trouble};
+
+/// What is decided about a node before it begins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// Who this node is.
+    pub id: NodeId,
+    /// Which run of it this is.
+    pub epoch: Epoch,
+    /// Links it has at most, 1 to [`limits::LINKS_MAX`]. Default [`limits::LINKS_DEFAULT`].
+    pub links_max: u32,
+    /// 64 random bits, so that nodes which lost the same peer do not all come back at the same moment.
+    pub seed: u64,
+}
+
+impl Config {
+    /// A node with defaults for the rest.
+    pub fn new(id: NodeId, epoch: Epoch, seed: u64) -> Config {
+        Config { id, epoch, links_max: limits::LINKS_DEFAULT, seed }
+    }
+}
+
+/// What happens to the machine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// The application wants a link with whoever is at an address.
+    Connect {
+        /// Number for the answer ([`Order::Answer`]): exactly one follows. `None`: no answer is wanted.
+        connect: Option<ConnectId>,
+        /// Where.
+        address: Address,
+        /// Who must be there. Default: the id in the address, or else anybody of the network.
+        expected: Option<NodeId>,
+        /// For this attempt, or for ever.
+        keep: Keep,
+    },
+    /// A peer with which there is a link says where else it can be reached. Replaces what it said before.
+    Addresses {
+        /// Which peer.
+        peer: NodeId,
+        /// At most [`limits::ADDRESSES_PER_CONTACT_MAX`] are kept. They must have passed the rules for addresses from peers.
+        addresses: Vec<Address>,
+    },
+    /// A dial failed before the peer had proved itself.
+    DialFailed {
+        /// Which.
+        dial: DialId,
+        /// Why.
+        why: DialError,
+    },
+    /// A handshake has come to [`crate::hello::Output::Proved`].
+    Proved {
+        /// A new number for the link.
+        link: LinkId,
+        /// What the handshake found out.
+        proved: Proved,
+        /// The dial that led here; `None` if the connection was accepted.
+        dialled: Option<DialId>,
+    },
+    /// The handshake has come to [`crate::hello::Output::Admitted`]: the link stands.
+    Up {
+        /// Which.
+        link: LinkId,
+    },
+    /// The link has ended, or its handshake failed after `Proved`. The last that is reported of it.
+    Down {
+        /// Which.
+        link: LinkId,
+        /// Why: [`WhyDown::Hello`], [`WhyDown::Lost`] or [`WhyDown::TooSlow`].
+        why: WhyDown,
+    },
+    /// The peer said something on this link.
+    Heard {
+        /// Which.
+        link: LinkId,
+        /// What.
+        control: Control,
+    },
+    /// Something has arrived on this link since [`Order::Probe`].
+    Answered {
+        /// Which.
+        link: LinkId,
+    },
+    /// No call is open on this link, in answer to [`Order::WhenIdle`].
+    Idle {
+        /// Which.
+        link: LinkId,
+        /// The number of the question.
+        ask: u32,
+    },
+    /// The application wants no link with this peer.
+    Disconnect {
+        /// Which peer.
+        peer: NodeId,
+        /// What the peer is told; cut at [`limits::REASON_BYTES_MAX`].
+        reason: String,
+    },
+    /// Something of the driver's own does not work.
+    Troubled {
+        /// What.
+        trouble: Trouble,
+        /// What the operating system says.
+        detail: String,
+    },
+    /// It works again.
+    Cured {
+        /// What.
+        trouble: Trouble,
+    },
+    /// Drop all links and dial all known addresses at once: for tests of connect storms.
+    Redial,
+    /// Leave in good order.
+    Drain {
+        /// Time for accepted work, at most [`limits::DRAIN_TIME_MAX`].
+        within: Duration,
+        /// What the peers are told; cut at [`limits::REASON_BYTES_MAX`].
+        reason: String,
+    },
+    /// Leave now: goodbyes are still said. Given again, not even that is waited for.
+    Stop {
+        /// What the peers are told; cut at [`limits::REASON_BYTES_MAX`].
+        reason: String,
+    },
+    /// The time of [`Node::next_timeout`] has come. Harmless at any other time.
+    Timeout,
+}
+
+/// What the machine wants done.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// Something is to be done about links.
+    Order(Order),
+    /// The application is to be told.
+    Event(Event),
+}
+
+/// The control plane of one node.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Node {
+    peers: Peers,
+    faults: Faults,
+    outputs: Outbox<Output>,
+}
+
+impl Node {
+    /// A node that knows nobody.
+    pub fn new(config: Config) -> Node {
+        Node {
+            peers: Peers::new(config.id, config.epoch, config.links_max, config.seed),
+            faults: Faults::default(),
+            outputs: Outbox::default(),
+        }
+    }
+
+    /// Feeds one input. The returned outputs must be carried out in sequence before the next input.
+    ///
+    /// Once [`Order::Stopped`] is out, inputs have no effect.
+    pub fn handle(&mut self, now: Instant, input: Input) -> Outputs<'_, Output> {
+        if *self.peers.phase() == Phase::Stopped {
+            return Outputs::new(&mut self.outputs);
+        }
+        let connected = self.peers.connected();
+        match input {
+            Input::Connect { connect, address, expected, keep } => self.peers.connect(connect, address, expected, keep),
+            Input::Addresses { peer, addresses } => self.peers.addresses(peer, addresses),
+            Input::DialFailed { dial, why } => self.peers.dial_failed(now, dial, why),
+            Input::Proved { link, proved, dialled } => self.peers.proved(now, link, proved, dialled),
+            Input::Up { link } => self.peers.up(now, link),
+            Input::Down { link, why } => self.peers.down(now, link, why),
+            Input::Heard { link, control } => self.peers.heard(now, link, control),
+            Input::Answered { link } => self.peers.answered(now, link),
+            Input::Idle { link, ask } => self.peers.idle(now, link, ask),
+            Input::Disconnect { peer, reason } => self.peers.disconnect(now, peer, &reason),
+            Input::Troubled { trouble, detail } => self.faults.troubled(now, trouble, &detail, &mut self.outputs),
+            Input::Cured { trouble } => self.faults.cured(trouble, &mut self.outputs),
+            Input::Redial => self.peers.redial(now),
+            Input::Drain { within, reason } => self.peers.drain(now, within, &reason),
+            Input::Stop { reason } => self.peers.stop(now, &reason),
+            Input::Timeout => self.peers.timeout(now),
+        }
+        self.peers.pump(now);
+        self.tell(now, connected);
+        Outputs::new(&mut self.outputs)
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.peers.next_timeout()
+    }
+
+    /// Who this node is.
+    pub fn id(&self) -> NodeId {
+        self.peers.own()
+    }
+
+    /// The epoch that handshakes are to use now.
+    pub fn epoch(&self) -> Epoch {
+        self.peers.epoch()
+    }
+
+    /// How far the node is on its way out.
+    pub fn phase(&self) -> &Phase {
+        self.peers.phase()
+    }
+
+    /// All links that are up, by number.
+    pub fn links(&self) -> impl Iterator<Item = LinkView> {
+        self.peers.views()
+    }
+
+    /// How many peers can be called.
+    pub fn connected(&self) -> usize {
+        self.peers.connected()
+    }
+
+    /// What is wrong right now, oldest first. Empty: nothing.
+    pub fn faults(&self) -> Vec<&Fault> {
+        self.faults.list()
+    }
+
+    /// Turns what happened in this step into orders, faults and events. `connected`: peers before it.
+    fn tell(&mut self, now: Instant, connected: usize) {
+        self.outputs.extend(self.peers.orders.drain(..).map(Output::Order));
+        let mut connected = connected;
+        for fact in std::mem::take(&mut *self.peers.facts) {
+            self.faults.learn(now, &fact, &mut self.outputs);
+            let was = connected;
+            match &fact {
+                Fact::Up { .. } => connected += 1,
+                Fact::Down { .. } => connected = connected.saturating_sub(1),
+                _ => {}
+            }
+            self.outputs.extend(Event::of(fact).map(Output::Event));
+            match (was, connected) {
+                (0, 1..) => self.outputs.push_back(Output::Event(Event::Connected)),
+                (1.., 0) => self.outputs.push_back(Output::Event(Event::Isolated)),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One place or node that this node wants a link with: its addresses, how often it failed, when to try again.
+
+use std::time::{Duration, Instant};
+
+use super::{ConnectId, Jitter, Keep};
+use crate::address::Address;
+use crate::backoff::Backoff;
+use crate::id::NodeId;
+use crate::limits;
+
+/// Something to dial.
+///
+/// ```text
+///   Ready ──dial──▶ Dialling ──link up──▶ Held ──link lost──▶ Waiting ──time──▶ Ready
+///                       └──every address failed────────────────▲
+///   Parked: nobody wants it now; `Connect` and `Redial` wake it
+/// ```
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Contact {
+    pub(super) routes: Vec<Route>,
+    /// The route to try next.
+    turn: usize,
+    /// Routes tried since the last wait.
+    pub(super) tried: usize,
+    pub(super) kept: Kept,
+    /// Where the last link led.
+    pub(super) peer: Option<NodeId>,
+    pub(super) state: State,
+    backoff: Backoff,
+    /// Failed rounds since a link was up.
+    pub(super) failures: u32,
+    /// Who waits for the outcome of this round.
+    pub(super) asks: Vec<ConnectId>,
+}
+
+/// One address of a contact.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Route {
+    pub(super) address: Address,
+    /// Who must be there.
+    pub(super) expected: Option<NodeId>,
+    /// The application named it; otherwise the peer did.
+    pub(super) given: bool,
+}
+
+/// How long a contact is wanted.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Kept {
+    /// For one attempt.
+    Once,
+    /// As long as the node runs.
+    Forever,
+    /// Until it has been lost for [`limits::MEMBER_KEPT`]; holds since when it is.
+    Member { lost: Option<Instant> },
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum State {
+    Ready,
+    Dialling,
+    Held,
+    Waiting(Instant),
+    Parked,
+}
+
+impl Contact {
+    pub(super) fn new(route: Route, keep: Keep) -> Contact {
+        Contact {
+            routes: vec![route],
+            turn: 0,
+            tried: 0,
+            kept: match keep {
+                Keep::Once => Kept::Once,
+                Keep::Forever => Kept::Forever,
+            },
+            peer: None,
+            state: State::Ready,
+            backoff: Backoff::for_node(),
+            failures: 0,
+            asks: Vec::new(),
+        }
+    }
+
+    /// A member that dialled us and said where it can be reached.
+    pub(super) fn of_member(peer: NodeId, first: Address, others: Vec<Address>) -> Contact {
+        let mut contact = Contact::new(Route { address: first, expected: Some(peer), given: false }, Keep::Once);
+        contact.routes[0].given = true; // kept by `learn` below
+        contact.learn(peer, others);
+        contact.routes[0].given = false;
+        contact.hold(peer);
+        contact
+    }
+
+    /// The route whose turn it is; the turn passes on to the next one.
+    pub(super) fn next_route(&mut self) -> Route {
+        let route = self.routes[self.turn % self.routes.len()].clone();
+        self.turn = (self.turn + 1) % self.routes.len();
+        route
+    }
+
+    /// Whether it may lead to this node, as far as is known.
+    pub(super) fn leads_to(&self, peer: &NodeId) -> bool {
+        self.peer.as_ref() == Some(peer)
+            || (self.peer.is_none() && self.routes.iter().all(|route| route.expected.as_ref() == Some(peer)))
+    }
+
+    /// Replaces what the peer said about its addresses. What the application named stays.
+    pub(super) fn learn(&mut self, peer: NodeId, addresses: Vec<Address>) {
+        let mut routes = self.routes.clone();
+        routes.retain(|route| route.given);
+        for address in addresses {
+            let known = routes.iter().any(|route| route.address == address);
+            if !known && routes.len() < limits::ADDRESSES_PER_CONTACT_MAX {
+                routes.push(Route { address, expected: Some(peer), given: false });
+            }
+        }
+        if !routes.is_empty() {
+            (self.routes, self.turn, self.tried) = (routes, 0, 0);
+        }
+    }
+
+    /// A link with `peer` is up.
+    pub(super) fn hold(&mut self, peer: NodeId) {
+        if self.peer.is_some_and(|before| before != peer) {
+            // Another node answers at a kept address: what the former one said about itself is of no use.
+            self.routes.retain(|route| route.given);
+        }
+        self.peer = Some(peer);
+        self.state = State::Held;
+        self.tried = 0;
+        self.failures = 0;
+        if let Kept::Once | Kept::Member { .. } = self.kept {
+            self.kept = Kept::Member { lost: None };
+            for route in &mut self.routes {
+                route.expected = Some(peer);
+            }
+        }
+    }
+
+    /// The last link with the peer is gone; it had held for so long.
+    pub(super) fn lose(&mut self, now: Instant, held_for: Duration, jitter: &mut Jitter) {
+        if held_for >= limits::RECONNECT_HEALTH {
+            self.backoff = Backoff::for_node();
+        }
+        if let Kept::Member { lost } = &mut self.kept {
+            *lost = Some(now);
+        }
+        self.turn = 0;
+        self.wait(now, Duration::ZERO, jitter);
+    }
+
+    /// A dial failed. True if that ends the round: every address has been tried, and no other dial is under way.
+    pub(super) fn fail(&mut self, more: bool) -> bool {
+        if self.state == State::Dialling && !more {
+            self.state = State::Ready;
+        }
+        let over = self.state == State::Ready && self.tried >= self.routes.len();
+        if over {
+            self.failures = self.failures.saturating_add(1);
+        }
+        over
+    }
+
+    /// Waits before the next round: as long as the backoff says, and at least so long.
+    pub(super) fn wait(&mut self, now: Instant, at_least: Duration, jitter: &mut Jitter) {
+        self.tried = 0;
+        if let Kept::Member { lost: Some(lost) } = self.kept
+            && now.saturating_duration_since(lost) >= limits::RECONNECT_QUICKLY
+            && self.backoff.cap() < limits::RECONNECT_SLOWLY_LAST
+        {
+            self.backoff = Backoff::for_lost_member();
+        }
+        let delay = self.backoff.next_spread(jitter.next()).max(at_least);
+        self.state = State::Waiting(now + delay);
+    }
+
+    /// Whether it was lost so long ago that it is forgotten.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        matches!(self.kept, Kept::Member { lost: Some(lost) } if now.saturating_duration_since(lost) >= limits::MEMBER_KEPT)
+    }
+}

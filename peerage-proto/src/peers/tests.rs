@@ -1,0 +1,3 @@
+//! The parts of the machine of links, each alone.
+
+mod pair;
