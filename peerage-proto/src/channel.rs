@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::codec::{Encoding, Payload};
+use crate::codec::Encoding;
 use crate::frame::{Dialect, FrameDecoder, Unfinished};
 use crate::limits;
 use crate::outcome::{CallError, LinkLost};
@@ -49,7 +49,7 @@ mod tests;
 mod watch;
 
 use control::Standing;
-use in_flight::InFlight;
+use in_flight::{Ending, InFlight};
 use outgoing::Outgoing;
 use serving::Serving;
 use watch::Watch;
@@ -57,7 +57,7 @@ use watch::Watch;
 pub use crate::frame::Side;
 pub use config::Config;
 pub use content::Content;
-pub use in_flight::Token;
+pub use in_flight::{Answer, Token};
 pub use input::Input;
 pub use outgoing::Transmit;
 pub use output::Output;
@@ -216,6 +216,15 @@ impl Channel {
         self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();
         Outputs::new(&mut self.orders)
+    }
+
+    /// Hands out the outcome of a call after [`Output::Settled`]; `None` if there is none, or no longer.
+    ///
+    /// A small value is put into `buffer` ([`Answer::Copied`]), whose former content is lost; a large one, and an error,
+    /// leave it alone.
+    #[inline]
+    pub fn collect(&mut self, token: Token, buffer: &mut Vec<u8>) -> Option<Result<Answer, Box<CallError>>> {
+        self.calls.collect(token, buffer)
     }
 
     /// Hands out the bytes that wait to be written. They come back with [`Input::Written`]; until then there are no more.
@@ -406,11 +415,10 @@ impl Channel {
         (self.held, self.held_since, self.progress) = (Bytes::new(), None, None);
     }
 
-    /// Gives a call its outcome. Errors are boxed because they are large and rare, and every outcome is moved several times.
-    #[inline]
-    fn settle(&mut self, token: Token, result: Result<Payload, Box<CallError>>) {
-        if self.calls.settle(token).is_some() {
-            self.orders.push_back(Output::Settled { token, result });
+    /// Gives a call its outcome.
+    fn settle(&mut self, token: Token, error: CallError) {
+        if self.calls.settle(token, Ending::Failed(Box::new(error))) {
+            self.orders.push_back(Output::Settled(token));
         }
     }
 }

@@ -32,7 +32,7 @@ pub use self::{
     form::{Compression, Form},
     invocation::{Invocation, NotAnInvocation, call_of_parts, is_tag, put_call, put_kwargs},
     notation::{Notation, NotationError},
-    payload::{DecodeError, Payload, TranscodeError, encode_into},
+    payload::{DecodeError, Payload, TranscodeError, decode_from, encode_into},
     value::Value,
 };
 

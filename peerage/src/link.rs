@@ -17,9 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use peerage_proto::channel::{Channel, Config, Content, Counters, Input, Output, Room, Served, Token};
+use peerage_proto::channel::{Answer, Channel, Config, Content, Counters, Input, Output, Room, Served, Token};
 use peerage_proto::codec::{Encoding, Payload};
 use peerage_proto::outcome::{CallError, Code, LinkLost, NotSent, Stop};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -33,11 +32,13 @@ mod cells;
 mod clock;
 mod driver;
 mod in_place;
+mod time;
 
-use cells::{Cells, Outcome};
+use cells::Cells;
 use clock::Clock;
 
 pub(crate) use in_place::{InPlace, Serve};
+pub(crate) use time::Time;
 
 /// A link as its users hold it.
 #[derive(Clone)]
@@ -95,34 +96,8 @@ struct State {
     errands: Errands,
 }
 
-/// When a call ends without an answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Time {
-    /// So long from the moment it is first tried on.
-    From(Duration),
-    /// At this time.
-    At(Instant),
-    /// When the connection ends.
-    Never,
-}
-
-impl Time {
-    /// Whether some milliseconds more or less do not matter.
-    fn is_long(&self) -> bool {
-        matches!(self, Time::Never) || matches!(self, Time::From(so_long) if *so_long >= LONG)
-    }
-
-    /// Starts the time running, if it is not yet, and tells the deadline.
-    pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
-        if let Time::From(so_long) = *self {
-            *self = Time::At(now + so_long);
-        }
-        match *self {
-            Time::At(deadline) => Some(deadline),
-            Time::From(_) | Time::Never => None,
-        }
-    }
-}
+/// How a call ended. A small value lies in the buffer of its caller.
+pub(crate) type Outcome = Result<Answer, Box<CallError>>;
 
 /// What is to be done once the lock is released.
 #[derive(Default)]
@@ -225,8 +200,8 @@ impl Link {
         let deadline = time.settle(now).map(Instant::into_std);
         let token = state.cells.open(cx.waker());
         state.carry_out(now, Input::Call { token, content, deadline });
-        // A caller that is refused at once learns it now; its waker must not be woken for that.
-        let result = match state.cells.take(token) {
+        // A caller that is refused at once learns it now.
+        let result = match state.collect(token, &mut Vec::new()) {
             Some(result) => Err(*result.expect_err("a call has no value before its frame is written")),
             None => Ok(token),
         };
@@ -243,9 +218,16 @@ impl Link {
         self.release(state);
     }
 
-    /// The outcome of a call that was sent.
-    pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>, token: Token) -> Poll<Outcome> {
-        self.lock().cells.poll(cx, token)
+    /// The outcome of a call that was sent; a small value is put into `buffer`.
+    pub(crate) fn poll_outcome(&self, cx: &mut Context<'_>, token: Token, buffer: &mut Vec<u8>) -> Poll<Outcome> {
+        let mut state = self.lock();
+        match state.collect(token, buffer) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                state.cells.wait(token, cx.waker());
+                Poll::Pending
+            }
+        }
     }
 
     /// Nobody waits for this call any more.
@@ -253,6 +235,9 @@ impl Link {
         let mut state = self.lock();
         if state.cells.abandon(token) {
             state.carry_out(Instant::now(), Input::Cancel(token));
+        } else {
+            // The outcome came before its caller went.
+            state.collect(token, &mut Vec::new());
         }
         self.release(state);
         self.wake_driver();
@@ -398,13 +383,17 @@ impl State {
     /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
     fn carry_out(&mut self, now: Instant, input: Input<'_>) {
         let errands = &mut self.errands;
-        let mut not_started = Vec::new();
+        let (mut not_started, mut unclaimed) = (Vec::new(), Vec::new());
         if now != self.clock.latest() {
             self.clock.note(now);
         }
         for output in self.machine.handle(now.into_std(), input) {
             match output {
-                Output::Settled { token, result } => self.cells.settle(token, result, &mut errands.wake),
+                Output::Settled(token) => {
+                    if !self.cells.settle(token, &mut errands.wake) {
+                        unclaimed.push(token);
+                    }
+                }
                 Output::Request { request, content } => {
                     self.inbox.push_back((request, content));
                     errands.reader = errands.reader.take().or_else(|| self.reader.take());
@@ -435,12 +424,23 @@ impl State {
                 }
             }
         }
+        for token in unclaimed {
+            self.collect(token, &mut Vec::new());
+        }
         for request in not_started {
             // Only ever queues a frame.
             let orders = self.machine.handle(now.into_std(), Input::Stopped { request, stop: Stop::NotStarted });
             debug_assert_eq!(orders.count(), 0);
         }
         self.admit_next();
+    }
+
+    /// The outcome of a call, if it is there; its cell is free then.
+    #[inline]
+    fn collect(&mut self, token: Token, buffer: &mut Vec<u8>) -> Option<Outcome> {
+        let outcome = self.machine.collect(token, buffer)?;
+        self.cells.free(token);
+        Some(outcome)
     }
 
     /// Whether a caller may go on to the machine: it has room and the caller is next, or it takes no calls any more.
@@ -479,9 +479,6 @@ impl State {
         }
     }
 }
-
-/// A deadline from which on a few milliseconds do not matter.
-const LONG: Duration = Duration::from_secs(1);
 
 /// Wakers whose memory is kept for the next batch, so that an idle link holds little memory.
 const WAKERS_KEPT: usize = 64;

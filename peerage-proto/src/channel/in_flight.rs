@@ -4,24 +4,88 @@
 //! by id), *what of this token?* (slots by token) and *when is somebody's time up?* (a count of calls for each millisecond
 //! in which one is due; calls of one link come in bursts and mostly share one deadline, so these are few). Only when a time
 //! has come is it asked whose it is, and then the slots are looked through once for all of them.
+//!
+//! An outcome lies in the slot of its call until the caller collects it. A small value is copied into memory that the slot
+//! keeps from call to call, so the usual answer costs one copy, no allocation and no count of references.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::id::RequestId;
+use bytes::Bytes;
 
-/// The driver's own number for a call: small, dense, chosen by it, free again once the call is settled.
+use crate::codec::{self, DecodeError, Encoding, Payload};
+use crate::id::RequestId;
+use crate::outcome::CallError;
+
+/// The driver's own number for a call: small, dense, chosen by it, free again once the outcome is collected.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Token(pub u32);
 
-/// Calls that have no outcome yet.
+/// Calls whose outcome has not been collected.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    slots: Vec<Option<Waiting>>,
+    slots: Vec<Slot>,
     by_id: ById,
     clock: Clock,
     due: Due,
+    /// Calls without an outcome.
     count: usize,
+    /// Outcomes that were not collected yet.
+    uncollected: usize,
+}
+
+/// What belongs to one token.
+///
+/// The parts lie beside each other instead of in one enum, so that none is moved when another changes: this is the most
+/// travelled memory of a link.
+#[derive(Debug, Default)]
+struct Slot {
+    waiting: Option<Waiting>,
+    outcome: Option<Result<Answer, Box<CallError>>>,
+    /// The value that [`Answer::Copied`] speaks of, else only memory for the next one.
+    value: Vec<u8>,
+}
+
+/// The value of a call as its caller gets it.
+#[derive(Debug)]
+pub enum Answer {
+    /// A small one: copied into the buffer that the caller brought.
+    Copied(Encoding),
+    /// One with memory of its own.
+    Owned(Payload),
+}
+
+impl Answer {
+    /// The value opened; `buffer` is the one that the caller brought.
+    ///
+    /// # Errors
+    /// As [`Payload::decode`].
+    #[inline]
+    pub fn decode<T: serde::de::DeserializeOwned>(&self, buffer: &[u8]) -> Result<T, DecodeError> {
+        match self {
+            Answer::Copied(encoding) => codec::decode_from(buffer, *encoding),
+            Answer::Owned(payload) => payload.decode(),
+        }
+    }
+
+    /// The value unopened; `buffer` is the one that the caller brought.
+    pub fn into_payload(self, buffer: &[u8]) -> Payload {
+        match self {
+            Answer::Copied(encoding) => Payload::from_parts(encoding, Bytes::copy_from_slice(buffer)),
+            Answer::Owned(payload) => payload,
+        }
+    }
+}
+
+/// How a call ends, as the machine learns it.
+#[derive(Debug)]
+pub(super) enum Ending<'a> {
+    /// With a value that lies in what was just read.
+    Value(Encoding, &'a [u8]),
+    /// With a value of its own memory.
+    Owned(Payload),
+    /// With an error. Boxed, because errors are large and rare.
+    Failed(Box<CallError>),
 }
 
 /// A call that has no outcome yet.
@@ -64,20 +128,26 @@ impl InFlight {
         deadline: Option<Instant>,
         (place, len): (u64, usize),
     ) {
-        let slot = token.0 as usize;
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, || None);
-        }
-        let free = self.slots[slot].is_none();
-        assert!(free, "the driver reuses a token only after its call was settled");
         // Never before the deadline, so up to the next millisecond.
         let due = deadline.map(|deadline| self.clock.up(now, deadline));
         if let Some(due) = due {
             self.due.enter(due);
         }
-        self.slots[slot] = Some(Waiting { id, deadline, due, place, len, state: State::Answer });
+        let slot = self.slot(token);
+        let free = slot.waiting.is_none() && slot.outcome.is_none();
+        assert!(free, "the driver reuses a token only after its outcome was collected");
+        slot.waiting = Some(Waiting { id, deadline, due, place, len, state: State::Answer });
         self.count += 1;
         self.by_id.enter(id.0, token.0, self.count, &self.slots);
+    }
+
+    #[inline]
+    fn slot(&mut self, token: Token) -> &mut Slot {
+        let slot = token.0 as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, Slot::default);
+        }
+        &mut self.slots[slot]
     }
 
     /// The call with this id.
@@ -88,29 +158,58 @@ impl InFlight {
 
     /// The call of this token.
     pub(super) fn get(&self, token: Token) -> Option<&Waiting> {
-        self.slots.get(token.0 as usize)?.as_ref()
+        self.slots.get(token.0 as usize)?.waiting.as_ref()
     }
 
     /// Lets a call wait for something else, not longer than until another time.
     pub(super) fn wait_for(&mut self, now: Instant, token: Token, state: State, until: Instant) {
         let due = self.clock.down(now, until);
-        let Some(Some(waiting)) = self.slots.get_mut(token.0 as usize) else { return };
+        let slot = self.slots.get_mut(token.0 as usize);
+        let Some(waiting) = slot.and_then(|slot| slot.waiting.as_mut()) else { return };
         waiting.state = state;
         let before = waiting.due.replace(due);
         self.due.enter(due);
         self.due.leave(before);
     }
 
-    /// Takes a call out: it has its outcome.
-    pub(super) fn settle(&mut self, token: Token) -> Option<Waiting> {
-        let waiting = self.slots.get_mut(token.0 as usize)?.take()?;
-        self.by_id.leave(waiting.id.0);
-        self.due.leave(waiting.due);
+    /// Gives a waiting call its outcome. False if this token has no such call.
+    #[inline]
+    pub(super) fn settle(&mut self, token: Token, ending: Ending<'_>) -> bool {
+        let Some(slot) = self.slots.get_mut(token.0 as usize) else { return false };
+        let Some(waiting) = &slot.waiting else { return false };
+        let (id, due) = (waiting.id, waiting.due);
+        slot.waiting = None;
+        slot.end(ending);
+        self.by_id.leave(id.0);
+        self.due.leave(due);
         self.count -= 1;
-        if self.count == 0 && self.slots.len() > KEEP_SLOTS {
+        self.uncollected += 1;
+        true
+    }
+
+    /// Gives a call its outcome that never came to wait.
+    pub(super) fn refuse(&mut self, token: Token, error: CallError) {
+        self.slot(token).end(Ending::Failed(Box::new(error)));
+        self.uncollected += 1;
+    }
+
+    /// Hands out an outcome; its token is free then. A small value goes into `buffer`, whose memory the slot keeps in
+    /// exchange.
+    #[inline]
+    pub(super) fn collect(&mut self, token: Token, buffer: &mut Vec<u8>) -> Option<Result<Answer, Box<CallError>>> {
+        let slot = self.slots.get_mut(token.0 as usize)?;
+        let outcome = slot.outcome.take()?;
+        if let Ok(Answer::Copied(_)) = outcome {
+            std::mem::swap(buffer, &mut slot.value);
+            if slot.value.capacity() > SMALL_BYTES {
+                slot.value = Vec::new();
+            }
+        }
+        self.uncollected -= 1;
+        if self.count + self.uncollected == 0 && self.slots.len() > KEEP_SLOTS {
             (self.slots, self.by_id) = (Vec::new(), ById::default());
         }
-        Some(waiting)
+        Some(outcome)
     }
 
     /// All calls, in the order of their tokens.
@@ -134,15 +233,34 @@ impl InFlight {
 
     /// Moves the places of all calls behind `place` forward by `len`: a frame before them was taken out.
     pub(super) fn close_gap(&mut self, place: u64, len: usize) {
-        for waiting in self.slots.iter_mut().flatten().filter(|waiting| waiting.place > place) {
+        let calls = self.slots.iter_mut().filter_map(|slot| slot.waiting.as_mut());
+        for waiting in calls.filter(|waiting| waiting.place > place) {
             waiting.place -= len as u64;
         }
     }
 
     fn those(&self, which: impl Fn(&Waiting) -> bool) -> Vec<Token> {
         let calls = self.slots.iter().enumerate();
-        let those = calls.filter(|(_, waiting)| waiting.as_ref().is_some_and(&which));
+        let those = calls.filter(|(_, slot)| slot.waiting.as_ref().is_some_and(&which));
         those.map(|(slot, _)| Token(slot as u32)).collect()
+    }
+}
+
+impl Slot {
+    #[inline]
+    fn end(&mut self, ending: Ending<'_>) {
+        self.outcome = Some(match ending {
+            Ending::Value(encoding, value) if value.len() <= SMALL_BYTES => {
+                self.value.clear();
+                self.value.extend_from_slice(value);
+                Ok(Answer::Copied(encoding))
+            }
+            Ending::Value(encoding, value) => {
+                Ok(Answer::Owned(Payload::from_parts(encoding, Bytes::copy_from_slice(value))))
+            }
+            Ending::Owned(payload) => Ok(Answer::Owned(payload)),
+            Ending::Failed(error) => Err(error),
+        });
     }
 }
 
@@ -248,12 +366,12 @@ struct ById {
 
 impl ById {
     /// Enters the call in slot `token`, one of `count`.
-    fn enter(&mut self, id: u64, token: u32, count: usize, slots: &[Option<Waiting>]) {
+    fn enter(&mut self, id: u64, token: u32, count: usize, slots: &[Slot]) {
         if count > self.ring.len() / 2 {
             self.ring = vec![NOBODY; (count * 4).next_power_of_two().max(16)];
             self.crowded_out.clear();
-            for (other, waiting) in slots.iter().enumerate() {
-                if let Some(waiting) = waiting {
+            for (other, slot) in slots.iter().enumerate() {
+                if let Some(waiting) = &slot.waiting {
                     self.place(waiting.id.0, other as u32, slots);
                 }
             }
@@ -262,9 +380,9 @@ impl ById {
         }
     }
 
-    fn place(&mut self, id: u64, token: u32, slots: &[Option<Waiting>]) {
+    fn place(&mut self, id: u64, token: u32, slots: &[Slot]) {
         let home = self.home(id);
-        let there = slots.get(self.ring[home] as usize).and_then(Option::as_ref);
+        let there = slots.get(self.ring[home] as usize).and_then(|slot| slot.waiting.as_ref());
         if there.is_some_and(|there| there.id.0 != id && self.home(there.id.0) == home) {
             self.crowded_out.insert(id, token);
         } else {
@@ -297,98 +415,8 @@ const NOBODY: u32 = u32::MAX;
 /// Slots that an emptied table keeps, so that an idle link holds little memory.
 const KEEP_SLOTS: usize = 128;
 
+/// Values up to this size, in bytes, are copied into the memory of their slot; a slot keeps no more than that.
+const SMALL_BYTES: usize = 256;
+
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn epoch() -> Instant {
-        // Any fixed instant will do; the machine never asks for the time itself.
-        #[allow(clippy::disallowed_methods, reason = "tests need one instant to count from")]
-        static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-        *EPOCH
-    }
-
-    proptest! {
-        #[test]
-        fn deadlines_come_up_in_order_whatever_is_opened_and_settled(
-            steps in prop::collection::vec((0_u32..32, prop::option::of(0_u64..50), 0_u8..3), 1..200)
-        ) {
-            let mut calls = InFlight::default();
-            let mut model: Vec<(u32, Option<u64>)> = Vec::new();
-            for (n, (token, after, what)) in steps.into_iter().enumerate() {
-                let at = |ms: u64| epoch() + Duration::from_millis(ms);
-                match model.iter().position(|(t, _)| *t == token) {
-                    None => {
-                        calls.open(epoch(), Token(token), RequestId(n as u64), after.map(at), (0, 1));
-                        model.push((token, after));
-                    }
-                    Some(found) if what == 0 => {
-                        let later = after.unwrap_or(7);
-                        calls.wait_for(epoch(), Token(token), State::StopAfterCancel, at(later));
-                        model[found].1 = Some(later);
-                    }
-                    Some(found) => {
-                        prop_assert!(calls.settle(Token(token)).is_some());
-                        model.remove(found);
-                    }
-                }
-                let nearest = model.iter().filter_map(|(_, until)| *until).min();
-                prop_assert_eq!(calls.next_deadline(), nearest.map(at));
-                prop_assert_eq!(calls.len(), model.len());
-            }
-            for ms in 0..50 {
-                let mut due: Vec<u32> = model.iter().filter(|(_, until)| *until == Some(ms)).map(|(t, _)| *t).collect();
-                due.sort_unstable();
-                let expired = calls.expired(epoch() + Duration::from_millis(ms));
-                prop_assert_eq!(expired.iter().map(|token| token.0).collect::<Vec<_>>(), due);
-                for token in expired {
-                    prop_assert!(calls.settle(token).is_some());
-                }
-            }
-            prop_assert_eq!(calls.len(), model.iter().filter(|(_, until)| until.is_none()).count());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_waiting_call_is_found_by_its_id_and_no_other_is(
-            steps in prop::collection::vec((any::<bool>(), 0_usize..40), 1..400)
-        ) {
-            let mut calls = InFlight::default();
-            let mut waiting: Vec<(u32, u64)> = Vec::new();
-            let mut free: Vec<u32> = (0..64).collect();
-            // Ids jump by a multiple of any ring now and then, so that new ones meet old ones that still wait.
-            let mut id = 0;
-            for (open, pick) in steps {
-                if open && waiting.len() < 40 {
-                    let token = free.pop().expect("more tokens than calls");
-                    id += if pick == 0 { 1024 } else { 1 };
-                    calls.open(epoch(), Token(token), RequestId(id), None, (0, 1));
-                    waiting.push((token, id));
-                } else if !waiting.is_empty() {
-                    let (token, id) = waiting.remove(pick % waiting.len());
-                    prop_assert!(calls.settle(Token(token)).is_some());
-                    prop_assert_eq!(calls.by_id(RequestId(id)), None);
-                    free.push(token);
-                }
-                for (token, id) in &waiting {
-                    prop_assert_eq!(calls.by_id(RequestId(*id)), Some(Token(*token)));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_answer_finds_its_call_by_id_until_it_is_settled() {
-        let mut calls = InFlight::default();
-        calls.open(epoch(), Token(3), RequestId(7), None, (0, 1));
-        assert_eq!(calls.by_id(RequestId(7)), Some(Token(3)));
-        assert!(calls.settle(Token(3)).is_some());
-        assert_eq!(calls.by_id(RequestId(7)), None);
-        assert!(calls.settle(Token(3)).is_none());
-    }
-}
+mod tests;

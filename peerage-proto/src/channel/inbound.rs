@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use super::content::Part;
+use super::in_flight::Ending;
 use super::pieces::Pieces;
 use super::{Channel, Content, Output, Phase, Served};
 use crate::codec::{Encoding, Payload, Value};
@@ -110,10 +111,13 @@ impl Channel {
         let mut content = || Payload::from_parts(encoding, pieces.part(body, triple.content.clone(), rest));
         match kind {
             Kind::Request => self.request(triple.id, content)?,
-            Kind::Result => self.answered(triple.id, || Ok(content())),
+            Kind::Result => self.answered(triple.id, || match body {
+                Body::InPlace(bytes) => Ending::Value(encoding, &bytes[triple.content.clone()]),
+                Body::Assembled(_) => Ending::Owned(content()),
+            }),
             Kind::Exception => {
                 let dialect = self.config.dialect;
-                self.answered(triple.id, || Err(Box::new(failure(&content(), dialect))));
+                self.answered(triple.id, || Ending::Failed(Box::new(failure(&content(), dialect))));
             }
             Kind::Cancel => self.cancelled_by_peer(triple.id),
             Kind::Stopped => {
@@ -134,12 +138,14 @@ impl Channel {
                 let (why, wait): (u64, u64) = content().decode().map_err(|_| PeerMisbehaved::BadContent("busy"))?;
                 let why = Busy::from_number(why).unwrap_or(Busy::Overloaded);
                 let retry_after = Duration::from_millis(wait).min(limits::RETRY_AFTER_MAX);
-                self.answered(triple.id, || Err(Box::new(CallError::Busy { why, retry_after })));
+                self.answered(triple.id, || Ending::Failed(Box::new(CallError::Busy { why, retry_after })));
             }
             Kind::Rejected => {
                 let (why, detail): (u64, String) =
                     content().decode().map_err(|_| PeerMisbehaved::BadContent("rejected"))?;
-                self.answered(triple.id, || Err(Box::new(CallError::Refused { why: Refused::from_peer(why, detail) })));
+                self.answered(triple.id, || {
+                    Ending::Failed(Box::new(CallError::Refused { why: Refused::from_peer(why, detail) }))
+                });
             }
         }
         Ok(())

@@ -21,7 +21,7 @@ pub enum Input<'a> {
     Timeout,
     /// The application asks the peer something. Check [`Channel::room`](super::Channel::room) first.
     Call {
-        /// The driver's number for the call; free again once it is settled.
+        /// The driver's number for the call; free again once its outcome is collected.
         token: Token,
         /// What is asked.
         content: Content<'a>,

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::in_flight::State;
+use super::in_flight::{Ending, State};
 use super::{Channel, Content, Output, Phase, Token};
-use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
 use crate::id::RequestId;
 use crate::limits;
@@ -12,18 +11,17 @@ use crate::outcome::{CallError, LinkLost, NotSent, Refused, Stop};
 
 impl Channel {
     pub(super) fn call(&mut self, now: Instant, token: Token, content: Content<'_>, deadline: Option<Instant>) {
-        let refused = |result: CallError| Output::Settled { token, result: Err(Box::new(result)) };
         if self.phase != Phase::Open || self.standing.retired {
-            self.orders.push_back(refused(CallError::NotSent { why: self.no_way() }));
+            self.refuse_call(token, CallError::NotSent { why: self.no_way() });
             return;
         }
         let Some(encoding) = self.encoding else {
             let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-            self.orders.push_back(refused(CallError::Refused { why: Refused::BadRequest(why.to_owned()) }));
+            self.refuse_call(token, CallError::Refused { why: Refused::BadRequest(why.to_owned()) });
             return;
         };
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.orders.push_back(refused(CallError::NotSent { why: NotSent::QueueFull }));
+            self.refuse_call(token, CallError::NotSent { why: NotSent::QueueFull });
             return;
         }
         let place = self.outgoing.end();
@@ -33,7 +31,7 @@ impl Channel {
             false => self.put_transcoded(Kind::Request, id, content, encoding),
         };
         if let Err(why) = put {
-            self.orders.push_back(refused(CallError::Refused { why }));
+            self.refuse_call(token, CallError::Refused { why });
             return;
         }
         self.is_busy_again();
@@ -43,13 +41,18 @@ impl Channel {
         self.calls.open(now, token, RequestId(id), deadline, (place, len));
     }
 
+    fn refuse_call(&mut self, token: Token, error: CallError) {
+        self.calls.refuse(token, error);
+        self.orders.push_back(Output::Settled(token));
+    }
+
     pub(super) fn cancel(&mut self, now: Instant, token: Token) {
         let Some(waiting) = self.calls.get(token) else { return };
         let (id, deadline) = (waiting.id, waiting.deadline);
         if self.take_out(token) {
-            self.settle(token, Err(Box::new(CallError::NotSent { why: NotSent::Cancelled })));
+            self.settle(token, CallError::NotSent { why: NotSent::Cancelled });
         } else if self.config.dialect == Dialect::Plain {
-            self.settle(token, Err(Box::new(CallError::Cancelled { stop: Stop::Unconfirmed })));
+            self.settle(token, CallError::Cancelled { stop: Stop::Unconfirmed });
         } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
             self.put_empty(Kind::Cancel, id.0);
             self.calls.wait_for(now, token, State::StopAfterCancel, stop_awaited_until(deadline, now));
@@ -62,7 +65,7 @@ impl Channel {
         let (id, state) = (waiting.id, waiting.state);
         match state {
             State::Answer if self.take_out(token) => {
-                self.settle(token, Err(Box::new(CallError::NotSent { why: NotSent::QueueFull })));
+                self.settle(token, CallError::NotSent { why: NotSent::QueueFull });
             }
             State::Answer if self.config.dialect == Dialect::Full => {
                 self.put_empty(Kind::Cancel, id.0);
@@ -70,19 +73,17 @@ impl Channel {
                 self.calls.wait_for(now, token, State::StopAfterDeadline, until);
             }
             State::Answer | State::StopAfterDeadline => {
-                self.settle(token, Err(Box::new(CallError::Deadline { stop: Stop::Unconfirmed })));
+                self.settle(token, CallError::Deadline { stop: Stop::Unconfirmed });
             }
-            State::StopAfterCancel => {
-                self.settle(token, Err(Box::new(CallError::Cancelled { stop: Stop::Unconfirmed })))
-            }
+            State::StopAfterCancel => self.settle(token, CallError::Cancelled { stop: Stop::Unconfirmed }),
         }
     }
 
     /// An answer to one of our calls arrived.
     ///
-    /// `result` is only made once it is known that somebody waits for it, and then in the place where it will lie.
+    /// `ending` is only made once it is known that somebody waits for it.
     #[inline]
-    pub(super) fn answered(&mut self, id: u64, result: impl FnOnce() -> Result<Payload, Box<CallError>>) {
+    pub(super) fn answered<'a>(&mut self, id: u64, ending: impl FnOnce() -> Ending<'a>) {
         let Some(token) = self.calls.by_id(RequestId(id)) else {
             self.counters.late_replies += 1;
             return;
@@ -91,14 +92,14 @@ impl Channel {
             // Nothing was asked under this id yet: the peer guesses.
             Some((State::Answer, place)) if !self.outgoing.may_be_written(place) => self.counters.late_replies += 1,
             Some((State::Answer, _)) => {
-                self.calls.settle(token);
-                self.orders.push_back(Output::Settled { token, result: result() });
+                self.calls.settle(token, ending());
+                self.orders.push_back(Output::Settled(token));
             }
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
                 self.counters.late_replies += 1;
-                let refused =
-                    result().is_err_and(|error| matches!(*error, CallError::Busy { .. } | CallError::Refused { .. }));
+                let refused = matches!(ending(), Ending::Failed(error)
+                    if matches!(*error, CallError::Busy { .. } | CallError::Refused { .. }));
                 let stop = if refused { Stop::NotStarted } else { Stop::Completed };
                 self.stop_confirmed(id, stop);
             }
@@ -112,8 +113,8 @@ impl Channel {
             return;
         };
         match self.calls.get(token).map(|waiting| waiting.state) {
-            Some(State::StopAfterDeadline) => self.settle(token, Err(Box::new(CallError::Deadline { stop }))),
-            Some(State::StopAfterCancel) => self.settle(token, Err(Box::new(CallError::Cancelled { stop }))),
+            Some(State::StopAfterDeadline) => self.settle(token, CallError::Deadline { stop }),
+            Some(State::StopAfterCancel) => self.settle(token, CallError::Cancelled { stop }),
             // Nobody asked for it; the answer is still awaited.
             Some(State::Answer) | None => {}
         }
@@ -131,7 +132,7 @@ impl Channel {
                 (_, LinkLost::Misbehaved(misbehaved)) => CallError::Protocol { why: misbehaved.to_string() },
                 (_, why) => CallError::ConnectionLost { why: why.clone() },
             };
-            self.settle(token, Err(Box::new(error)));
+            self.settle(token, error);
         }
     }
 

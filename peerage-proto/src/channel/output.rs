@@ -3,7 +3,7 @@
 use super::{Served, Token};
 use crate::codec::{Form, Payload};
 use crate::frame::Kind;
-use crate::outcome::{CallError, LinkLost};
+use crate::outcome::LinkLost;
 
 /// What the machine wants done.
 #[derive(Debug)]
@@ -15,13 +15,8 @@ pub enum Output {
         /// What is asked.
         content: Payload,
     },
-    /// A call has its outcome. The token is free.
-    Settled {
-        /// Which call.
-        token: Token,
-        /// How it ended.
-        result: Result<Payload, Box<CallError>>,
-    },
+    /// This call has its outcome, which waits for [`collect`](super::Channel::collect); then the token is free.
+    Settled(Token),
     /// The caller no longer waits for this request: end the work and say what became of it with
     /// [`Input::Stopped`](super::Input::Stopped).
     Stop(Served),

@@ -330,9 +330,11 @@ impl Transcript {
 
     fn call_gives(mut self, token: u32, expected: Result<Json, CallError>) -> Self {
         match self.next_order() {
-            Output::Settled { token: settled, result } => {
-                let result = result.map(|value| value.decode::<Json>().expect("plain data")).map_err(|error| *error);
-                assert_eq!((settled.0, result), (token, expected));
+            Output::Settled(settled) => {
+                let mut buffer = Vec::new();
+                let outcome = self.channel.collect(settled, &mut buffer).expect("what is announced can be collected");
+                let result = outcome.map(|answer| answer.decode::<Json>(&buffer).expect("plain data"));
+                assert_eq!((settled.0, result.map_err(|error| *error)), (token, expected));
             }
             other => panic!("call {token} should end, but: {other:?}"),
         }

@@ -144,6 +144,16 @@ fn unlocated(encoding: Encoding, text: String) -> EncodeError {
     EncodeError { encoding, path: "$".to_owned(), why: Unsupported::Other(text) }
 }
 
+/// Opens `bytes`, one value in `encoding`, as [`Payload::decode`] does.
+///
+/// # Errors
+///
+/// [`DecodeError`] says whether the bytes are at fault or only the type.
+#[inline]
+pub fn decode_from<T: DeserializeOwned>(bytes: &[u8], encoding: Encoding) -> Result<T, DecodeError> {
+    decode(encoding, bytes, NESTING_DEFAULT)
+}
+
 /// Opens `bytes` with at most `limit` containers inside each other.
 pub(super) fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
     match encoding {

@@ -311,13 +311,10 @@ impl End {
     fn feed(&mut self, now: Instant, input: Input<'_>) {
         let orders: Vec<Output> = self.channel.handle(now, input).collect();
         for order in orders {
-            assert!(
-                self.ended.is_none() || matches!(order, Output::Settled { .. }),
-                "nothing is ordered after the end"
-            );
+            assert!(self.ended.is_none() || matches!(order, Output::Settled(_)), "nothing is ordered after the end");
             match order {
                 Output::Request { request, content } => self.request(now, request, &content),
-                Output::Settled { token, result } => self.settled(now, token, result.map_err(|error| *error)),
+                Output::Settled(token) => self.settled(now, token),
                 Output::Stop(request) => {
                     self.trace.note(now, &[3]);
                     self.news.push(News::Stop(request));
@@ -348,7 +345,11 @@ impl End {
         self.news.push(News::Request { served: request, number });
     }
 
-    fn settled(&mut self, now: Instant, token: Token, result: Result<Payload, CallError>) {
+    fn settled(&mut self, now: Instant, token: Token) {
+        let mut buffer = Vec::new();
+        let outcome = self.channel.collect(token, &mut buffer).expect("what is announced can be collected");
+        assert!(self.channel.collect(token, &mut buffer).is_none(), "an outcome is handed out once");
+        let result = outcome.map(|answer| answer.into_payload(&buffer)).map_err(|error| *error);
         let asked = self.asked.remove(&token).expect("a call has one outcome");
         self.free.push(token);
         let last = asked.until.and_then(|until| until.checked_add(limits::OUTCOME_GRACE));

@@ -15,6 +15,14 @@ impl Buffer {
         // While the thread ends there is no store any more.
         Buffer(KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default())
     }
+
+    /// Gives back memory that is too much to be kept for a while.
+    #[inline]
+    pub(super) fn shrink(&mut self) {
+        if self.0.capacity() > KEPT_BYTES_MAX {
+            self.0 = Vec::new();
+        }
+    }
 }
 
 impl Drop for Buffer {

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use peerage_proto::channel::{Content, Token};
-use peerage_proto::codec::{self, EncodeError, Encoding, Payload};
+use peerage_proto::channel::{Answer, Content, Token};
+use peerage_proto::codec::{self, Encoding, Payload};
 use peerage_proto::limits;
 use peerage_proto::outcome::{CallError, NotSent, Refused};
 use serde::Serialize;
@@ -25,16 +25,12 @@ use crate::link::{Link, Time};
 pub struct Call<'a, R> {
     link: &'a Link,
     stage: Stage,
+    /// What is asked, where it was encoded for this call; from then on where a small answer goes.
+    buffer: Buffer,
+    /// What is asked, where it was encoded before. Boxed, because a call is moved before it is awaited.
+    payload: Option<Box<Payload>>,
     time: Time,
-    open: fn(Payload) -> Result<R, CallError>,
-}
-
-/// The content of a call.
-enum Encoded {
-    /// Encoded for this call.
-    Here(Encoding, Buffer),
-    /// Encoded before, maybe shared with others.
-    Before(Payload),
+    open: fn(Answer, &[u8]) -> Result<R, CallError>,
 }
 
 /// How far a call has come.
@@ -44,7 +40,10 @@ enum Encoded {
 ///     └── the link has no room: a place in its queue ──┘
 /// ```
 enum Stage {
-    Unsent { content: Result<Encoded, Box<CallError>>, queued: Option<Box<Queued>> },
+    /// In what encoding it is, and its place if it has to wait.
+    Unsent(Encoding, Option<Box<Queued>>),
+    /// It cannot even be tried.
+    Bad(Box<CallError>),
     Sent(Token),
     Over,
 }
@@ -57,26 +56,30 @@ struct Queued {
 }
 
 impl<'a, R: DeserializeOwned> Call<'a, R> {
+    #[inline]
     pub(super) fn typed(link: &'a Link, content: &(impl Serialize + ?Sized)) -> Call<'a, R> {
-        let content = match link.encoding() {
-            Some(encoding) => encode(content, encoding),
-            None => Err(Box::new(unknown_codec())),
+        let mut buffer = Buffer::take();
+        let stage = match link.encoding() {
+            Some(encoding) => match codec::encode_into(content, encoding, &mut buffer.0) {
+                Ok(()) => Stage::Unsent(encoding, None),
+                Err(error) => bad(error.to_string()),
+            },
+            None => unknown_codec(),
         };
-        Call::new(link, content, open)
+        Call { link, stage, buffer, payload: None, time: TIME_DEFAULT, open }
     }
 }
 
 impl<'a> Call<'a, Payload> {
     pub(super) fn opaque(link: &'a Link, content: Payload) -> Call<'a, Payload> {
-        let content = match link.encoding() {
-            Some(encoding) if encoding == content.encoding() => Ok(Encoded::Before(content)),
-            Some(encoding) => {
-                let why = format!("the channel speaks {encoding}, the payload is {}", content.encoding());
-                Err(Box::new(CallError::Refused { why: Refused::BadRequest(why) }))
-            }
-            None => Err(Box::new(unknown_codec())),
+        let stage = match link.encoding() {
+            Some(encoding) if encoding == content.encoding() => Stage::Unsent(encoding, None),
+            Some(encoding) => bad(format!("the channel speaks {encoding}, the payload is {}", content.encoding())),
+            None => unknown_codec(),
         };
-        Call::new(link, content, Ok)
+        let payload = Some(Box::new(content));
+        let open = |answer: Answer, buffer: &[u8]| Ok(answer.into_payload(buffer));
+        Call { link, stage, buffer: Buffer::take(), payload, time: TIME_DEFAULT, open }
     }
 }
 
@@ -94,28 +97,18 @@ impl<R> Call<'_, R> {
     }
 }
 
-impl<'a, R> Call<'a, R> {
-    #[inline]
-    fn new(
-        link: &'a Link,
-        content: Result<Encoded, Box<CallError>>,
-        open: fn(Payload) -> Result<R, CallError>,
-    ) -> Call<'a, R> {
-        let time = Time::From(limits::CALL_DEADLINE_DEFAULT);
-        Call { link, stage: Stage::Unsent { content, queued: None }, time, open }
-    }
-}
-
 impl<R> Call<'_, R> {
     /// Sends the call, or waits for room on the link.
+    #[inline]
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
-        let Stage::Unsent { content, queued } = &mut self.stage else {
-            unreachable!("only called before the call is sent")
+        let (encoding, queued) = match &mut self.stage {
+            Stage::Unsent(encoding, queued) => (encoding, queued),
+            Stage::Bad(error) => return Poll::Ready(Err((**error).clone())),
+            Stage::Sent(_) | Stage::Over => unreachable!("only called before the call is sent"),
         };
-        let content = match content {
-            Ok(Encoded::Here(encoding, buffer)) => Content::Copied(*encoding, &buffer.0),
-            Ok(Encoded::Before(payload)) => Content::Shared(payload),
-            Err(error) => return Poll::Ready(Err((**error).clone())),
+        let content = match &self.payload {
+            None => Content::Copied(*encoding, &self.buffer.0),
+            Some(payload) => Content::Shared(payload),
         };
         let mut ticket = queued.as_ref().map(|queued| queued.ticket);
         if let Poll::Ready(sent) = self.link.poll_send(cx, content, &mut self.time, &mut ticket) {
@@ -139,8 +132,10 @@ impl<R> Future for Call<'_, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         match this.stage {
-            Stage::Unsent { .. } => match this.poll_send(cx) {
+            Stage::Unsent(..) | Stage::Bad(_) => match this.poll_send(cx) {
                 Poll::Ready(Ok(token)) => {
+                    this.payload = None;
+                    this.buffer.shrink();
                     // The link has our waker since it gave the token.
                     this.stage = Stage::Sent(token);
                     Poll::Pending
@@ -151,12 +146,12 @@ impl<R> Future for Call<'_, R> {
                 }
                 Poll::Pending => Poll::Pending,
             },
-            Stage::Sent(token) => match this.link.poll_outcome(cx, token) {
+            Stage::Sent(token) => match this.link.poll_outcome(cx, token, &mut this.buffer.0) {
                 Poll::Ready(outcome) => {
                     // The token is free and may be another call's by now.
                     this.stage = Stage::Over;
                     Poll::Ready(match outcome {
-                        Ok(answer) => (this.open)(answer),
+                        Ok(answer) => (this.open)(answer, &this.buffer.0),
                         Err(error) => Err(*error),
                     })
                 }
@@ -171,9 +166,9 @@ impl<R> Call<'_, R> {
     /// Gives back whatever the link still holds for this call.
     fn leave(&mut self) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Unsent { queued: Some(queued), .. } => self.link.leave_queue(queued.ticket),
+            Stage::Unsent(_, Some(queued)) => self.link.leave_queue(queued.ticket),
             Stage::Sent(token) => self.link.abandon(token),
-            Stage::Unsent { queued: None, .. } | Stage::Over => {}
+            Stage::Unsent(_, None) | Stage::Bad(_) | Stage::Over => {}
         }
     }
 }
@@ -192,23 +187,21 @@ impl<R> fmt::Debug for Call<'_, R> {
     }
 }
 
-fn encode(content: &(impl Serialize + ?Sized), encoding: Encoding) -> Result<Encoded, Box<CallError>> {
-    let mut buffer = Buffer::take();
-    match codec::encode_into(content, encoding, &mut buffer.0) {
-        Ok(()) => Ok(Encoded::Here(encoding, buffer)),
-        Err(error) => Err(Box::new(refused(&error))),
-    }
+#[cold]
+fn bad(why: String) -> Stage {
+    Stage::Bad(Box::new(CallError::Refused { why: Refused::BadRequest(why) }))
 }
 
-fn refused(error: &EncodeError) -> CallError {
-    CallError::Refused { why: Refused::BadRequest(error.to_string()) }
-}
-
-fn unknown_codec() -> CallError {
+#[cold]
+fn unknown_codec() -> Stage {
     let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-    CallError::Refused { why: Refused::BadRequest(why.to_owned()) }
+    bad(why.to_owned())
 }
 
-fn open<R: DeserializeOwned>(answer: Payload) -> Result<R, CallError> {
-    answer.decode().map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
+#[inline]
+fn open<R: DeserializeOwned>(answer: Answer, buffer: &[u8]) -> Result<R, CallError> {
+    answer.decode(buffer).map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
 }
+
+/// How long a call waits for its answer unless the caller chooses otherwise.
+const TIME_DEFAULT: Time = Time::From(limits::CALL_DEADLINE_DEFAULT);

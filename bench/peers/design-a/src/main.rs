@@ -270,17 +270,22 @@ impl Link {
     }
 
     fn feed(&mut self, input: Input<'_>) {
+        let mut settled = Vec::new();
         for output in self.machine.handle(Instant::now(), input) {
             match output {
                 Output::Request { request, content } => self.requests.push_back((request, content)),
-                Output::Settled { token, result } => {
-                    if let Some(slot) = self.slots[token.0 as usize].take() {
-                        self.answers.push((slot, result.map_err(io::Error::other)));
-                    }
-                    self.free.push(token.0);
-                }
+                Output::Settled(token) => settled.push(token),
                 _ => {}
             }
+        }
+        for token in settled {
+            let mut buffer = Vec::new();
+            let outcome = self.machine.collect(token, &mut buffer).map(|outcome| match outcome {
+                Ok(answer) => Ok(answer.into_payload(&buffer)),
+                Err(why) => Err(io::Error::other(why)),
+            });
+            self.answers.extend(self.slots[token.0 as usize].take().zip(outcome));
+            self.free.push(token.0);
         }
     }
 

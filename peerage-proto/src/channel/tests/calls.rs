@@ -149,8 +149,9 @@ fn the_codec_is_recognised_by_the_first_byte_of_the_peer() {
 #[test]
 fn a_call_before_the_codec_is_known_is_refused() {
     let mut link = transcript(Config { encoding: None, ..Config::default() }).we_call(0, "hi");
-    match link.next_order() {
-        Output::Settled { token: Token(0), result: Err(error) } if matches!(*error, CallError::Refused { .. }) => {
+    assert!(matches!(link.next_order(), Output::Settled(Token(0))));
+    match link.channel.collect(Token(0), &mut Vec::new()) {
+        Some(Err(error)) if matches!(*error, CallError::Refused { .. }) => {
             assert!(error.to_string().contains("?codec="), "{error}");
         }
         other => panic!("{other:?}"),
