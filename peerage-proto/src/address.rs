@@ -68,11 +68,17 @@ impl Address {
 
     /// The TCP address of a socket.
     pub fn tcp(socket: SocketAddr) -> Self {
-        let host = match socket.ip() {
-            IpAddr::V4(ip) => Host::V4(ip),
-            IpAddr::V6(ip) => Host::V6(ip),
-        };
-        Address::at(Scheme::Tcp, Place::Port { host, port: socket.port() })
+        Address::at_socket(Scheme::Tcp, socket)
+    }
+
+    /// The address of a TCP socket over which TLS is spoken.
+    pub fn tls(socket: SocketAddr) -> Self {
+        Address::at_socket(Scheme::Tls, socket)
+    }
+
+    /// The address of a UDP socket over which QUIC is spoken.
+    pub fn quic(socket: SocketAddr) -> Self {
+        Address::at_socket(Scheme::Quic, socket)
     }
 
     /// The address of the unix socket at `path`.
@@ -206,6 +212,14 @@ impl Address {
     /// How many ports to move on at most when listening finds the port taken, 0 to 999. `None` as 0: not at all.
     pub fn next(&self) -> Option<u16> {
         self.options.next
+    }
+
+    fn at_socket(scheme: Scheme, socket: SocketAddr) -> Self {
+        let host = match socket.ip() {
+            IpAddr::V4(ip) => Host::V4(ip),
+            IpAddr::V6(ip) => Host::V6(ip),
+        };
+        Address::at(scheme, Place::Port { host, port: socket.port() })
     }
 
     fn at(scheme: Scheme, place: Place) -> Self {

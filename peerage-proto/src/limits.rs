@@ -284,6 +284,32 @@ pub const SEEDS_BYTES_MAX: usize = 4 << 10;
 /// Longest text that is read as a ticket or a key, in bytes: the longest name, secret and seeds in base58 fit in.
 pub const TICKET_BYTES_MAX: usize = 8 << 10;
 
+/// Connections a node accepts at once after a quiet time, over all sources and from sources on this machine.
+pub const ACCEPTS_BURST_DEFAULT: u32 = 1_024;
+
+/// As [`ACCEPTS_BURST_DEFAULT`], from one source that is not on this machine.
+pub const ACCEPTS_BURST_SOURCE_DEFAULT: u32 = 40;
+
+/// Bytes of one QUIC connection that may have arrived and not been read, and that may be on their way out.
+///
+/// 4 MiB: 300 Mbit/s at a round trip of 100 ms.
+pub const QUIC_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Streams that the other end of a QUIC connection may have open, of each kind.
+pub const QUIC_STREAMS: u32 = 256;
+
+/// Silence after which QUIC itself gives a connection up.
+///
+/// 120 s: longer than any profile of liveness, so that those decide. A plain channel has no other judge.
+pub const QUIC_IDLE: Duration = Duration::from_secs(120);
+
+/// Silence after which QUIC sends a sign of life by itself.
+///
+/// 25 s: less than the shortest memory of address translators that is common for UDP, 30 s.
+pub const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(25);
+
+const _: () = assert!(HALF_OPEN_SOURCE_DEFAULT <= HALF_OPEN_DEFAULT && HALF_OPEN_DEFAULT <= HALF_OPEN_MAX);
+const _: () = assert!(4 * QUIC_KEEP_ALIVE.as_secs() < QUIC_IDLE.as_secs());
 const _: () = assert!(LINKS_DEFAULT <= LINKS_MAX);
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NODE_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);

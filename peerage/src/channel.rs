@@ -14,6 +14,7 @@
 //! itself has one owner, and dropping it closes the connection.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use peerage_proto::channel::Config;
@@ -25,7 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::address::Address;
 use crate::link::Link;
-use crate::transport::{Connection, UnixCredentials};
+use crate::transport::{Connection, Secured, UnixCredentials};
 
 mod buffer;
 mod call;
@@ -38,7 +39,7 @@ pub use call::Call;
 pub use connect::{Connect, Connecting};
 pub use handler::{Failure, Handler, WithRequest};
 pub(crate) use listener::ServerFigures;
-pub use listener::{Listener, Server};
+pub use listener::{Bind, Binding, Listener, Server};
 pub use peerage_proto::channel::Counters;
 pub use request::Request;
 
@@ -64,6 +65,8 @@ pub struct Caller {
 pub struct Peer {
     /// Who runs it, on a unix socket.
     pub credentials: Option<UnixCredentials>,
+    /// What it proved, over `tls://` and `quic://`.
+    pub secured: Option<Arc<Secured>>,
 }
 
 /// What a channel may use, shared by [`Connect`] and [`Listener`].
@@ -76,8 +79,8 @@ pub(crate) struct Settings {
 }
 
 impl Channel {
-    /// Connects to an address. Await it, or first say more: [`Connect::encoding`], [`Connect::timeout`],
-    /// [`Connect::retry`].
+    /// Connects to an address. Await it, or first say more: [`Connect::encoding`], [`Connect::tls`],
+    /// [`Connect::timeout`], [`Connect::retry`].
     ///
     /// The encoding is the address's `?codec=`, else JSON, as aiomas has it.
     ///
@@ -132,7 +135,8 @@ impl Channel {
 
     /// What the transport knows of the program at the other end.
     pub fn peer(&self) -> Peer {
-        Peer { credentials: self.caller.link.facts().credentials }
+        let facts = self.caller.link.facts();
+        Peer { credentials: facts.credentials, secured: facts.secured.clone() }
     }
 
     /// The encoding in use; `None` on an accepted connection that left it open and has not read a frame yet.

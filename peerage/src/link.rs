@@ -25,7 +25,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use crate::address::Address;
-use crate::transport::{Connection, UnixCredentials};
+use crate::transport::{Connection, Secured, UnixCredentials};
 
 mod answers;
 mod cells;
@@ -74,6 +74,7 @@ pub(crate) struct Facts {
     pub(crate) local: Address,
     pub(crate) remote: Address,
     pub(crate) credentials: Option<UnixCredentials>,
+    pub(crate) secured: Option<Arc<Secured>>,
 }
 
 struct State {
@@ -123,7 +124,8 @@ impl Link {
         server: Option<Box<dyn Serve>>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Link {
-        let facts = Facts { local: connection.local, remote: connection.remote, credentials: connection.credentials };
+        let Connection { stream, local, remote, credentials, secured, .. } = connection;
+        let facts = Facts { local, remote, credentials, secured };
         let encoding = OnceLock::new();
         if let Some(known) = config.encoding {
             encoding.get_or_init(|| known);
@@ -149,7 +151,7 @@ impl Link {
             ended: Notify::new(),
             facts,
         }));
-        tokio::spawn(driver::Driver::new(link.clone(), connection.stream, server, permit));
+        tokio::spawn(driver::Driver::new(link.clone(), stream, server, permit));
         link
     }
 

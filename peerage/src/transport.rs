@@ -1,41 +1,63 @@
 //! Byte streams between two ends, whatever carries them.
 //!
-//! A transport knows bytes and addresses, never frames. It dials an [`Address`] once, or listens at one and accepts;
+//! A transport knows bytes, addresses and keys, never frames. It dials an [`Address`] once, or listens at one and accepts;
 //! both give a `Connection`. Which file does the work follows from the scheme, and one suite of tests holds for all:
 //! order, both directions at once, half-close, large payloads, a writer held back by a slow reader, cancelled waits,
 //! addresses free again at once.
 //!
 //! ```text
-//!   dial_until ──▶ dial ──┐                    ┌── listen ──▶ Listening::accept
-//!   (again, with          ├─▶ tcp unix memory ◀┤              (outlives every error)
-//!    growing pauses)      └────▶ Connection ◀──┘
+//!   dial_until ──▶ dial ──┐                             ┌── listen ──▶ Listening::accept
+//!   (again, with          ├─▶ tcp tls quic unix memory ◀┤              (outlives every error)
+//!    growing pauses)      └────▶ Connection ◀───────────┘
 //! ```
+//!
+//! Nodes dial with `dial_node` and listen with `listen_node`, which ask for the other end's key and count who is not
+//! admitted yet.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_proto::address::{Address, Scheme};
+use peerage_proto::address::{Address, Host, Scheme};
 use peerage_proto::backoff::Backoff;
-use tokio::io::{AsyncRead, AsyncWrite};
+use peerage_proto::id::NodeId;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::identity::Identity;
+use gate::{Gate, Slot};
+use tally::Tally;
+use tls::terms::{ClientTerms, Over, ServerTerms};
+
 pub use error::{BindError, DialError};
+pub use tls::{Certificate, HandshakeFailure, InvalidPem, InvalidServerName, Proof, Roots, Secured, Tls, X509};
 
 mod error;
+pub(crate) mod gate;
 mod memory;
+mod ports;
+mod race;
 #[cfg(test)]
 mod suite;
+mod tally;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod unix;
 
 /// Bytes in both directions, each of which can be closed by itself.
-pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Ends the connection of somebody who was not admitted, without a word of ours.
+    #[allow(dead_code, reason = "for nodes, which come next")]
+    fn refuse(self: Box<Self>) {}
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+impl ByteStream for TcpStream {}
+impl ByteStream for UnixStream {}
+impl ByteStream for DuplexStream {}
 
 /// A byte stream and what is known about its ends.
 pub(crate) struct Connection {
@@ -46,6 +68,20 @@ pub(crate) struct Connection {
     pub(crate) remote: Address,
     /// Who is at the other end of a unix socket, as the kernel knows it.
     pub(crate) credentials: Option<UnixCredentials>,
+    /// What TLS or QUIC proved.
+    pub(crate) secured: Option<Arc<Secured>>,
+    /// What an admission is bound to, where both ends have shown raw keys.
+    #[allow(dead_code, reason = "for nodes, which come next")]
+    pub(crate) binding: Option<Exporter>,
+    /// The place among connections not yet admitted, on one that a node has accepted. To be dropped on admission.
+    #[allow(dead_code, reason = "for nodes, which come next")]
+    pub(crate) slot: Option<Slot>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Box<dyn ByteStream>, local: Address, remote: Address) -> Connection {
+        Connection { stream, local, remote, credentials: None, secured: None, binding: None, slot: None }
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -54,7 +90,24 @@ impl fmt::Debug for Connection {
             .field("local", &self.local)
             .field("remote", &self.remote)
             .field("credentials", &self.credentials)
+            .field("secured", &self.secured)
             .finish_non_exhaustive()
+    }
+}
+
+#[allow(dead_code, reason = "for nodes, which come next")]
+/// What TLS or QUIC knows of one connection and of no other: both ends have the same value, and nobody else does.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) struct Exporter {
+    /// The exporter's value under the label `EXPORTER-peerage-admission`.
+    pub(crate) value: [u8; 32],
+    /// Whose key the other end has proved to hold.
+    pub(crate) peer: NodeId,
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -69,42 +122,93 @@ pub struct UnixCredentials {
     pub pid: Option<i32>,
 }
 
-/// Connects once, within `attempt_timeout`.
+/// Connects a plain channel once, within `attempt_timeout`.
 ///
 /// A name is resolved anew, and all its addresses are tried, the next one after 250 ms or a failure.
-pub(crate) async fn dial(address: &Address, attempt_timeout: Duration) -> Result<Connection, DialError> {
+pub(crate) async fn dial(
+    address: &Address,
+    tls: Option<&Tls>,
+    attempt_timeout: Duration,
+) -> Result<Connection, DialError> {
+    let attempt = async {
+        match address.scheme() {
+            Scheme::Tls => {
+                let over_tcp = ClientTerms::for_channel(address, tls, Over::Tcp).await?;
+                tls::dial(address, over_tcp).await
+            }
+            Scheme::Quic => Err(DialError::Unsupported { scheme: Scheme::Quic }),
+            _ if tls.is_some() => Err(DialError::NotEncrypted { address: address.clone() }),
+            _ if address.node().is_some() => Err(DialError::IdentityNeeded { address: address.clone() }),
+            _ => dial_unsecured(address).await,
+        }
+    };
+    within(address, attempt_timeout, attempt).await
+}
+
+/// Connects a node once, within `attempt_timeout`: to the node `expected`, or that of the address, or to any.
+///
+/// Over `tls` and `quic` the other end has proved its key when this returns (`Connection::binding`); over others nothing
+/// is proved yet.
+#[allow(dead_code, reason = "for nodes, which come next")]
+pub(crate) async fn dial_node(
+    address: &Address,
+    identity: &Identity,
+    expected: Option<NodeId>,
+    attempt_timeout: Duration,
+) -> Result<Connection, DialError> {
+    let attempt = async {
+        let terms = || ClientTerms::for_node(identity, expected.or(address.node()));
+        match address.scheme() {
+            Scheme::Tls => tls::dial(address, terms()).await,
+            Scheme::Quic => Err(DialError::Unsupported { scheme: Scheme::Quic }),
+            _ => dial_unsecured(address).await,
+        }
+    };
+    within(address, attempt_timeout, attempt).await
+}
+
+async fn dial_unsecured(address: &Address) -> Result<Connection, DialError> {
+    match address.scheme() {
+        Scheme::Unix => unix::dial(address).await,
+        Scheme::Memory => memory::dial(address).await,
+        Scheme::Tcp | Scheme::Tls | Scheme::Quic => tcp::dial(address).await,
+    }
+}
+
+async fn within(
+    address: &Address,
+    attempt_timeout: Duration,
+    attempt: impl Future<Output = Result<Connection, DialError>>,
+) -> Result<Connection, DialError> {
     if address.port() == Some(0) {
         return Err(DialError::ListeningOnly { address: address.clone(), what: "port 0" });
     }
     if address.next().is_some() {
         return Err(DialError::ListeningOnly { address: address.clone(), what: "the option `next`" });
     }
-    let attempt = async {
-        match address.scheme() {
-            Scheme::Tcp => tcp::dial(address).await,
-            Scheme::Unix => unix::dial(address).await,
-            Scheme::Memory => memory::dial(address).await,
-            scheme @ (Scheme::Tls | Scheme::Quic) => Err(DialError::Unsupported { scheme }),
-        }
-    };
     match timeout(attempt_timeout, attempt).await {
         Ok(result) => result,
         Err(_) => Err(DialError::TimedOut { address: address.clone(), after: attempt_timeout }),
     }
 }
 
-/// Connects until `deadline`: once, or with `retry` again and again as long as the failure may pass.
+/// Connects a plain channel until `deadline`: once, or with `retry` again and again as long as the failure may pass.
 ///
 /// Pauses between attempts grow as those of [`Backoff::for_channel`]. A listener that appears while we pause for long
 /// is still found, because the last pause is cut so that one attempt takes place just before the deadline. After that
 /// the last error is returned, at the deadline and not later.
-pub(crate) async fn dial_until(address: &Address, deadline: Instant, retry: bool) -> Result<Connection, DialError> {
+pub(crate) async fn dial_until(
+    address: &Address,
+    tls: Option<&Tls>,
+    deadline: Instant,
+    retry: bool,
+) -> Result<Connection, DialError> {
     let last_attempt_at = deadline.checked_sub(LAST_ATTEMPT).unwrap_or(deadline);
     let mut backoff = Backoff::for_channel();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let attempt_timeout = if retry { left.min(ATTEMPT_MAX) } else { left };
-        let why = match dial(address, attempt_timeout).await {
+        let why = match dial(address, tls, attempt_timeout).await {
             Err(why) if retry && why.may_pass() => why,
             done => return done,
         };
@@ -119,23 +223,58 @@ pub(crate) async fn dial_until(address: &Address, deadline: Instant, retry: bool
     }
 }
 
-/// Starts to listen. With `?next=N` a taken port is no error until the N ports after it are taken as well.
-pub(crate) async fn listen(address: &Address) -> Result<Listening, BindError> {
+/// Starts to listen for plain channels. With `?next=N` a taken port is no error until the N ports after it are taken as
+/// well.
+pub(crate) async fn listen(address: &Address, tls: Option<&Tls>) -> Result<Listening, BindError> {
+    match address.scheme() {
+        Scheme::Tls => {
+            let terms = ServerTerms::for_channel(address, tls, Over::Tcp).await?;
+            listen_secured(address, terms, Gate::new(gate::GateLimits::for_channel())).await
+        }
+        Scheme::Quic => Err(BindError::Unsupported { scheme: Scheme::Quic }),
+        _ if tls.is_some() => Err(BindError::NotEncrypted { address: address.clone() }),
+        _ => listen_unsecured(address, None).await,
+    }
+}
+
+/// Starts to listen for nodes. Over `tls` and `quic` whoever connects has proved its key when it is accepted; `gate`
+/// counts who is not admitted yet, and each connection keeps its place there until its slot is dropped.
+#[allow(dead_code, reason = "for nodes, which come next")]
+pub(crate) async fn listen_node(address: &Address, identity: &Identity, gate: &Gate) -> Result<Listening, BindError> {
+    match address.scheme() {
+        Scheme::Tls => listen_secured(address, ServerTerms::for_node(identity), gate.clone()).await,
+        Scheme::Quic => Err(BindError::Unsupported { scheme: Scheme::Quic }),
+        _ => listen_unsecured(address, Some(gate.clone())).await,
+    }
+}
+
+async fn listen_unsecured(address: &Address, gate: Option<Gate>) -> Result<Listening, BindError> {
     let (acceptor, place) = match address.scheme() {
-        Scheme::Tcp => tcp::listen(address).await.map(|(tcp, place)| (Acceptor::Tcp(tcp), place))?,
         Scheme::Unix => (Acceptor::Unix(unix::listen(address).await?), address.clone()),
         Scheme::Memory => (Acceptor::Memory(memory::listen(address)?), address.clone()),
-        scheme @ (Scheme::Tls | Scheme::Quic) => return Err(BindError::Unsupported { scheme }),
+        Scheme::Tcp | Scheme::Tls | Scheme::Quic => {
+            tcp::listen(address).await.map(|(tcp, place)| (Acceptor::Tcp(tcp), place))?
+        }
     };
+    let tally = Tally::new(place.bare());
+    Ok(Listening { acceptor, local: place.with_options_of(address).without_next(), gate, tally, paused_until: None })
+}
+
+async fn listen_secured(address: &Address, terms: ServerTerms, gate: Gate) -> Result<Listening, BindError> {
+    let (listener, place) = tls::bind(address).await?;
+    let tally = Tally::new(place.clone());
+    let acceptor = Acceptor::Tls(tls::Acceptor::start(listener, terms, gate, tally.clone()));
     let local = place.with_options_of(address).without_next();
-    Ok(Listening { acceptor, local, errors: 0, paused_until: None })
+    Ok(Listening { acceptor, local, gate: None, tally, paused_until: None })
 }
 
 /// A place where others connect to us; dropping it frees the address at once.
 pub(crate) struct Listening {
     acceptor: Acceptor,
     local: Address,
-    errors: u64,
+    /// Who is asked before a connection is handed out. Secured transports ask before the handshake, and by themselves.
+    gate: Option<Gate>,
+    tally: Tally,
     paused_until: Option<Instant>,
 }
 
@@ -153,12 +292,17 @@ impl Listening {
             }
             let accepted = match &mut self.acceptor {
                 Acceptor::Tcp(tcp) => tcp.accept().await,
+                Acceptor::Tls(tls) => Ok(tls.accept().await),
                 Acceptor::Unix(unix) => unix.accept().await,
                 Acceptor::Memory(memory) => Ok(memory.accept().await),
             };
             match accepted {
-                Ok(connection) => return connection,
-                Err(why) => self.survive(&why),
+                Ok(connection) => {
+                    if let Some(connection) = self.let_in(connection) {
+                        return connection;
+                    }
+                }
+                Err(why) => self.paused_until = self.tally.survive(&why).map(|pause| Instant::now() + pause),
             }
         }
     }
@@ -168,19 +312,20 @@ impl Listening {
         &self.local
     }
 
-    /// Errors survived while accepting.
-    pub(crate) fn accept_errors(&self) -> u64 {
-        self.errors
+    /// What happened while accepting.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
-    fn survive(&mut self, why: &io::Error) {
-        self.errors += 1;
-        if concerns_one_connection(why) {
-            tracing::debug!(local = %self.local, %why, "a connection failed before it was accepted");
-        } else {
-            tracing::warn!(local = %self.local, %why, "cannot accept, trying again in 50 ms");
-            self.paused_until = Some(Instant::now() + ACCEPT_PAUSE);
+    fn let_in(&self, mut connection: Connection) -> Option<Connection> {
+        if let Some(gate) = &self.gate {
+            let Some(slot) = gate.enter(connection.remote.host().and_then(Host::ip)) else {
+                self.tally.turn_away();
+                return None;
+            };
+            connection.slot = Some(slot);
         }
+        Some(connection)
     }
 }
 
@@ -192,22 +337,9 @@ impl fmt::Debug for Listening {
 
 enum Acceptor {
     Tcp(tcp::Acceptor),
+    Tls(tls::Acceptor),
     Unix(unix::Acceptor),
     Memory(memory::Acceptor),
-}
-
-/// Whether an error of `accept` belongs to the connection that was about to be accepted, not to the listener.
-fn concerns_one_connection(why: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        why.kind(),
-        Kind::ConnectionAborted
-            | Kind::ConnectionReset
-            | Kind::HostUnreachable
-            | Kind::Interrupted
-            | Kind::NetworkDown
-            | Kind::NetworkUnreachable
-    )
 }
 
 /// Jitter needs no more than bits that differ between processes and calls; std seeds its hasher that way.
@@ -218,10 +350,6 @@ fn random_bits() -> u32 {
 
 /// Connections that may wait to be accepted. More than a burst of peers dialling again; the system may cap it lower.
 const BACKLOG: i32 = 1_024;
-
-/// How long accepting rests after an error that is not of one connection: long enough to be no load, short enough
-/// that nobody notices.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Longest single attempt among several. A lost first packet is repeated after 1, 3 and 7 s; after that a new attempt,
 /// with the name resolved anew, has the better chance.

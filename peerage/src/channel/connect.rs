@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Channel, FOREVER, Settings};
 use crate::address::Address;
-use crate::transport::{self, DialError};
+use crate::transport::{self, DialError, Tls};
 
 /// A connection to be made. Await it.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ use crate::transport::{self, DialError};
 pub struct Connect {
     address: Address,
     settings: Settings,
+    tls: Option<Tls>,
     timeout: Duration,
     retry: bool,
 }
@@ -25,12 +26,19 @@ pub type Connecting = Pin<Box<dyn Future<Output = Result<Channel, DialError>> + 
 
 impl Connect {
     pub(super) fn new(address: Address) -> Connect {
-        Connect { address, settings: Settings::default(), timeout: TIMEOUT_DEFAULT, retry: false }
+        Connect { address, settings: Settings::default(), tls: None, timeout: TIMEOUT_DEFAULT, retry: false }
     }
 
     /// The encoding of the channel; it comes before `?codec=` of the address. Both ends must use the same. Default JSON.
     pub fn encoding(mut self, encoding: Encoding) -> Connect {
         self.settings.encoding = Some(encoding);
+        self
+    }
+
+    /// How a connection over `tls://` or `quic://` is secured: an [`Identity`](crate::Identity) for raw keys on both ends, or
+    /// [`X509`](crate::transport::X509) for certificates. Default: certificates, believing what the system believes.
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Connect {
+        self.tls = Some(tls.into());
         self
     }
 
@@ -75,7 +83,7 @@ impl IntoFuture for Connect {
     fn into_future(self) -> Connecting {
         Box::pin(async move {
             let deadline = Instant::now() + self.timeout;
-            let connection = transport::dial_until(&self.address, deadline, self.retry).await?;
+            let connection = transport::dial_until(&self.address, self.tls.as_ref(), deadline, self.retry).await?;
             Ok(Channel::start(connection, &self.settings, &self.address))
         })
     }

@@ -1,6 +1,7 @@
 //! Listening: an address that others connect to.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Channel, Handler, Request, Settings};
 use crate::address::Address;
 use crate::link::{InPlace, Link, Serve, WeakLink};
-use crate::transport::{self, BindError, Connection, Listening};
+use crate::transport::{self, BindError, Connection, Listening, Tls};
 
 /// An address that others connect to.
 ///
@@ -68,22 +69,54 @@ impl ServerFigures {
     }
 }
 
+/// A listener to be bound. Await it.
+#[derive(Clone, Debug)]
+#[must_use = "nobody listens until it is awaited"]
+pub struct Bind {
+    address: Address,
+    tls: Option<Tls>,
+}
+
+/// A listener being bound.
+pub type Binding = Pin<Box<dyn Future<Output = Result<Listener, BindError>> + Send>>;
+
+impl Bind {
+    /// How connections at `tls://` or `quic://` are secured: an [`Identity`](crate::Identity) for raw keys on both ends, or
+    /// [`X509`](crate::transport::X509) for certificates. There is no default: a listener must show something.
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Bind {
+        self.tls = Some(tls.into());
+        self
+    }
+}
+
+impl IntoFuture for Bind {
+    type Output = Result<Listener, BindError>;
+    type IntoFuture = Binding;
+
+    fn into_future(self) -> Binding {
+        Box::pin(async move {
+            let settings = Settings { encoding: self.address.codec(), ..Settings::default() };
+            Ok(Listener {
+                listening: transport::listen(&self.address, self.tls.as_ref()).await?,
+                settings,
+                handlers: None,
+                connections: Arc::new(Semaphore::new(connections_default())),
+                turned_away: Arc::default(),
+            })
+        })
+    }
+}
+
 impl Listener {
-    /// Listens at an address. Port 0 picks a free one; `?next=N` moves on to the next free one, at most N further.
+    /// Listens at an address. Await it, or first say more: [`Bind::tls`].
     ///
-    /// The encoding is the address's `?codec=`, else that of each connection's first frame.
+    /// Port 0 picks a free one; `?next=N` moves on to the next free one, at most N further. The encoding is the address's
+    /// `?codec=`, else that of each connection's first frame.
     ///
     /// # Errors
     /// [`BindError`], which names the address and the remedy.
-    pub async fn bind(address: &Address) -> Result<Listener, BindError> {
-        let settings = Settings { encoding: address.codec(), ..Settings::default() };
-        Ok(Listener {
-            listening: transport::listen(address).await?,
-            settings,
-            handlers: None,
-            connections: Arc::new(Semaphore::new(connections_default())),
-            turned_away: Arc::default(),
-        })
+    pub fn bind(address: &Address) -> Bind {
+        Bind { address: address.clone(), tls: None }
     }
 
     /// The encoding of all connections, in place of the one that each first frame shows.
@@ -127,7 +160,12 @@ impl Listener {
     /// Errors of accepting that were survived: connections that broke before they were accepted, and times in which the
     /// process was out of descriptors.
     pub fn accept_errors(&self) -> u64 {
-        self.listening.accept_errors()
+        self.listening.tally().errors()
+    }
+
+    /// Connections that could not be secured: strangers who speak no TLS, or show nothing that is believed here.
+    pub fn failed_handshakes(&self) -> u64 {
+        self.listening.tally().failed_handshakes()
     }
 
     /// The next connection. Never fails: errors of single connections, and a shortage of descriptors, are waited out.

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
 use crate::outcome::{CallError, NotSent};
+use crate::transport::ByteStream;
 
 #[tokio::test]
 async fn an_answer_that_arrived_before_the_peer_went_counts_although_writing_failed() {
@@ -26,8 +27,7 @@ async fn an_answer_that_arrived_before_the_peer_went_counts_although_writing_fai
 
 fn over(stream: AnswersAndGoes) -> Channel {
     let address: Address = "memory://scripted".parse().unwrap();
-    let connection =
-        Connection { stream: Box::new(stream), local: address.clone(), remote: address.clone(), credentials: None };
+    let connection = Connection::new(Box::new(stream), address.clone(), address.clone());
     Channel::start(connection, &Settings::default(), &address)
 }
 
@@ -40,6 +40,8 @@ struct AnswersAndGoes {
 }
 
 const ANSWER: &[u8] = b"\0\0\0\x11[1, 0, \"in time\"]";
+
+impl ByteStream for AnswersAndGoes {}
 
 impl AsyncWrite for AnswersAndGoes {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

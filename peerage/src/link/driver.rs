@@ -33,6 +33,8 @@ pub(super) struct Driver {
     _permit: Option<OwnedSemaphorePermit>,
     timer: Option<Pin<Box<Sleep>>>,
     wants_bytes: bool,
+    /// The stream has taken bytes that it could not pass on yet.
+    unflushed: bool,
     /// Callers woken by the last batch of answers: how many writers to expect.
     woken: usize,
     /// A turn was given up so that all woken callers come first.
@@ -71,6 +73,7 @@ impl Driver {
             _permit: permit,
             timer: None,
             wants_bytes: true,
+            unflushed: false,
             woken: 0,
             stood_back: false,
             may_stand_back,
@@ -193,6 +196,13 @@ impl Driver {
 
     /// Writes what has gathered until it is all written or the socket takes no more.
     fn write(&mut self, cx: &mut Context<'_>) -> Wrote {
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Pending => return Wrote::Some,
+                Poll::Ready(Err(error)) => return self.broken(cx, &error),
+            }
+        }
         let mut next = self.link.lock().machine.transmit();
         while let Some(mut transmit) = next {
             let result = write_some(&mut self.stream, cx, &mut transmit);
@@ -207,14 +217,20 @@ impl Driver {
             self.link.release(state);
             match result {
                 Poll::Ready(Ok(())) => {}
-                Poll::Pending => return Wrote::Some,
-                Poll::Ready(Err(error)) => {
-                    self.read_what_is_left(cx);
-                    self.feed(Input::Broken(error.to_string()));
-                    return Wrote::All;
+                Poll::Pending => {
+                    self.unflushed = true;
+                    return Wrote::Some;
                 }
+                Poll::Ready(Err(error)) => return self.broken(cx, &error),
             }
         }
+        Wrote::All
+    }
+
+    fn broken(&mut self, cx: &mut Context<'_>, error: &io::Error) -> Wrote {
+        self.unflushed = false;
+        self.read_what_is_left(cx);
+        self.feed(Input::Broken(error.to_string()));
         Wrote::All
     }
 
@@ -294,7 +310,11 @@ impl Driver {
             Closing::Not | Closing::Flushing(_) => {
                 tracing::debug!(remote = %self.link.facts().remote, %why, "link ended");
                 match Pin::new(&mut self.stream).poll_shutdown(cx) {
-                    Poll::Pending => return Rest::Sleep,
+                    // A stream with a buffer of its own waits here for a peer that takes nothing any more.
+                    Poll::Pending => {
+                        let until = self.flush_until();
+                        return if self.poll_timer(cx, until).is_ready() { Rest::Ended } else { Rest::Sleep };
+                    }
                     Poll::Ready(Err(_)) => return Rest::Ended,
                     Poll::Ready(Ok(())) if *why == LinkLost::PeerClosed => return Rest::Ended,
                     Poll::Ready(Ok(())) => {}

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use peerage_proto::address::{Address, Scheme};
+use peerage_proto::id::NodeId;
+
+use super::tls::HandshakeFailure;
 
 /// Why an attempt to connect gave no connection. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,39 @@ pub enum DialError {
         /// The scheme.
         scheme: Scheme,
     },
+    /// The connection was made and could not be secured.
+    #[error("no secure connection to {address}: {why}")]
+    Handshake {
+        /// Whom we dialled.
+        address: Address,
+        /// Why.
+        why: HandshakeFailure,
+    },
+    /// Another node than the one expected answers there.
+    #[error("another node answers at {address}: expected {expected}, found {found}")]
+    IdentityMismatch {
+        /// Whom we dialled.
+        address: Address,
+        /// The id that was asked for.
+        expected: NodeId,
+        /// The id that the other end proved.
+        found: NodeId,
+    },
+    /// The address names a node, and nothing that was given can tell which node answers.
+    #[error(
+        "{address} names a node, and which node answers cannot be told: connect with an identity over tls or quic, or \
+         leave the id out"
+    )]
+    IdentityNeeded {
+        /// Whom we were to dial.
+        address: Address,
+    },
+    /// TLS was asked for at an address that has none.
+    #[error("{address} has no TLS: use tls:// or quic://, or leave the TLS settings out")]
+    NotEncrypted {
+        /// Whom we were to dial.
+        address: Address,
+    },
     /// The address holds something that has a meaning for listeners only.
     #[error("cannot connect to {address}: {what} is for listening")]
     ListeningOnly {
@@ -98,11 +134,26 @@ impl DialError {
             | DialError::Resolve { .. }
             | DialError::TimedOut { .. }
             | DialError::Io { .. } => true,
+            DialError::Handshake { why, .. } => why.may_pass(),
             DialError::NotASocket { .. }
             | DialError::PathTooLong { .. }
             | DialError::Unsupported { .. }
             | DialError::ListeningOnly { .. }
+            | DialError::IdentityMismatch { .. }
+            | DialError::IdentityNeeded { .. }
+            | DialError::NotEncrypted { .. }
             | DialError::Denied { .. } => false,
+        }
+    }
+
+    /// The error of securing a connection.
+    pub(super) fn from_handshake(address: &Address, why: HandshakeFailure) -> Self {
+        let address = address.clone();
+        match why {
+            HandshakeFailure::IdentityMismatch { expected, found } => {
+                DialError::IdentityMismatch { address, expected, found }
+            }
+            why => DialError::Handshake { address, why },
         }
     }
 
@@ -166,6 +217,24 @@ pub enum BindError {
     NoDirectory {
         /// The path.
         path: PathBuf,
+    },
+    /// Nothing was given to prove who listens here.
+    #[error("{address} needs a certificate or an identity to show: give one with `.tls(…)`")]
+    NoCertificate {
+        /// Where we were to listen.
+        address: Address,
+    },
+    /// Diallers are to show certificates, and none is trusted.
+    #[error("cannot listen at {address}: no trusted certificates are found on this system, give them as PEM")]
+    NoRoots {
+        /// Where we were to listen.
+        address: Address,
+    },
+    /// TLS was asked for at an address that has none.
+    #[error("{address} has no TLS: use tls:// or quic://, or leave the TLS settings out")]
+    NotEncrypted {
+        /// Where we were to listen.
+        address: Address,
     },
     /// This release does not speak the scheme.
     #[error("{scheme}:// is not available in this release: use tcp, unix or memory")]

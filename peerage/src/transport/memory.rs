@@ -52,7 +52,7 @@ impl Drop for Acceptor {
 }
 
 fn connection(stream: DuplexStream, place: &Address) -> Connection {
-    Connection { stream: Box::new(stream), local: place.clone(), remote: place.clone(), credentials: None }
+    Connection::new(Box::new(stream), place.clone(), place.clone())
 }
 
 fn name(address: &Address) -> &str {

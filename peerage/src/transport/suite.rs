@@ -1,6 +1,7 @@
 //! What every transport keeps to. Adding a transport to the suite is adding a word, and a function that gives it a
 //! free address.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
@@ -40,36 +41,67 @@ macro_rules! transport_suite {
 }
 
 mod of {
-    transport_suite!(tcp, unix, memory);
+    transport_suite!(tcp, tls, unix, memory);
 }
 
 /// A free address to listen at.
 pub(super) struct Place {
     pub(super) address: Address,
+    /// How connections there are secured, at both ends.
+    pub(super) tls: Option<Tls>,
     /// Where the socket file goes; removed when dropped.
     pub(super) directory: Option<TempDir>,
+}
+
+impl Place {
+    fn new(address: Address) -> Place {
+        Place { address, tls: None, directory: None }
+    }
+
+    pub(super) async fn dial(&self, address: &Address) -> Result<Connection, DialError> {
+        dial(address, self.tls.as_ref(), PATIENCE).await
+    }
+
+    pub(super) async fn listen(&self, address: &Address) -> Result<Listening, BindError> {
+        listen(address, self.tls.as_ref()).await
+    }
+
+    /// Two ends of one connection.
+    pub(super) async fn connect(&self, listening: &mut Listening) -> (Connection, Connection) {
+        let address = listening.local_address().clone();
+        let (dialled, accepted) = tokio::join!(self.dial(&address), listening.accept());
+        (dialled.unwrap(), accepted)
+    }
 }
 
 /// Port 0 at a loopback address of this test's own, so that no other socket on this machine takes a port of ours while
 /// it is meant to be free.
 pub(super) fn tcp() -> Place {
+    Place::new(Address::tcp(free_host()))
+}
+
+pub(super) fn tls() -> Place {
+    Place { tls: Some(Identity::generate().into()), ..Place::new(Address::tls(free_host())) }
+}
+
+fn free_host() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let [high, low] = (std::process::id() as u16).to_be_bytes();
     let number = (NEXT.fetch_add(1, Ordering::Relaxed) % 100) as u8;
     let host = std::net::Ipv4Addr::new(127, 100 + number, high, low.clamp(1, 254));
-    Place { address: Address::tcp((host, 0).into()), directory: None }
+    (host, 0).into()
 }
 
 pub(super) fn unix() -> Place {
     let directory = TempDir::new().unwrap();
     let address = Address::unix(directory.path().join("a.sock")).unwrap();
-    Place { address, directory: Some(directory) }
+    Place { directory: Some(directory), ..Place::new(address) }
 }
 
 pub(super) fn memory() -> Place {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("suite-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    Place { address: Address::memory(&name).unwrap(), directory: None }
+    Place::new(Address::memory(&name).unwrap())
 }
 
 /// More than any test takes on a slow machine: only a hang runs into it.
@@ -77,15 +109,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 type Stream = Box<dyn ByteStream>;
 
-pub(super) async fn connect(listening: &mut Listening) -> (Connection, Connection) {
-    let address = listening.local_address().clone();
-    let (dialled, accepted) = tokio::join!(dial(&address, PATIENCE), listening.accept());
-    (dialled.unwrap(), accepted)
-}
-
 async fn pair(place: &Place) -> (Stream, Stream) {
-    let mut listening = listen(&place.address).await.unwrap();
-    let (near, far) = connect(&mut listening).await;
+    let mut listening = place.listen(&place.address).await.unwrap();
+    let (near, far) = place.connect(&mut listening).await;
     (near.stream, far.stream)
 }
 
@@ -177,7 +203,7 @@ async fn a_dropped_end_is_noticed_at_the_other(place: &Place) {
 }
 
 async fn a_cancelled_accept_loses_no_connection(place: &Place) {
-    let mut listening = listen(&place.address).await.unwrap();
+    let mut listening = place.listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
     for n in 0..20 {
         // The wait for a connection is begun and given up again and again while the connection comes in.
@@ -190,7 +216,7 @@ async fn a_cancelled_accept_loses_no_connection(place: &Place) {
                 }
             }
         };
-        let (near, mut far) = tokio::join!(dial(&address, PATIENCE), impatient);
+        let (near, mut far) = tokio::join!(place.dial(&address), impatient);
         near.unwrap().stream.write_u8(n).await.unwrap();
         assert_eq!(far.stream.read_u8().await.unwrap(), n);
     }
@@ -224,72 +250,72 @@ async fn a_cancelled_read_loses_no_bytes(place: &Place) {
 }
 
 async fn connections_are_accepted_in_any_number(place: &Place) {
-    let mut listening = listen(&place.address).await.unwrap();
+    let mut listening = place.listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
     let mut dialled = Vec::new();
     for _ in 0..100 {
         // All of them before the first is accepted: they wait in a queue.
-        dialled.push(dial(&address, PATIENCE).await.unwrap());
+        dialled.push(place.dial(&address).await.unwrap());
     }
     for (n, near) in dialled.iter_mut().enumerate() {
         near.stream.write_u32(n as u32).await.unwrap();
         let mut far = listening.accept().await;
         assert_eq!(far.stream.read_u32().await.unwrap(), n as u32);
     }
-    assert_eq!(listening.accept_errors(), 0);
+    assert_eq!(listening.tally().errors(), 0);
 }
 
 async fn accepting_goes_on_after_a_client_that_vanishes(place: &Place) {
-    let mut listening = listen(&place.address).await.unwrap();
+    let mut listening = place.listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
-    drop(dial(&address, PATIENCE).await.unwrap());
+    drop(place.dial(&address).await.unwrap());
     let mut gone = listening.accept().await;
     assert_eq!(read_all(&mut gone.stream).await, b"");
-    connect(&mut listening).await;
+    place.connect(&mut listening).await;
 }
 
 async fn nobody_listens_before_and_after(place: &Place) {
-    let listening = listen(&place.address).await.unwrap();
+    let listening = place.listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
     drop(listening);
-    let why = dial(&address, PATIENCE).await.unwrap_err();
+    let why = place.dial(&address).await.unwrap_err();
     assert!(matches!(why, DialError::Refused { .. } | DialError::NotFound { .. }), "{why}");
     assert!(why.to_string().starts_with(&format!("nobody listens at {address}")), "{why}");
 }
 
 async fn an_address_in_use_is_refused_with_a_remedy(place: &Place) {
-    let mut listening = listen(&place.address).await.unwrap();
+    let mut listening = place.listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
-    let why = listen(&address).await.unwrap_err();
+    let why = place.listen(&address).await.unwrap_err();
     assert!(matches!(why, BindError::AddressInUse { .. }), "{why}");
     assert!(why.to_string().starts_with(&format!("{address} is in use: ")), "{why}");
     // Asking did no harm to the one who listens there. (A unix socket was knocked at.)
     if address.scheme() == Scheme::Unix {
         listening.accept().await;
     }
-    connect(&mut listening).await;
+    place.connect(&mut listening).await;
 }
 
 async fn a_dropped_listener_frees_its_address_at_once(place: &Place) {
-    let mut listening = listen(&place.address).await.unwrap();
+    let mut listening = place.listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
     for _ in 0..5 {
-        let (_near, _far) = connect(&mut listening).await;
+        let (_near, _far) = place.connect(&mut listening).await;
         drop(listening);
         // While connections made there are still open.
-        listening = listen(&address).await.unwrap();
+        listening = place.listen(&address).await.unwrap();
     }
 }
 
 async fn a_caller_can_connect_again_after_the_listener_was_away(place: &Place) {
-    let mut listening = listen(&place.address).await.unwrap();
+    let mut listening = place.listen(&place.address).await.unwrap();
     let address = listening.local_address().clone();
-    let (mut near, far) = connect(&mut listening).await;
+    let (mut near, far) = place.connect(&mut listening).await;
     drop((listening, far));
     assert_eq!(read_all(&mut near.stream).await, b"");
-    assert!(dial(&address, PATIENCE).await.is_err());
-    let mut listening = listen(&address).await.unwrap();
-    let (mut near, mut far) = connect(&mut listening).await;
+    assert!(place.dial(&address).await.is_err());
+    let mut listening = place.listen(&address).await.unwrap();
+    let (mut near, mut far) = place.connect(&mut listening).await;
     near.stream.write_u8(1).await.unwrap();
     assert_eq!(far.stream.read_u8().await.unwrap(), 1);
 }
@@ -303,10 +329,10 @@ async fn accepted_connections_outlive_their_listener(place: &Place) {
 async fn both_ends_know_their_addresses(place: &Place) {
     let options = "codec=json&dialect=plain&services=**";
     let address: Address = format!("{}?{options}", place.address).parse().unwrap();
-    let mut listening = listen(&address).await.unwrap();
+    let mut listening = place.listen(&address).await.unwrap();
     let listened_at = listening.local_address().clone();
     assert!(listened_at.to_string().ends_with(options), "{listened_at}");
-    let (near, far) = connect(&mut listening).await;
+    let (near, far) = place.connect(&mut listening).await;
     assert_eq!(near.remote, listened_at.bare());
     assert_eq!(far.local, listened_at.bare());
     assert_eq!(far.remote, near.local);

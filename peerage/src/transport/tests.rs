@@ -1,11 +1,12 @@
 //! What is special to one transport, and dialling again and again.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::PathBuf;
 
-use super::suite::{PATIENCE, connect, memory, tcp, unix};
+use super::suite::{PATIENCE, memory, tcp, unix};
 use super::*;
 
 fn read(text: &str) -> Address {
@@ -14,6 +15,12 @@ fn read(text: &str) -> Address {
 
 fn path(address: &Address) -> PathBuf {
     address.path().unwrap().to_owned()
+}
+
+async fn connect(listening: &mut Listening) -> (Connection, Connection) {
+    let address = listening.local_address().clone();
+    let (dialled, accepted) = tokio::join!(dial(&address, None, PATIENCE), listening.accept());
+    (dialled.unwrap(), accepted)
 }
 
 /// A socket file whose listener is gone, as a killed process leaves it.
@@ -28,7 +35,7 @@ mod unix_sockets {
     #[tokio::test]
     async fn the_file_is_of_its_owner_alone_and_goes_with_the_listener() {
         let place = unix();
-        let listening = listen(&place.address).await.unwrap();
+        let listening = listen(&place.address, None).await.unwrap();
         let file = fs::metadata(path(&place.address)).unwrap();
         assert_eq!(file.permissions().mode() & 0o777, 0o600);
         drop(listening);
@@ -53,10 +60,10 @@ mod unix_sockets {
     #[tokio::test]
     async fn a_stale_file_is_told_from_a_missing_one_when_dialling() {
         let place = unix();
-        let why = dial(&place.address, PATIENCE).await.unwrap_err();
+        let why = dial(&place.address, None, PATIENCE).await.unwrap_err();
         assert!(matches!(why, DialError::NotFound { .. }), "{why}");
         leave_behind(&place.address);
-        let why = dial(&place.address, PATIENCE).await.unwrap_err();
+        let why = dial(&place.address, None, PATIENCE).await.unwrap_err();
         assert!(matches!(why, DialError::StaleSocket { .. }), "{why}");
     }
 
@@ -64,7 +71,7 @@ mod unix_sockets {
     async fn a_stale_file_is_replaced_when_listening() {
         let place = unix();
         leave_behind(&place.address);
-        let mut listening = listen(&place.address).await.unwrap();
+        let mut listening = listen(&place.address, None).await.unwrap();
         connect(&mut listening).await;
     }
 
@@ -76,12 +83,12 @@ mod unix_sockets {
             let mut contenders = tokio::task::JoinSet::new();
             for _ in 0..8 {
                 let address = place.address.clone();
-                contenders.spawn(async move { listen(&address).await });
+                contenders.spawn(async move { listen(&address, None).await });
             }
             let (won, lost): (Vec<_>, Vec<_>) = contenders.join_all().await.into_iter().partition(Result::is_ok);
             assert_eq!(won.len(), 1);
             assert!(lost.iter().all(|why| matches!(why, Err(BindError::AddressInUse { .. }))), "{lost:?}");
-            assert!(dial(&place.address, PATIENCE).await.is_ok());
+            assert!(dial(&place.address, None, PATIENCE).await.is_ok());
         }
     }
 
@@ -89,10 +96,10 @@ mod unix_sockets {
     async fn a_file_that_is_no_socket_is_left_alone() {
         let place = unix();
         fs::write(path(&place.address), "precious").unwrap();
-        let why = listen(&place.address).await.unwrap_err();
+        let why = listen(&place.address, None).await.unwrap_err();
         assert!(matches!(why, BindError::NotASocket { .. }), "{why}");
         assert!(why.to_string().ends_with("another kind of file: remove it, or choose another path"), "{why}");
-        let why = dial(&place.address, PATIENCE).await.unwrap_err();
+        let why = dial(&place.address, None, PATIENCE).await.unwrap_err();
         assert!(matches!(why, DialError::NotASocket { .. }), "{why}");
         assert_eq!(fs::read_to_string(path(&place.address)).unwrap(), "precious");
     }
@@ -102,7 +109,7 @@ mod unix_sockets {
         let (place, elsewhere) = (unix(), unix());
         leave_behind(&elsewhere.address);
         symlink(path(&elsewhere.address), path(&place.address)).unwrap();
-        let why = listen(&place.address).await.unwrap_err();
+        let why = listen(&place.address, None).await.unwrap_err();
         assert!(matches!(why, BindError::NotASocket { .. }), "{why}");
         assert!(path(&elsewhere.address).exists());
     }
@@ -110,7 +117,7 @@ mod unix_sockets {
     #[tokio::test]
     async fn a_file_that_has_taken_the_place_of_ours_is_not_removed() {
         let place = unix();
-        let listening = listen(&place.address).await.unwrap();
+        let listening = listen(&place.address, None).await.unwrap();
         fs::rename(path(&place.address), place.directory.as_ref().unwrap().path().join("moved")).unwrap();
         fs::write(path(&place.address), "precious").unwrap();
         drop(listening);
@@ -122,12 +129,12 @@ mod unix_sockets {
         let directory = tempfile::TempDir::new().unwrap();
         let room = 107 - directory.path().as_os_str().len() - 1;
         let longest = Address::unix(directory.path().join("x".repeat(room))).unwrap();
-        connect(&mut listen(&longest).await.unwrap()).await;
+        connect(&mut listen(&longest, None).await.unwrap()).await;
 
         let too_long = Address::unix(directory.path().join("x".repeat(room + 1))).unwrap();
-        let why = listen(&too_long).await.unwrap_err();
+        let why = listen(&too_long, None).await.unwrap_err();
         assert!(matches!(why, BindError::PathTooLong { .. }), "{why}");
-        let why = dial(&too_long, PATIENCE).await.unwrap_err();
+        let why = dial(&too_long, None, PATIENCE).await.unwrap_err();
         assert!(matches!(why, DialError::PathTooLong { .. }), "{why}");
     }
 
@@ -135,17 +142,17 @@ mod unix_sockets {
     async fn a_missing_directory_is_named() {
         let place = unix();
         let below = Address::unix(path(&place.address).join("b.sock")).unwrap();
-        let why = listen(&below).await.unwrap_err();
+        let why = listen(&below, None).await.unwrap_err();
         assert!(matches!(why, BindError::NoDirectory { .. }), "{why}");
         fs::write(path(&place.address), "a file, no directory").unwrap();
-        let why = listen(&below).await.unwrap_err();
+        let why = listen(&below, None).await.unwrap_err();
         assert!(matches!(why, BindError::NoDirectory { .. }), "{why}");
     }
 
     #[tokio::test]
     async fn each_end_knows_who_the_other_is() {
         let place = unix();
-        let mut listening = listen(&place.address).await.unwrap();
+        let mut listening = listen(&place.address, None).await.unwrap();
         let (near, far) = connect(&mut listening).await;
         let expected = UnixCredentials {
             uid: rustix::process::getuid().as_raw(),
@@ -161,20 +168,20 @@ mod ports {
 
     #[tokio::test]
     async fn a_taken_port_is_left_for_the_next_free_one_only_when_asked() {
-        let first = listen(&tcp().address).await.unwrap();
+        let first = listen(&tcp().address, None).await.unwrap();
         let taken = first.local_address().clone();
         let port = taken.port().unwrap();
 
-        let why = listen(&taken).await.unwrap_err();
+        let why = listen(&taken, None).await.unwrap_err();
         assert_eq!(why.to_string(), format!("{taken} is in use: choose another port, port 0, or ?next=N"));
 
         let asking = read(&format!("{taken}?next=2"));
-        let second = listen(&asking).await.unwrap();
-        let third = listen(&asking).await.unwrap();
+        let second = listen(&asking, None).await.unwrap();
+        let third = listen(&asking, None).await.unwrap();
         assert_eq!(*second.local_address(), taken.clone().with_port(port + 1));
         assert_eq!(*third.local_address(), taken.clone().with_port(port + 2));
 
-        let why = listen(&asking).await.unwrap_err();
+        let why = listen(&asking, None).await.unwrap_err();
         let text = "the next 2 ports are in use: choose another port, port 0, or a larger ?next=N";
         assert_eq!(why.to_string(), format!("{taken} and {text}"));
     }
@@ -182,41 +189,41 @@ mod ports {
     #[tokio::test]
     async fn moving_on_stops_at_the_last_port() {
         let last = tcp().address.with_port(u16::MAX);
-        let _taken = listen(&last).await.unwrap();
-        let why = listen(&read(&format!("{last}?next=9"))).await.unwrap_err();
+        let _taken = listen(&last, None).await.unwrap();
+        let why = listen(&read(&format!("{last}?next=9")), None).await.unwrap_err();
         assert!(matches!(why, BindError::AddressInUse { .. }), "{why}");
     }
 
     #[tokio::test]
     async fn a_listener_of_both_families_sees_an_ipv4_peer_as_such() {
-        let Ok(mut listening) = listen(&read("[::]:0")).await else {
+        let Ok(mut listening) = listen(&read("[::]:0"), None).await else {
             eprintln!("skipped: no IPv6 here");
             return;
         };
         let port = listening.local_address().port().unwrap();
         let address = read("127.0.0.1").with_port(port);
-        let (near, far) = tokio::join!(dial(&address, PATIENCE), listening.accept());
+        let (near, far) = tokio::join!(dial(&address, None, PATIENCE), listening.accept());
         assert_eq!(far.remote, near.unwrap().local);
         assert_eq!(far.local, address);
     }
 
     #[tokio::test]
     async fn a_name_is_resolved_at_both_ends() {
-        let mut listening = listen(&read("localhost:0")).await.unwrap();
+        let mut listening = listen(&read("localhost:0"), None).await.unwrap();
         let address = read("localhost").with_port(listening.local_address().port().unwrap());
-        let (near, _) = tokio::join!(dial(&address, PATIENCE), listening.accept());
+        let (near, _) = tokio::join!(dial(&address, None, PATIENCE), listening.accept());
         near.unwrap();
 
         let unknown = read("no-such-host.invalid");
-        let why = dial(&unknown, PATIENCE).await.unwrap_err();
+        let why = dial(&unknown, None, PATIENCE).await.unwrap_err();
         assert!(matches!(&why, DialError::Resolve { host, .. } if host == "no-such-host.invalid"), "{why}");
-        let why = listen(&unknown).await.unwrap_err();
+        let why = listen(&unknown, None).await.unwrap_err();
         assert!(matches!(why, BindError::Resolve { .. }), "{why}");
     }
 
     #[tokio::test]
     async fn the_host_of_a_listener_must_be_this_machine() {
-        let why = listen(&read("192.0.2.1:0")).await.unwrap_err();
+        let why = listen(&read("192.0.2.1:0"), None).await.unwrap_err();
         assert!(matches!(why, BindError::NotLocal { .. }), "{why}");
     }
 }
@@ -226,10 +233,10 @@ mod errors {
 
     #[tokio::test]
     async fn schemes_of_later_releases_are_refused_in_clear_words() {
-        for text in ["tls://127.0.0.1:1", "quic://127.0.0.1:1"] {
-            let why = dial(&read(text), PATIENCE).await.unwrap_err();
+        for text in ["quic://127.0.0.1:1"] {
+            let why = dial(&read(text), None, PATIENCE).await.unwrap_err();
             assert!(matches!(why, DialError::Unsupported { .. }), "{why}");
-            let why = listen(&read(text)).await.unwrap_err();
+            let why = listen(&read(text), None).await.unwrap_err();
             assert!(matches!(why, BindError::Unsupported { .. }), "{why}");
             assert!(why.to_string().ends_with("not available in this release: use tcp, unix or memory"), "{why}");
         }
@@ -238,7 +245,7 @@ mod errors {
     #[tokio::test]
     async fn what_is_for_listening_cannot_be_dialled() {
         for text in ["127.0.0.1:0", "127.0.0.1:1?next=3"] {
-            let why = dial(&read(text), PATIENCE).await.unwrap_err();
+            let why = dial(&read(text), None, PATIENCE).await.unwrap_err();
             assert!(matches!(why, DialError::ListeningOnly { .. }), "{why}");
         }
     }
@@ -261,10 +268,10 @@ mod errors {
         use rustix::io::Errno;
 
         for passed_over in [Errno::CONNABORTED, Errno::CONNRESET, Errno::INTR] {
-            assert!(concerns_one_connection(&passed_over.into()), "{passed_over}");
+            assert!(tally::concerns_one_connection(&passed_over.into()), "{passed_over}");
         }
         for resting in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::INVAL] {
-            assert!(!concerns_one_connection(&resting.into()), "{resting}");
+            assert!(!tally::concerns_one_connection(&resting.into()), "{resting}");
         }
     }
 }
@@ -277,7 +284,7 @@ mod dialling_until_a_deadline {
     #[tokio::test(start_paused = true)]
     async fn without_retry_one_attempt_is_made() {
         let start = Instant::now();
-        let why = dial_until(&memory().address, start + TEN_SECONDS, false).await.unwrap_err();
+        let why = dial_until(&memory().address, None, start + TEN_SECONDS, false).await.unwrap_err();
         assert!(matches!(why, DialError::Refused { .. }), "{why}");
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
@@ -286,7 +293,7 @@ mod dialling_until_a_deadline {
     async fn with_retry_the_last_error_comes_exactly_at_the_deadline() {
         for millis in [0, 1, 199, 200, 201, 1_000, 10_000, 600_000] {
             let (start, patience) = (Instant::now(), Duration::from_millis(millis));
-            let why = dial_until(&memory().address, start + patience, true).await.unwrap_err();
+            let why = dial_until(&memory().address, None, start + patience, true).await.unwrap_err();
             assert!(matches!(why, DialError::Refused { .. }), "{why}");
             assert_eq!(start.elapsed(), patience);
         }
@@ -298,17 +305,17 @@ mod dialling_until_a_deadline {
         let deadline = Instant::now() + TEN_SECONDS;
         let listener = async {
             sleep_until(deadline - Duration::from_millis(201)).await;
-            listen(&place.address).await.unwrap().accept().await
+            listen(&place.address, None).await.unwrap().accept().await
         };
-        let (dialled, _) = tokio::join!(dial_until(&place.address, deadline, true), listener);
+        let (dialled, _) = tokio::join!(dial_until(&place.address, None, deadline, true), listener);
         dialled.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_cannot_pass_is_not_tried_again() {
         let start = Instant::now();
-        for text in ["tls://127.0.0.1:1", "127.0.0.1:0"] {
-            dial_until(&read(text), start + TEN_SECONDS, true).await.unwrap_err();
+        for text in ["tls://127.0.0.1:0", "127.0.0.1:0"] {
+            dial_until(&read(text), None, start + TEN_SECONDS, true).await.unwrap_err();
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
@@ -316,13 +323,13 @@ mod dialling_until_a_deadline {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_ends_when_its_time_is_over() {
         let place = memory();
-        let _listening = listen(&place.address).await.unwrap();
+        let _listening = listen(&place.address, None).await.unwrap();
         let mut waiting = Vec::new();
         for _ in 0..super::super::memory::QUEUE {
-            waiting.push(dial(&place.address, PATIENCE).await.unwrap());
+            waiting.push(dial(&place.address, None, PATIENCE).await.unwrap());
         }
         let start = Instant::now();
-        let why = dial_until(&place.address, start + TEN_SECONDS, false).await.unwrap_err();
+        let why = dial_until(&place.address, None, start + TEN_SECONDS, false).await.unwrap_err();
         assert!(matches!(why, DialError::TimedOut { after: TEN_SECONDS, .. }), "{why}");
         assert_eq!(start.elapsed(), TEN_SECONDS);
     }
@@ -332,14 +339,14 @@ mod dialling_until_a_deadline {
         let (missing, stale) = (unix(), unix());
         leave_behind(&stale.address);
         let port = tcp();
-        let closed = listen(&port.address).await.unwrap().local_address().clone();
+        let closed = listen(&port.address, None).await.unwrap().local_address().clone();
         for address in [&missing.address, &stale.address, &closed] {
-            assert!(dial(address, PATIENCE).await.unwrap_err().may_pass());
-            let dialling = dial_until(address, Instant::now() + PATIENCE, true);
+            assert!(dial(address, None, PATIENCE).await.unwrap_err().may_pass());
+            let dialling = dial_until(address, None, Instant::now() + PATIENCE, true);
             tokio::pin!(dialling);
             // The listener starts only after the first attempt has failed.
             assert!(timeout(Duration::from_millis(100), &mut dialling).await.is_err());
-            let mut listening = listen(address).await.unwrap();
+            let mut listening = listen(address, None).await.unwrap();
             let (dialled, _) = tokio::join!(dialling, listening.accept());
             dialled.unwrap();
         }
@@ -369,17 +376,17 @@ mod out_of_descriptors {
 
         setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).unwrap();
         for place in [tcp(), unix()] {
-            let mut listening = listen(&place.address).await.unwrap();
+            let mut listening = listen(&place.address, None).await.unwrap();
             let address = listening.local_address().clone();
             let mut hoard = Vec::new();
             while let Ok(file) = fs::File::open("/dev/null") {
                 hoard.push(file);
             }
             hoard.pop(); // for our end; none is left for the end to be accepted
-            let near = dial(&address, PATIENCE).await.unwrap();
+            let near = dial(&address, None, PATIENCE).await.unwrap();
 
             assert!(timeout(Duration::from_millis(300), listening.accept()).await.is_err());
-            let errors = listening.accept_errors();
+            let errors = listening.tally().errors();
             assert!((1..=7).contains(&errors), "at most one each 50 ms, not {errors}");
 
             drop(hoard);

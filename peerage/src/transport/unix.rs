@@ -87,12 +87,9 @@ impl Acceptor {
 fn connection(stream: UnixStream, place: &Address) -> io::Result<Connection> {
     let peer = stream.peer_cred()?;
     let credentials = UnixCredentials { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
-    Ok(Connection {
-        stream: Box::new(stream),
-        local: place.clone(),
-        remote: place.clone(),
-        credentials: Some(credentials),
-    })
+    let mut connection = Connection::new(Box::new(stream), place.clone(), place.clone());
+    connection.credentials = Some(credentials);
+    Ok(connection)
 }
 
 fn bind(address: &Address) -> Result<(Socket, SocketFile), BindError> {

@@ -109,7 +109,7 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
 fn a_peer_that_stands_still_in_the_middle_of_a_frame_is_cut_after_ten_seconds() {
     let address: Address = "memory://stands-still".parse().unwrap();
     let clock = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let mut listener = clock.block_on(Listener::bind(&address)).unwrap().encoding(Encoding::Json);
+    let mut listener = clock.block_on(Listener::bind(&address).into_future()).unwrap().encoding(Encoding::Json);
     // A runtime that is not driven any more after the first 64 KiB of a frame have left.
     let still = one_thread();
     let channel = still.block_on(Channel::connect(&address).into_future()).unwrap();

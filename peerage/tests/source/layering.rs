@@ -39,8 +39,8 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // Who and where, as values and as files. They know no link and no node.
     ("identity", &["private_file"], &["id", "keys"]),
     ("network", &["name", "private_file"], &["address", "limits"]),
-    // Bytes, addresses and keys; never a frame or a value.
-    ("transport", &["address"], &["address", "backoff", "limits"]),
+    // Bytes, addresses and keys; never a frame or a value. Of `hello` it knows the label of the exporter.
+    ("transport", &["address", "identity"], &["address", "backoff", "hello", "id", "limits"]),
     // The only place below the public face that drives a channel machine. It hands requests up in the form in which
     // applications hold them, which is the one arrow that points up.
     (
