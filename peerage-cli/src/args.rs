@@ -10,10 +10,14 @@ use peerage::Encoding;
 use crate::exit;
 use crate::logs::LogFormat;
 
+mod keeping;
 mod place;
 mod quantity;
 
-pub(crate) use place::{CallPlace, ServePlace};
+pub(crate) use keeping::{
+    Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,
+};
+pub(crate) use place::{CallPlace, SeedPlace, ServePlace};
 pub(crate) use quantity::written as written_duration;
 
 /// Processes that talk to each other without a server in between.
@@ -32,6 +36,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Keys: each is one node
+    #[command(subcommand)]
+    Id(Id),
+    /// Networks, and the tickets with which others join them
+    #[command(subcommand)]
+    Network(Network),
     /// Request and reply on one connection, without a node: what aiomas programs speak
     #[command(subcommand)]
     Channel(Channel),

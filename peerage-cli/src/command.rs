@@ -7,11 +7,15 @@ mod channel_call;
 mod channel_serve;
 mod completions;
 mod demo;
+mod id;
 mod man;
+mod network;
 
 /// Does what was typed.
 pub(crate) fn run(command: Command) -> Result<Exit, Abort> {
     match command {
+        Command::Id(typed) => id::run(&typed),
+        Command::Network(typed) => network::run(&typed),
         Command::Channel(Channel::Call(typed)) => channel_call::run(typed),
         Command::Channel(Channel::Serve(typed)) => channel_serve::run(typed),
         Command::Demo(typed) => demo::run(&typed),

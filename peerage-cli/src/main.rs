@@ -19,16 +19,22 @@ mod args;
 mod command;
 mod content;
 mod exit;
+mod exposed;
+mod home;
 mod logs;
 mod outcome;
 mod output;
 mod program;
 mod runtime;
+mod table;
 
 use args::Args;
 use exit::Abort;
 
 fn main() -> ExitCode {
+    if let Err(abort) = exposed::refuse(std::env::args_os(), std::env::vars_os()) {
+        return ended(&abort);
+    }
     let typed = match Args::try_parse() {
         Ok(typed) => typed,
         Err(why) => {
@@ -40,11 +46,13 @@ fn main() -> ExitCode {
     let done = logs::start(&typed.log, typed.log_format).and_then(|()| command::run(typed.command));
     match done {
         Ok(exit) => exit.into(),
-        Err(abort) => {
-            if let Abort::Usage(text) | Abort::Failed(text) = &abort {
-                output::complain(text);
-            }
-            abort.exit().into()
-        }
+        Err(abort) => ended(&abort),
     }
+}
+
+fn ended(abort: &Abort) -> ExitCode {
+    if let Abort::Usage(text) | Abort::Failed(text) = abort {
+        output::complain(text);
+    }
+    abort.exit().into()
 }

@@ -11,7 +11,7 @@
 //! A reader therefore sees the whole file or none, and of any number of processes that make the same file at once exactly
 //! one succeeds; the others read what it made.
 //!
-//! Whoever reads such a file holds a secret from then on, so that is when core dumps are turned off for the process.
+//! Whoever reads or makes such a file holds a secret, so that is when core dumps are turned off for the process.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata};
@@ -171,6 +171,7 @@ impl Folder {
     }
 
     fn write(&self, name: &OsStr, content: &[u8], taken: Taken) -> Result<(), PrivateFileError> {
+        no_core_dumps();
         let path = self.path.join(name);
         let (temporary, mut file) = self.temporary(name)?;
         let done = file
@@ -235,7 +236,7 @@ enum Taken {
 
 /// From now on the memory of this process is not written to disk when it crashes, and other processes of the user cannot
 /// look into it.
-fn no_core_dumps() {
+pub(crate) fn no_core_dumps() {
     #[cfg(target_os = "linux")]
     let done = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     #[cfg(not(target_os = "linux"))]

@@ -1,4 +1,4 @@
-//! Addresses as the channel commands take them.
+//! Addresses as the commands take them.
 //!
 //! An [`Address`] can say more than a connection without a node can do: prove a key, offer services, speak to the same
 //! process. What would be ignored is refused here, because somebody who writes it relies on it.
@@ -15,6 +15,20 @@ pub(crate) struct CallPlace(pub(crate) Address);
 /// Where `channel serve` listens.
 #[derive(Clone, Debug)]
 pub(crate) struct ServePlace(pub(crate) Address);
+
+/// Where a node may find members of its network.
+#[derive(Clone, Debug)]
+pub(crate) struct SeedPlace(pub(crate) Address);
+
+impl FromStr for SeedPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SeedPlace, String> {
+        let address = for_node(text)?;
+        reachable(&address)?;
+        Ok(SeedPlace(address))
+    }
+}
 
 impl FromStr for CallPlace {
     type Err = String;
@@ -39,13 +53,44 @@ impl FromStr for ServePlace {
     }
 }
 
-fn plain(text: &str) -> Result<Address, String> {
+/// An address of a node: without a scheme it is `tls://`.
+fn for_node(text: &str) -> Result<Address, String> {
+    written_as_an_address(text)?;
+    let address = Address::for_node(text).map_err(|why| why.to_string())?;
+    match address.scheme() {
+        Scheme::Memory => Err("memory:// stays within one process: use tls://, quic:// or unix://".to_owned()),
+        _ => Ok(address),
+    }
+}
+
+/// What an address must be that others are to connect to, as nodes.
+fn reachable(address: &Address) -> Result<(), String> {
+    let unspecified = address.host().and_then(|host| host.ip()).is_some_and(|ip| ip.is_unspecified());
+    let why = match () {
+        () if unspecified => "no host has this address: name one that others can use",
+        () if address.port() == Some(0) => "port 0 is for listening: write the port of the node's ready line",
+        () if address.next().is_some() => "the option next is for listening: leave it out",
+        () if address.dialect() == Some(Dialect::Plain) => "a node cannot be reached in the plain dialect",
+        () if address.codec().is_some() => "the option codec is for plain listeners: leave it out",
+        () if address.services().is_some() => "the option services is for plain listeners: leave it out",
+        () => return Ok(()),
+    };
+    Err(why.to_owned())
+}
+
+/// Refuses what is meant as a unix socket and is not written as one.
+fn written_as_an_address(text: &str) -> Result<(), String> {
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.starts_with("//")) {
         return Err(format!("a unix socket is written with its absolute path: unix://{}", absolute(path)));
     }
     if text.starts_with(['/', '.', '~']) {
         return Err(format!("a unix socket is written unix://{}", absolute(text)));
     }
+    Ok(())
+}
+
+fn plain(text: &str) -> Result<Address, String> {
+    written_as_an_address(text)?;
     let address: Address = text.parse().map_err(|why: peerage::address::InvalidAddress| why.to_string())?;
     match address.scheme() {
         Scheme::Tcp | Scheme::Unix => {}

@@ -1,8 +1,11 @@
 //! The built program, used as people and scripts use it: what it prints, where it prints it, and how it ends.
 
 mod calls;
+mod canary;
 mod commands;
 mod documents;
+mod home;
+mod keeping;
 mod program;
 mod repeated_calls;
 mod serving;

@@ -44,10 +44,13 @@ impl Ticket {
 
     /// Reads the line of a ticket. Blanks and line breaks around it do not count.
     ///
+    /// From here on this process dumps no core, and other processes of the user cannot look into its memory.
+    ///
     /// # Errors
     ///
     /// [`Damage`], one kind for each way to spoil a line.
     pub fn read(line: &str) -> Result<Self, Damage> {
+        private_file::no_core_dumps();
         let content = private_file::unseal(Kind::Ticket, line)?;
         let network = decode(&content).ok_or(Damage::Content)?;
         Ok(Ticket { network })

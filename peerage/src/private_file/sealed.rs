@@ -126,7 +126,7 @@ pub enum Damage {
     #[error("is not text; is it the right file?")]
     NotText,
     /// It is something else.
-    #[error("is not a {wanted} but {}; is it the right file?", found.unwrap_or("something else"))]
+    #[error("is not a {wanted} but {}; is it the right file?", article(*found))]
     Kind {
         /// What it should be: a key or a ticket.
         wanted: &'static str,
@@ -160,6 +160,10 @@ pub enum Damage {
     /// It is undamaged, and what is inside makes no sense: whoever made it made a mistake.
     #[error("is undamaged, but holds nothing that makes sense; have it made anew")]
     Content,
+}
+
+fn article(found: Option<&str>) -> String {
+    found.map_or_else(|| "something else".to_owned(), |found| format!("a {found}"))
 }
 
 const VERSION: &str = "1";
