@@ -47,6 +47,7 @@ mod serving;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod writing;
 
 use control::Standing;
 use in_flight::{Ending, InFlight};
@@ -212,6 +213,9 @@ impl Channel {
             self.release_withheld();
             self.tell_when_idle();
             self.watch_peer(now);
+            if self.outgoing.control_len() > limits::UNSENT_CONTROL_BYTES {
+                self.end(LinkLost::TooSlow);
+            }
         }
         self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();

@@ -61,6 +61,11 @@ pub const UNSENT_BYTES_HIGH: usize = 512 << 10;
 /// read its answers gets no more of them. Its requests are read on and wait, within the limits that hold for them.
 pub const UNSENT_REPLY_BYTES: usize = 16 << 20;
 
+/// Control frames waiting to be written on one link above which the link is ended, in bytes: its peer does not read.
+///
+/// 1 MiB: the refusals of 65,536 calls in flight, more than a peer that reads can leave unread.
+pub const UNSENT_CONTROL_BYTES: usize = 1 << 20;
+
 /// Longest wait that a busy peer can ask for. Longer ones are cut.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 

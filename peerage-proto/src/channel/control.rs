@@ -11,7 +11,7 @@ use super::content::Part;
 use super::{Channel, Output, Phase};
 use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
-use crate::outcome::LinkLost;
+use crate::outcome::{LinkLost, Refused};
 
 /// Whether a link still takes new calls.
 #[derive(Debug, Default)]
@@ -32,8 +32,10 @@ impl Channel {
         }
         let Some(encoding) = self.encoding else { return };
         let fits = match content.transcode(encoding) {
-            Ok(content) => self.put_frame(kind, 0, Part::Shared(content.bytes())).map_err(|why| why.to_string()),
-            Err(why) => Err(why.to_string()),
+            // Behind these the peer may believe that it has read every request of ours, so they overtake none.
+            Ok(content) if closes_a_chapter(kind) => self.put_frame(kind, 0, Part::Shared(content.bytes())),
+            Ok(content) => self.put_ahead(kind, 0, content.bytes()),
+            Err(why) => Err(Refused::BadRequest(why.to_string())),
         };
         if let Err(why) = fits {
             // Nothing may be left unsaid in silence: without these words the two nodes would hold different beliefs.
@@ -59,4 +61,9 @@ impl Channel {
     pub(super) fn is_busy_again(&mut self) {
         self.standing.at_rest = false;
     }
+}
+
+/// Whether a peer that reads this will close the link once nothing it knows of is open.
+fn closes_a_chapter(kind: Kind) -> bool {
+    matches!(kind, Kind::Superseded | Kind::SupersededOk | Kind::Disconnect | Kind::Disconnected)
 }

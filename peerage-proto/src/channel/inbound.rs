@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::de::IgnoredAny;
 
-use super::content::Part;
 use super::in_flight::Ending;
 use super::pieces::Pieces;
 use super::{Channel, Content, Output, Phase, Served};
@@ -253,16 +251,7 @@ impl Channel {
         if self.config.dialect == Dialect::Plain {
             return self.put_failure(id.0, &Code::new(why.name()), &why.to_string(), None);
         }
-        let (number, detail) = why.for_peer();
-        let short = cut(&detail, (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6);
-        for detail in [&detail, short, ""] {
-            let content = Payload::encode(&(number, detail), encoding);
-            if content.is_ok_and(|content| self.put_frame(Kind::Rejected, id.0, Part::Shared(content.bytes())).is_ok())
-            {
-                return;
-            }
-        }
-        debug_assert!(false, "the last form fits into the smallest frame");
+        self.put_rejection(id.0, encoding, why);
     }
 
     pub(super) fn stopped(&mut self, request: Served, stop: Stop) {
@@ -273,104 +262,6 @@ impl Channel {
             self.put_value(Kind::Stopped, id.0, &number);
         }
     }
-
-    /// A plain peer gets one text, the code in brackets before it; between our own also code and data travel.
-    fn put_failure(&mut self, id: u64, code: &Code, message: &str, data: Option<&Payload>) {
-        let Some(encoding) = self.encoding else { return };
-        let message = cut(message, limits::FAILURE_MESSAGE_BYTES);
-        // A byte of text takes up to six in JSON.
-        let short = cut(message, (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6);
-        // The failure itself must arrive: what does not fit, or what the encoding of the link cannot carry, is left out.
-        let forms = [(code, message, data), (code, message, None), (code, short, None), (&Code::INTERNAL, "", None)];
-        for (code, message, data) in forms {
-            let form = failure_content(encoding, self.config.dialect, code, message, data);
-            if form.is_some_and(|form| self.put_frame(Kind::Exception, id, Part::Shared(form.bytes())).is_ok()) {
-                return;
-            }
-        }
-        debug_assert!(false, "the last form fits into the smallest frame");
-    }
-
-    fn put_value<T: serde::Serialize>(&mut self, kind: Kind, id: u64, value: &T) {
-        let Some(encoding) = self.encoding else { return };
-        let content = Payload::encode(value, encoding).unwrap_or_else(|_| Payload::null(encoding));
-        let fits = self.put_frame(kind, id, Part::Shared(content.bytes()));
-        debug_assert!(fits.is_ok(), "numbers fit into the smallest frame");
-    }
-
-    /// Queues a frame that says all by its kind and id.
-    pub(super) fn put_empty(&mut self, kind: Kind, id: u64) {
-        let Some(encoding) = self.encoding else { return };
-        let fits = self.put_frame(kind, id, Part::Copied(encoding.null()));
-        debug_assert!(fits.is_ok(), "a control frame is a few bytes");
-    }
-
-    /// Queues one frame whose content is in another encoding than the link has by now.
-    #[cold]
-    pub(super) fn put_transcoded(
-        &mut self,
-        kind: Kind,
-        id: u64,
-        content: Content<'_>,
-        encoding: Encoding,
-    ) -> Result<(), Refused> {
-        let content = content.transcoded(encoding).map_err(|why| Refused::BadRequest(why.to_string()))?;
-        self.put_frame(kind, id, Part::Shared(content.bytes()))
-    }
-
-    /// Queues one frame.
-    pub(super) fn put_frame(&mut self, kind: Kind, id: u64, content: Part<'_>) -> Result<(), Refused> {
-        let Some(encoding) = self.encoding else { return Ok(()) };
-        let limit = self.config.frame_bytes;
-        if content.len() > limit as usize {
-            return Err(Refused::TooLarge { size: content.len() as u64, limit });
-        }
-        if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
-            return Ok(());
-        }
-        let tail = encoding.tail_len();
-        let mut too_large = None;
-        self.outgoing.gather(|buffer| {
-            let start = buffer.len();
-            // Room for head and small content at once.
-            buffer.reserve(HEAD_BYTES_MAX + content.len().min(SMALL_BYTES));
-            buffer.extend_from_slice(&[0; 4]);
-            encoding.put_head(kind.number(), id, buffer);
-            let size = buffer.len() - start - 4 + content.len() + tail;
-            if size <= limit as usize {
-                buffer[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
-            } else {
-                buffer.truncate(start);
-                too_large = Some(size as u64);
-            }
-        });
-        if let Some(size) = too_large {
-            return Err(Refused::TooLarge { size, limit });
-        }
-        self.outgoing.content(content);
-        if tail > 0 {
-            self.outgoing.gather(|buffer| encoding.put_tail(buffer));
-        }
-        Ok(())
-    }
-}
-
-/// The content of an exception frame; `None` if the encoding of the link cannot carry it, or the peer could not open it.
-fn failure_content(
-    encoding: Encoding,
-    dialect: Dialect,
-    code: &Code,
-    message: &str,
-    data: Option<&Payload>,
-) -> Option<Payload> {
-    if dialect == Dialect::Full {
-        let value = data.map(Payload::decode::<Value>).transpose().ok()?;
-        let content = Payload::encode(&(code.as_str(), message, value), encoding).ok()?;
-        // Data that just fits the limit of nesting does not inside this array.
-        return content.decode::<IgnoredAny>().is_ok().then_some(content);
-    }
-    let text = if *code == Code::PLAIN { message.to_owned() } else { format!("[{code}] {message}") };
-    Payload::encode(&text, encoding).ok()
 }
 
 /// The failure that an exception frame reports: a text in the plain dialect, code, message and data in the full one.
@@ -396,14 +287,3 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// The wait a peer is asked for by an end that leaves: about as long as a process takes to start anew.
 const RETRY_AFTER_DRAIN: Duration = Duration::from_secs(1);
-
-/// Length, kind and id of a frame in either encoding, in bytes, at most: JSON needs `[255, 18446744073709551615, `.
-const HEAD_BYTES_MAX: usize = 32;
-
-/// Contents up to this size are reserved for together with their head.
-const SMALL_BYTES: usize = 1 << 10;
-
-/// The first `limit` bytes of a text, cut between characters.
-fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
-}

@@ -9,6 +9,11 @@
 //!   ───────────┼───────────────────┼─────────────────┤
 //!    reached   │  may be reached   │  certainly not  │   place in the stream ──▶
 //! ```
+//!
+//! A few bytes must not wait behind megabytes: a pong, a cancel, a refusal. Such **control** frames leave ahead of
+//! everything that has never been handed out, and have no place of their own. What has been handed out comes first in any
+//! case, so a cancel stays behind its request. For the sake of control frames no more than a portion is handed out at a
+//! time, always of whole frames.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -17,16 +22,29 @@ use bytes::Bytes;
 
 use super::content::Part;
 
+#[cfg(test)]
+mod tests;
+
 /// Frames that wait to be written, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     segments: VecDeque<Segment>,
-    /// Bytes in `segments`.
+    /// So many segments at the front were handed out before and came back unwritten.
+    begun: usize,
+    /// Bytes with a place in `segments`.
     queued: usize,
     /// Place of the first byte that is certainly not written.
     safe_from: u64,
-    /// Bytes handed to the driver and not yet reported.
+    /// Bytes with a place that are with the driver.
     handed: usize,
+    /// Whether anything is with the driver.
+    is_out: bool,
+    /// Control frames that have not been handed out.
+    control: Vec<u8>,
+    /// Control bytes here and with the driver.
+    control_len: usize,
+    /// Place of the last frame that no control frame may overtake.
+    barrier: Option<u64>,
     /// An emptied buffer kept for the next batch.
     spare: Vec<u8>,
 }
@@ -34,10 +52,12 @@ pub(super) struct Outgoing {
 /// A run of bytes to write.
 #[derive(Debug)]
 enum Segment {
-    /// Small frames, copied behind each other.
-    Gathered(Vec<u8>),
-    /// A large content, shared with whoever else holds it.
+    /// Small frames, copied behind each other. Whether the first byte is that of a frame.
+    Gathered(Vec<u8>, bool),
+    /// A large content, shared with whoever else holds it, or what is left of another segment.
     Shared(Bytes),
+    /// Control frames, which have no place.
+    Control(Bytes),
 }
 
 /// Bytes in the hands of the driver, to be written in order. What was not written goes back with the report.
@@ -56,12 +76,17 @@ pub struct Transmit {
 impl Outgoing {
     /// Bytes waiting here or in the hands of the driver.
     pub(super) fn len(&self) -> usize {
-        self.queued + self.handed
+        self.queued + self.handed + self.control_len
+    }
+
+    /// Bytes of control frames among them.
+    pub(super) fn control_len(&self) -> usize {
+        self.control_len
     }
 
     /// Whether the driver could be given something to write.
     pub(super) fn is_ready(&self) -> bool {
-        self.queued > 0 && self.handed == 0
+        (self.queued > 0 || self.control_len > 0) && !self.is_out
     }
 
     /// The place that the next byte will get.
@@ -74,16 +99,22 @@ impl Outgoing {
         place < self.safe_from
     }
 
-    /// The buffer to append a small piece to.
-    pub(super) fn gather(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        if !matches!(self.segments.back(), Some(Segment::Gathered(_))) {
-            let mut buffer = std::mem::take(&mut self.spare);
-            if buffer.capacity() == 0 {
-                buffer.reserve(GATHER_FIRST_BYTES);
-            }
-            self.segments.push_back(Segment::Gathered(buffer));
+    /// The buffer to append the beginning of a frame to.
+    pub(super) fn begin(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        let goes_on = self.segments.len() > self.begun
+            && matches!(self.segments.back(), Some(Segment::Gathered(run, true)) if run.len() < RUN_BYTES);
+        if !goes_on {
+            self.open_run(true);
         }
-        if let Some(Segment::Gathered(buffer)) = self.segments.back_mut() {
+        self.gather(append);
+    }
+
+    /// The buffer to append another small piece of a frame to.
+    pub(super) fn gather(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        if !matches!(self.segments.back(), Some(Segment::Gathered(..))) {
+            self.open_run(false);
+        }
+        if let Some(Segment::Gathered(buffer, _)) = self.segments.back_mut() {
             let before = buffer.len();
             append(buffer);
             self.queued += buffer.len() - before;
@@ -101,48 +132,104 @@ impl Outgoing {
         }
     }
 
+    /// The buffer to append a control frame to; `None` if it may not overtake what is queued.
+    pub(super) fn control(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> Option<()> {
+        if self.barrier.is_some_and(|place| !self.may_be_written(place)) {
+            return None;
+        }
+        self.barrier = None;
+        let before = self.control.len();
+        append(&mut self.control);
+        self.control_len += self.control.len() - before;
+        Some(())
+    }
+
+    /// From now on no control frame overtakes the frame at this place.
+    pub(super) fn let_none_overtake(&mut self, place: u64) {
+        self.barrier = Some(place);
+    }
+
     /// Takes `len` bytes from `place` on out again. They must not be handed out yet.
     pub(super) fn remove(&mut self, place: u64, len: usize) {
         debug_assert!(place >= self.safe_from && place + len as u64 <= self.end());
         let mut skip = (place - self.safe_from) as usize;
         let mut left = len;
         let mut kept = VecDeque::with_capacity(self.segments.len() + 1);
-        for segment in self.segments.drain(..) {
-            let here = segment.len();
+        let mut begun = 0;
+        for (nth, segment) in self.segments.drain(..).enumerate() {
+            let here = if segment.is_control() { 0 } else { segment.len() };
             let from = skip.min(here);
             let until = from + left.min(here - from);
             skip -= from;
             left -= until - from;
             segment.without(from..until, &mut kept);
+            if nth < self.begun {
+                begun = kept.len();
+            }
         }
-        self.segments = kept;
+        (self.segments, self.begun) = (kept, begun);
         self.queued -= len;
+        if let Some(barrier) = &mut self.barrier
+            && *barrier > place
+        {
+            *barrier -= len as u64;
+        }
     }
 
-    /// Hands everything that waits to the driver.
+    /// Hands the next portion of what waits to the driver.
     pub(super) fn take(&mut self) -> Option<Transmit> {
         if !self.is_ready() {
             return None;
         }
-        self.handed = self.queued;
-        self.safe_from += self.queued as u64;
-        self.queued = 0;
-        Some(Transmit { segments: std::mem::take(&mut self.segments), offset: 0, written: 0, emptied: Vec::new() })
+        let begun = std::mem::take(&mut self.begun);
+        let (portion, handed) = self.portion(begun);
+        let rest = self.segments.split_off(portion);
+        let mut segments = std::mem::replace(&mut self.segments, rest);
+        if !self.control.is_empty() {
+            segments.insert(begun, Segment::Control(std::mem::take(&mut self.control).into()));
+        }
+        self.is_out = true;
+        self.handed = handed;
+        self.safe_from += handed as u64;
+        self.queued -= handed;
+        Some(Transmit { segments, offset: 0, written: 0, emptied: Vec::new() })
+    }
+
+    /// How many segments are handed out next, and how many bytes with a place are in them: what was begun, and then as
+    /// many whole frames as make a portion.
+    fn portion(&self, begun: usize) -> (usize, usize) {
+        if self.queued <= PORTION_BYTES {
+            return (self.segments.len(), self.queued);
+        }
+        let mut bytes = 0;
+        for (nth, segment) in self.segments.iter().enumerate() {
+            if nth >= begun && bytes >= PORTION_BYTES && segment.begins_frame() {
+                return (nth, bytes);
+            }
+            bytes += if segment.is_control() { 0 } else { segment.len() };
+        }
+        (self.segments.len(), bytes)
     }
 
     /// Takes back what the driver could not write yet and returns how many bytes it wrote.
     pub(super) fn give_back(&mut self, mut transmit: Transmit) -> u64 {
-        let rest = self.handed - transmit.written;
-        self.handed = 0;
-        self.safe_from -= rest as u64;
-        self.queued += rest;
+        self.is_out = false;
         if let Some(first) = transmit.segments.pop_front() {
             transmit.segments.push_front(first.skip(transmit.offset));
         }
+        let (mut rest, mut control) = (0, 0);
+        for segment in &transmit.segments {
+            *(if segment.is_control() { &mut control } else { &mut rest }) += segment.len();
+        }
+        // A frame of which some bytes are written begins before `safe_from` and so stays what it is: begun.
+        self.safe_from -= rest as u64;
+        self.queued += rest;
+        self.control_len = self.control.len() + control;
+        self.handed = 0;
+        self.begun = transmit.segments.len();
         while let Some(segment) = transmit.segments.pop_back() {
             self.segments.push_front(segment);
         }
-        // A frame of which some bytes are written begins before `safe_from` and so stays what it is: begun.
         if transmit.emptied.capacity() <= SPARE_BYTES_MAX {
             transmit.emptied.clear();
             self.spare = transmit.emptied;
@@ -153,16 +240,27 @@ impl Outgoing {
     /// Throws away everything that waits here.
     pub(super) fn clear(&mut self) {
         self.segments.clear();
+        self.begun = 0;
         self.safe_from += self.queued as u64;
         self.queued = 0;
+        let waiting = std::mem::take(&mut self.control);
+        self.control_len = if self.is_out { self.control_len - waiting.len() } else { 0 };
+    }
+
+    fn open_run(&mut self, begins_frame: bool) {
+        let mut run = std::mem::take(&mut self.spare);
+        if run.capacity() == 0 {
+            run.reserve(GATHER_FIRST_BYTES);
+        }
+        self.segments.push_back(Segment::Gathered(run, begins_frame));
     }
 }
 
 impl Segment {
     fn bytes(&self) -> &[u8] {
         match self {
-            Segment::Gathered(bytes) => bytes,
-            Segment::Shared(bytes) => bytes,
+            Segment::Gathered(bytes, _) => bytes,
+            Segment::Shared(bytes) | Segment::Control(bytes) => bytes,
         }
     }
 
@@ -170,30 +268,41 @@ impl Segment {
         self.bytes().len()
     }
 
+    fn is_control(&self) -> bool {
+        matches!(self, Segment::Control(_))
+    }
+
+    /// Whether its first byte is certainly the first of a frame.
+    fn begins_frame(&self) -> bool {
+        matches!(self, Segment::Gathered(_, true))
+    }
+
     /// What remains behind the first `count` bytes. Nothing is moved, or a peer that takes a few bytes at a time would
     /// make us move all the others again and again.
     fn skip(self, count: usize) -> Segment {
         match self {
-            Segment::Gathered(bytes) if count == 0 => Segment::Gathered(bytes),
-            Segment::Gathered(bytes) => Segment::Shared(Bytes::from(bytes).slice(count..)),
+            Segment::Gathered(bytes, begins) if count == 0 => Segment::Gathered(bytes, begins),
+            Segment::Gathered(bytes, _) => Segment::Shared(Bytes::from(bytes).slice(count..)),
             Segment::Shared(bytes) => Segment::Shared(bytes.slice(count..)),
+            Segment::Control(bytes) => Segment::Control(bytes.slice(count..)),
         }
     }
 
-    /// Pushes what remains of this segment when a range is taken out.
+    /// Pushes what remains of this segment when a range is taken out, which ends where another frame begins or in a
+    /// following segment.
     fn without(self, range: std::ops::Range<usize>, kept: &mut VecDeque<Segment>) {
         if range.is_empty() {
             kept.push_back(self);
             return;
         }
         match self {
-            Segment::Gathered(mut bytes) => {
+            Segment::Gathered(mut bytes, begins) => {
                 drop(bytes.drain(range));
                 if !bytes.is_empty() {
-                    kept.push_back(Segment::Gathered(bytes));
+                    kept.push_back(Segment::Gathered(bytes, begins));
                 }
             }
-            Segment::Shared(bytes) => {
+            Segment::Shared(bytes) | Segment::Control(bytes) => {
                 let parts = [bytes.slice(..range.start), bytes.slice(range.end..)];
                 kept.extend(parts.into_iter().filter(|part| !part.is_empty()).map(Segment::Shared));
             }
@@ -222,7 +331,7 @@ impl Transmit {
                 break;
             }
             self.offset -= first.len();
-            if let Some(Segment::Gathered(buffer)) = self.segments.pop_front() {
+            if let Some(Segment::Gathered(buffer, _)) = self.segments.pop_front() {
                 self.emptied = buffer;
             }
         }
@@ -237,84 +346,16 @@ impl Transmit {
 /// First size of a gathering buffer, in bytes: a few small frames. It grows with use and is kept (see below).
 const GATHER_FIRST_BYTES: usize = 512;
 
+/// Size from which on no further frame is gathered in the same run, in bytes, so that there are places to divide at.
+const RUN_BYTES: usize = 64 << 10;
+
+/// About so many bytes are handed out at a time: enough for the system calls to be few, and not so many that a control
+/// frame would wait long behind them.
+const PORTION_BYTES: usize = 256 << 10;
+
 /// Contents from this size on are shared instead of copied: about where a copy costs more than a segment of its own.
 const SHARE_FROM_BYTES: usize = 16 << 10;
 
 /// Largest emptied buffer kept for reuse: a link that carries a batch of some dozen small frames at a time need not ask for
 /// memory again, and an idle one holds no more than this.
 const SPARE_BYTES_MAX: usize = 16 << 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queue(parts: &[&'static [u8]]) -> Outgoing {
-        let mut out = Outgoing::default();
-        for part in parts {
-            out.gather(|buffer| buffer.extend_from_slice(part));
-        }
-        out
-    }
-
-    fn write(out: &mut Outgoing, count: usize) -> Vec<u8> {
-        let Some(mut transmit) = out.take() else {
-            return Vec::new();
-        };
-        let mut slices = [IoSlice::new(&[]); 8];
-        let filled = transmit.slices(&mut slices);
-        let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.iter().copied()).take(count).collect();
-        transmit.advance(bytes.len());
-        out.give_back(transmit);
-        bytes
-    }
-
-    #[test]
-    fn what_could_not_be_written_comes_first_next_time() {
-        let mut out = queue(&[b"hello ", b"world"]);
-        assert_eq!(write(&mut out, 3), b"hel");
-        out.gather(|b| b.extend_from_slice(b"!"));
-        assert_eq!(write(&mut out, 100), b"lo world!");
-        assert_eq!((out.len(), out.end()), (0, 12));
-    }
-
-    #[test]
-    fn a_frame_may_be_written_from_its_first_byte_on_and_while_the_driver_holds_it() {
-        let mut out = queue(&[b"aaaa", b"bbbb"]);
-        assert!(!out.may_be_written(0));
-        let mut transmit = out.take().expect("something waits");
-        assert!(out.may_be_written(0) && out.may_be_written(4), "both are in the driver's hands");
-        transmit.advance(5);
-        out.give_back(transmit);
-        assert!(out.may_be_written(0) && out.may_be_written(4));
-        let mut out = queue(&[b"aaaa", b"bbbb"]);
-        assert_eq!(write(&mut out, 4), b"aaaa");
-        assert!(out.may_be_written(0) && !out.may_be_written(4));
-    }
-
-    #[test]
-    fn a_frame_that_is_not_written_can_be_taken_out_again_from_any_segment() {
-        for shared in [false, true] {
-            let large = Bytes::from(vec![b'x'; SHARE_FROM_BYTES]);
-            let mut out = queue(&[b"first", b"second"]);
-            let place = out.end();
-            out.gather(|b| b.extend_from_slice(b"head"));
-            out.content(if shared { Part::Shared(&large) } else { Part::Copied(&large) });
-            out.gather(|b| b.extend_from_slice(b"tail"));
-            let len = (out.end() - place) as usize;
-            out.gather(|b| b.extend_from_slice(b"last"));
-            out.remove(place, len);
-            out.remove(5, 6);
-            assert_eq!(write(&mut out, usize::MAX), b"firstlast");
-        }
-    }
-
-    #[test]
-    fn large_contents_are_shared_and_small_ones_are_copied() {
-        let mut out = Outgoing::default();
-        let small = Bytes::from_static(b"small");
-        let large = Bytes::from(vec![1; SHARE_FROM_BYTES]);
-        out.content(Part::Shared(&small));
-        out.content(Part::Shared(&large));
-        assert!(matches!(out.segments.make_contiguous(), [Segment::Gathered(_), Segment::Shared(_)]));
-    }
-}

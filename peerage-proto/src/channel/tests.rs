@@ -293,8 +293,14 @@ impl Transcript {
 
     fn we_write_all(mut self) -> Self {
         while self.channel.wants_to_write() {
-            let waiting = self.channel.unsent_bytes();
-            self = self.we_write(waiting);
+            self = self.driver_takes_what_waits();
+            while let Some(transmit) = self.transmit.as_mut().filter(|transmit| !transmit.is_empty()) {
+                let mut slices = [IoSlice::new(&[]); 3];
+                let filled = transmit.slices(&mut slices);
+                let count = slices[..filled].iter().map(|slice| slice.len()).sum();
+                self = self.driver_writes(count);
+            }
+            self = self.driver_gives_back();
         }
         self
     }

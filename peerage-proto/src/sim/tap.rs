@@ -60,6 +60,9 @@ impl Tap {
             let content = part(&body, encoding, triple.content);
             assert!(content.decode::<IgnoredAny>().is_ok(), "an end writes content that can be opened");
             seen.push(self.frame(kind, triple.id, &content));
+            if kind == Kind::Cancel {
+                assert!(self.asked.contains_key(&triple.id), "a cancel never overtakes its request");
+            }
             if kind == Kind::Request {
                 self.check_order(triple.id, seen.last(), side);
             }

@@ -129,8 +129,8 @@ fn a_cancel_after_the_answer_is_told_that_the_work_was_completed() {
         .we_serve("x")
         .we_reply(0, "y")
         .peer_sends(cancel(0))
-        .we_send(result(0, "y"))
         .we_send(stopped(0, Stop::Completed))
+        .we_send(result(0, "y"))
         .nothing_happens();
 }
 

@@ -2,6 +2,18 @@
 
 use super::*;
 
+impl Transcript {
+    fn calls_end(mut self, tokens: std::ops::Range<u32>) -> Self {
+        for token in tokens {
+            self = match token {
+                2 => self.call_gives(token, cancelled(Stop::Unconfirmed)),
+                _ => self.call_gives(token, lost(broken())),
+            };
+        }
+        self
+    }
+}
+
 fn number(kind: Kind) -> u64 {
     kind.number().into()
 }
@@ -42,12 +54,84 @@ fn only_kinds_of_nodes_and_only_in_the_full_dialect_are_said() {
 fn a_word_that_fits_into_no_frame_ends_the_link_instead_of_going_unsaid() {
     let config = Config { frame_bytes: 100, ..full_dialler() };
     let too_long = "x".repeat(200);
-    let why = "a word to the peer's node cannot be sent: 203 bytes do not fit into one frame of at most 100 bytes";
-    let why = why.replace("203", &Payload::encode(&too_long, Encoding::MsgPack).expect("a text").len().to_string());
+    let why = "a word to the peer's node cannot be sent: 205 bytes do not fit into one frame of at most 100 bytes";
     transcript(config)
         .our_node_says(Kind::Introduction, too_long)
-        .link_ends(LinkLost::Broken(why))
+        .link_ends(LinkLost::Broken(why.into()))
         .everything_is_freed();
+}
+
+#[test]
+fn what_closes_a_chapter_stays_behind_the_requests_before_it_and_the_rest_leaves_ahead() {
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_of_nodes()) {
+        let word = frame(number(kind), 0, "word");
+        let link = transcript(full_dialler()).we_call(0, "x").our_node_says(kind, "word").we_call(1, "y");
+        let link = match kind {
+            Kind::Superseded | Kind::SupersededOk | Kind::Disconnect | Kind::Disconnected => {
+                link.we_send(request(0, "x")).we_send(word).we_send(request(2, "y"))
+            }
+            _ => link.we_send(word).we_send(request(0, "x")).we_send(request(2, "y")),
+        };
+        link.nothing_happens();
+    }
+}
+
+#[test]
+fn control_frames_leave_ahead_of_bulk() {
+    let large = "x".repeat(600_000);
+    transcript(Config { served_at_once: 2, ..full(Side::Acceptor) })
+        .peer_sends_all(&[request(0, "a"), request(2, "b")])
+        .we_serve("a")
+        .we_serve("b")
+        .we_call(0, "given up")
+        .we_send(request(1, "given up"))
+        .we_reply(0, large.as_str())
+        .peer_sends_all(&[request(4, "c"), request(6, "d"), frame(12, 5, Json::Null), cancel(2)])
+        .we_serve("c")
+        .we_are_told_to_stop(1)
+        .we_stopped(1, Stop::Stopped)
+        .we_cancel(0)
+        .we_send(busy(6, Busy::LimitReached, 50))
+        .we_send(frame(13, 5, Json::Null))
+        .we_send(stopped(2, Stop::Stopped))
+        .we_send(cancel(1))
+        .we_send(result(0, large.as_str()))
+        .nothing_happens()
+        .after(ms(1_000))
+        .call_gives(0, cancelled(Stop::Unconfirmed));
+}
+
+#[test]
+fn a_cancel_never_overtakes_its_request() {
+    let large = "x".repeat(100_000);
+    let mut link = transcript(full_dialler());
+    for token in 0..8 {
+        link = link.we_call(token, large.as_str());
+    }
+    // The driver has the first ones in its hands; nothing of them is written, yet they may be.
+    link = link.driver_takes_what_waits().we_cancel(2).we_cancel(7).call_gives(7, not_sent(NotSent::Cancelled));
+    link = link.driver_gives_back().peer_sends(frame(12, 1, Json::Null));
+    for id in [0, 2, 4] {
+        link = link.we_send(request(id, large.as_str()));
+    }
+    link = link.we_send(cancel(4)).we_send(frame(13, 1, Json::Null));
+    for id in [6, 8, 10, 12] {
+        link = link.we_send(request(id, large.as_str()));
+    }
+    link.we_send_nothing().link_breaks().calls_end(0..7).link_ends(broken());
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_too_slow_in_the_end() {
+    let mut link =
+        transcript(Config { served_at_once: 1, ..full(Side::Acceptor) }).peer_sends(request(0, "x")).we_serve("x");
+    for id in 1..120_000 {
+        if link.channel.is_ended() {
+            break;
+        }
+        link = link.peer_sends(request(2 * id, Json::Null));
+    }
+    link.link_ends(LinkLost::TooSlow).everything_is_freed();
 }
 
 #[test]
