@@ -21,6 +21,7 @@ use std::time::Instant;
 
 mod dice;
 mod end;
+mod hello;
 mod key;
 mod pair;
 mod pipe;

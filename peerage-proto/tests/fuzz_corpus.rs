@@ -20,6 +20,11 @@ fn session() {
     replay("session", targets::session);
 }
 
+#[test]
+fn hello() {
+    replay("hello", targets::hello);
+}
+
 fn replay(target: &str, run: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let entries = folder.read_dir().expect("the corpus is beside the crate");

@@ -128,3 +128,12 @@ fn value(encoding: Encoding, bytes: &[u8]) {
 pub fn session(input: &[u8]) {
     super::session::run(input);
 }
+
+/// One end of a handshake against a peer made of the input: without a proof nothing is said, and pieces make no difference.
+///
+/// # Panics
+///
+/// If that is not so.
+pub fn hello(input: &[u8]) {
+    super::hello::run(input);
+}

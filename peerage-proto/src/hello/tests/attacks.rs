@@ -227,15 +227,19 @@ fn what_was_done_to_the_diallers_hello_shows_in_the_acceptors_proof_too() {
 #[test]
 fn no_flipped_bit_of_a_hello_is_overlooked() {
     for transport in TRANSPORTS {
+        let preamble = End::begin(transport().1).takes();
         let (_, _, hello) = dialled(transport());
+        let (_, _, reply) = answered(transport());
         for bit in 0..hello.len() * 8 {
-            let (_, mut bob, _) = dialled(transport());
+            let mut bob = End::begin(transport().1);
+            bob.takes();
             bob.receives(&flipped(&hello, bit));
             assert_eq!((bob.takes(), bob.proved), (Vec::new(), None), "bit {bit} of the dialler's Hello");
         }
-        let (_, _, reply) = answered(transport());
         for bit in 0..reply.len() * 8 {
-            let (mut ada, _, _) = answered(transport());
+            let mut ada = End::begin(transport().0);
+            ada.receives(&preamble);
+            ada.takes();
             ada.receives(&flipped(&reply, bit));
             assert_eq!((ada.takes(), ada.proved), (Vec::new(), None), "bit {bit} of the acceptor's Hello");
         }

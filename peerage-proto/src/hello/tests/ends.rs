@@ -1,6 +1,6 @@
 //! Two ends of a connection, and what is written between them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -23,11 +23,20 @@ pub(super) const TRANSPORTS: [fn() -> (Config, Config); 3] =
     [tls, || without_exporter(Binding::Local), || without_exporter(Binding::Plaintext)];
 
 pub(super) fn key(of: u8) -> Arc<dyn Signer> {
-    Arc::new(Key::of(of.into()))
+    keys(of).0.clone()
 }
 
 pub(super) fn id(of: u8) -> NodeId {
-    key(of).id()
+    keys(of).1
+}
+
+/// Made once, because there are thousands of handshakes.
+fn keys(of: u8) -> &'static (Arc<Key>, NodeId) {
+    static KEYS: LazyLock<Vec<(Arc<Key>, NodeId)>> = LazyLock::new(|| {
+        let keys = (0..=EVE).map(|node| Arc::new(Key::of(node.into())));
+        keys.map(|key| (key.clone(), key.id())).collect()
+    });
+    &KEYS[usize::from(of)]
 }
 
 pub(super) fn network(name: &str, secret: [u8; 32]) -> NetworkKey {
