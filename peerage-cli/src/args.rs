@@ -11,14 +11,18 @@ use crate::exit;
 use crate::logs::LogFormat;
 
 mod keeping;
+mod nodes;
 mod place;
 mod quantity;
+mod up;
 
 pub(crate) use keeping::{
     Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,
 };
+pub(crate) use nodes::{Acting, Drain, Log, Peers, Ping, Status};
 pub(crate) use place::{CallPlace, SeedPlace, ServePlace};
 pub(crate) use quantity::written as written_duration;
+pub(crate) use up::Up;
 
 /// Processes that talk to each other without a server in between.
 #[derive(Debug, Parser)]
@@ -36,12 +40,24 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a node, until a signal or `peerage drain` ends it
+    Up(Box<Up>),
     /// Keys: each is one node
     #[command(subcommand)]
     Id(Id),
     /// Networks, and the tickets with which others join them
     #[command(subcommand)]
     Network(Network),
+    /// Show whom a node knows
+    Peers(Peers),
+    /// Ask a peer for a sign of life, and measure how long it takes
+    Ping(Ping),
+    /// Show how a node is: Nominal, or what is wrong and what to do about it
+    Status(Status),
+    /// Let a node leave in good order: it finishes what it has begun
+    Drain(Drain),
+    /// Show or change what a running node logs
+    Log(Log),
     /// Request and reply on one connection, without a node: what aiomas programs speak
     #[command(subcommand)]
     Channel(Channel),

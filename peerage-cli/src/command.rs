@@ -2,20 +2,33 @@
 
 use crate::args::{Channel, Command};
 use crate::exit::{Abort, Exit};
+use crate::logs::Logs;
 
 mod channel_call;
 mod channel_serve;
 mod completions;
 mod demo;
+mod drain;
 mod id;
+mod log;
 mod man;
 mod network;
+mod peers;
+mod ping;
+mod status;
+mod up;
 
 /// Does what was typed.
-pub(crate) fn run(command: Command) -> Result<Exit, Abort> {
+pub(crate) fn run(command: Command, logs: &Logs) -> Result<Exit, Abort> {
     match command {
         Command::Id(typed) => id::run(&typed),
         Command::Network(typed) => network::run(&typed),
+        Command::Up(typed) => up::run(&typed, logs),
+        Command::Peers(typed) => peers::run(&typed),
+        Command::Ping(typed) => ping::run(&typed),
+        Command::Status(typed) => status::run(&typed),
+        Command::Drain(typed) => drain::run(&typed),
+        Command::Log(typed) => log::run(&typed),
         Command::Channel(Channel::Call(typed)) => channel_call::run(typed),
         Command::Channel(Channel::Serve(typed)) => channel_serve::run(typed),
         Command::Demo(typed) => demo::run(&typed),

@@ -10,11 +10,14 @@ pub(crate) enum Exit {
     Ok,
     Failed,
     Usage,
+    Absent,
+    NotYetKnown,
     Refused,
     Deadline,
     DidNotRun,
     Remote,
     ConnectionLost,
+    Incompatible,
 }
 
 impl Exit {
@@ -37,6 +40,11 @@ impl Exit {
         others.reduce(|a, b| if a == b { a } else { Exit::Failed }).unwrap_or(Exit::Ok)
     }
 
+    /// What a process of this program that ended with `code` says.
+    pub(crate) fn from_code(code: i32) -> Exit {
+        ROWS.iter().find(|(_, row, _)| i32::from(*row) == code).map_or(Exit::Failed, |(exit, ..)| *exit)
+    }
+
     fn code(self) -> u8 {
         ROWS.iter().find(|(exit, ..)| *exit == self).map_or(1, |(_, code, _)| *code)
     }
@@ -55,6 +63,8 @@ pub(crate) enum Abort {
     Usage(String),
     /// Anything else, with cause and remedy.
     Failed(String),
+    /// A failure that has a code of its own, with cause and remedy.
+    Ended(Exit, String),
     /// Whoever read our output has gone: there is nobody left to tell anything.
     PipeClosed,
 }
@@ -64,7 +74,16 @@ impl Abort {
         match self {
             Abort::Usage(_) => Exit::Usage,
             Abort::Failed(_) => Exit::Failed,
+            Abort::Ended(exit, _) => *exit,
             Abort::PipeClosed => Exit::Ok,
+        }
+    }
+
+    /// What to say about it, if anybody is there to hear it.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Abort::Usage(text) | Abort::Failed(text) | Abort::Ended(_, text) => Some(text),
+            Abort::PipeClosed => None,
         }
     }
 }
@@ -78,16 +97,18 @@ pub(crate) fn table() -> String {
     )
 }
 
-/// 3, 4 and 10 belong to nodes, which this release does not have.
-const ROWS: [(Exit, u8, &str); 8] = [
+const ROWS: [(Exit, u8, &str); 11] = [
     (Exit::Ok, 0, "ok"),
     (Exit::Failed, 1, "failed, other (also cancelled, protocol error, wrong codec)"),
-    (Exit::Usage, 2, "usage: the command line makes no sense; nothing was done"),
-    (Exit::Refused, 5, "refused before sending (too large, or a value the codec cannot carry)"),
+    (Exit::Usage, 2, "usage: the command line makes no sense, or a name fits several; nothing was done"),
+    (Exit::Absent, 3, "absent: all there is to know is known, and it is not there"),
+    (Exit::NotYetKnown, 4, "not yet known within the time"),
+    (Exit::Refused, 5, "refused (admission, denied, no such service, too large, or a value the codec cannot carry)"),
     (Exit::Deadline, 6, "deadline passed; it may have run"),
     (Exit::DidNotRun, 7, "did not run: not sent (nobody listens, no room), or the peer is busy"),
     (Exit::Remote, 8, "remote error: it ran and failed"),
     (Exit::ConnectionLost, 9, "connection lost; it may have run"),
+    (Exit::Incompatible, 10, "no version or encoding in common"),
 ];
 
 #[cfg(test)]

@@ -48,6 +48,11 @@ impl Home {
         self.root.join("networks").join(format!("{name}.network"))
     }
 
+    /// Where running nodes have their sockets, a directory for each network.
+    pub(crate) fn run_folder(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
     /// Names of all keys there are, in order.
     pub(crate) fn keys(&self) -> Result<Vec<Name>, Abort> {
         names(&self.root.join("identity"), ".key")

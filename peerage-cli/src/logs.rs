@@ -1,9 +1,13 @@
-//! Logs: what the library says about its work, on stderr.
+//! Logs: what the library says about its work, on stderr, through a filter that may be changed while it runs.
 
+use std::fmt;
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use peerage::node::LogFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::exit::Abort;
 
@@ -16,18 +20,49 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// The log of this process, once it is started.
+#[derive(Clone)]
+pub(crate) struct Logs {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
 /// Sends log lines that pass the filter to stderr.
-pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), Abort> {
-    let filter = EnvFilter::builder().parse(filter).map_err(|why| {
-        Abort::Usage(format!(
-            "--log `{filter}`: {why}; write a level such as debug, or parts such as peerage=trace,warn"
-        ))
-    })?;
+pub(crate) fn start(filter: &str, format: LogFormat) -> Result<Logs, Abort> {
+    let filter = parse(filter).map_err(|why| Abort::Usage(format!("--log {why}")))?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let (layer, filter) = reload::Layer::new(filter);
+    let filtered = tracing_subscriber::registry().with(layer);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
     match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Text => filtered.with(lines).init(),
+        LogFormat::Json => filtered.with(lines.json()).init(),
     }
-    Ok(())
+    Ok(Logs { filter })
+}
+
+/// Whether a text is a filter.
+pub(crate) fn check(filter: &str) -> Result<(), String> {
+    parse(filter).map(|_| ())
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|why| format!("`{filter}`: {why}; write a level such as debug, or parts such as peerage=trace,warn"))
+}
+
+impl LogFilter for Logs {
+    fn filter(&self) -> String {
+        self.filter.with_current(EnvFilter::to_string).unwrap_or_default()
+    }
+
+    fn set(&self, filter: &str) -> Result<(), String> {
+        self.filter.reload(parse(filter)?).map_err(|why| why.to_string())
+    }
+}
+
+impl fmt::Debug for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logs").field("filter", &self.filter()).finish()
+    }
 }

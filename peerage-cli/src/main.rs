@@ -15,18 +15,27 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod actor;
 mod args;
 mod command;
 mod content;
+mod control;
+mod events;
 mod exit;
 mod exposed;
+mod guest;
 mod home;
+mod local;
 mod logs;
 mod outcome;
 mod output;
+mod presence;
 mod program;
+mod ready;
+mod running;
 mod runtime;
 mod table;
+mod time;
 
 use args::Args;
 use exit::Abort;
@@ -43,7 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(1));
         }
     };
-    let done = logs::start(&typed.log, typed.log_format).and_then(|()| command::run(typed.command));
+    let done = logs::start(&typed.log, typed.log_format).and_then(|logs| command::run(typed.command, &logs));
     match done {
         Ok(exit) => exit.into(),
         Err(abort) => ended(&abort),
@@ -51,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn ended(abort: &Abort) -> ExitCode {
-    if let Abort::Usage(text) | Abort::Failed(text) = abort {
+    if let Some(text) = abort.text() {
         output::complain(text);
     }
     abort.exit().into()

@@ -16,6 +16,19 @@ pub(crate) struct CallPlace(pub(crate) Address);
 #[derive(Clone, Debug)]
 pub(crate) struct ServePlace(pub(crate) Address);
 
+/// Where a node listens: for other nodes, or in the plain dialect for programs.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenPlace(pub(crate) Address);
+
+impl FromStr for ListenPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ListenPlace, String> {
+        // What else may be wrong with it is said by the node, which knows its other settings.
+        for_node(text).map(ListenPlace)
+    }
+}
+
 /// Where a node may find members of its network.
 #[derive(Clone, Debug)]
 pub(crate) struct SeedPlace(pub(crate) Address);

@@ -1,8 +1,5 @@
 //! `peerage channel serve`: answers plain requests with an echo, or with what a command prints.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use peerage::outcome::Code;
@@ -14,6 +11,7 @@ use crate::command::channel_call;
 use crate::exit::{Abort, Exit};
 use crate::output;
 use crate::program::{Groups, Program};
+use crate::ready::{self, ReadyFd};
 use crate::runtime::{self, Interrupts};
 
 pub(super) fn run(typed: ChannelServe) -> Result<Exit, Abort> {
@@ -42,7 +40,7 @@ struct Plan {
     concurrency: Option<usize>,
     max_frame: u32,
     jsonl: bool,
-    ready_fd: Option<File>,
+    ready_fd: Option<ReadyFd>,
 }
 
 enum Answer {
@@ -70,7 +68,7 @@ impl Plan {
             concurrency: typed.concurrency.map(|n| n as usize).or(default),
             max_frame: typed.max_frame,
             jsonl: typed.jsonl,
-            ready_fd: typed.ready_fd.map(take_over).transpose()?,
+            ready_fd: typed.ready_fd.map(ReadyFd::take_over).transpose()?,
         })
     }
 
@@ -132,37 +130,13 @@ struct Ready {
 }
 
 impl Ready {
-    fn tell(&self, jsonl: bool, ready_fd: Option<File>) -> Result<(), Abort> {
+    fn tell(&self, jsonl: bool, ready_fd: Option<ReadyFd>) -> Result<(), Abort> {
         let line = match jsonl {
             true => output::record_line(self)?,
             false => format!("ready {} codec {}", self.address, self.codec),
         };
-        if let Some(mut file) = ready_fd {
-            match file.write_all(format!("{line}\n").as_bytes()) {
-                // Whoever asked for the line has gone; the server is there for others too.
-                Err(why) if why.kind() == io::ErrorKind::BrokenPipe => {}
-                done => done.map_err(|why| Abort::Failed(format!("cannot write to --ready-fd: {why}")))?,
-            }
-        }
-        match output::line(&line) {
-            Err(Abort::PipeClosed) => Ok(()),
-            done => done,
-        }
+        ready::say(&line, ready_fd)
     }
-}
-
-/// Makes an inherited descriptor ours.
-///
-/// A descriptor that is only known by its number cannot be owned without `unsafe`. So it is opened once more under its
-/// name, and the inherited one is closed at once: it would otherwise stay open in every command we start, and whoever
-/// waits for its end would wait for ever.
-fn take_over(number: RawFd) -> Result<File, Abort> {
-    let usage = |why: io::Error| {
-        Abort::Usage(format!("--ready-fd {number}: {why}; it must be an open pipe or file, as in --ready-fd 3 3>file"))
-    };
-    let file = File::options().append(true).open(format!("/dev/fd/{number}")).map_err(usage)?;
-    nix::unistd::close(number).map_err(|why| usage(why.into()))?;
-    Ok(file)
 }
 
 /// Commands that run at once unless said otherwise: processes are dear, and a burst of requests must not be one of them.

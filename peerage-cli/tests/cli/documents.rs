@@ -45,10 +45,12 @@ fn every_command_gets_its_manual_page() {
         "peerage-channel.1",
         "peerage-completions.1",
         "peerage-demo.1",
+        "peerage-drain.1",
         "peerage-id-list.1",
         "peerage-id-new.1",
         "peerage-id-show.1",
         "peerage-id.1",
+        "peerage-log.1",
         "peerage-man.1",
         "peerage-network-join.1",
         "peerage-network-list.1",
@@ -56,6 +58,10 @@ fn every_command_gets_its_manual_page() {
         "peerage-network-show.1",
         "peerage-network-ticket.1",
         "peerage-network.1",
+        "peerage-peers.1",
+        "peerage-ping.1",
+        "peerage-status.1",
+        "peerage-up.1",
         "peerage.1",
     ];
     assert_eq!(names, wanted);

@@ -1,12 +1,15 @@
 //! The built program, used as people and scripts use it: what it prints, where it prints it, and how it ends.
 
+mod asking;
 mod calls;
 mod canary;
 mod commands;
 mod documents;
 mod home;
 mod keeping;
+mod node;
 mod program;
 mod repeated_calls;
 mod serving;
+mod up;
 mod usage;

@@ -1,0 +1,182 @@
+//! Asking a running node through its control socket: the only way this program reaches one.
+//!
+//! The socket speaks the plain dialect, so this is a channel and the tags of the built-in services. What a node answers is
+//! read into the library's own records.
+
+use std::path::Path;
+use std::time::Duration;
+
+use peerage::address::Address;
+use peerage::node::snapshot::{EventRecord, Info, Peers, Status};
+use peerage::outcome::{NotSent, Outcome};
+use peerage::{CallError, Channel, Encoding, Value};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Abort, Exit};
+use crate::output;
+
+/// A connection to the control socket of one node.
+#[derive(Debug)]
+pub(crate) struct Control {
+    channel: Channel,
+}
+
+impl Control {
+    /// Connects; `None` where nobody listens any more.
+    pub(crate) async fn connect(socket: &Path) -> Option<Control> {
+        let address = Address::unix(socket).ok()?;
+        // A unix socket answers at once or has nobody; the codec is recognised by our first frame.
+        let channel = Channel::connect(&address).encoding(Encoding::MsgPack).timeout(CONNECT_WITHIN).await.ok()?;
+        Some(Control { channel })
+    }
+
+    /// Who the node is.
+    pub(crate) async fn info(&self) -> Result<Info, Abort> {
+        self.ask("peerage/info", &NOTHING).await
+    }
+
+    /// Whom it knows.
+    pub(crate) async fn peers(&self) -> Result<Peers, Abort> {
+        self.ask("peerage/peers", &NOTHING).await
+    }
+
+    /// How it is.
+    pub(crate) async fn status(&self) -> Result<Status, Abort> {
+        self.ask("peerage/stats", &NOTHING).await
+    }
+
+    /// Its counters in the OpenMetrics text format.
+    pub(crate) async fn open_metrics(&self) -> Result<String, Abort> {
+        self.ask("peerage/stats", &["openmetrics"]).await
+    }
+
+    /// Shows its log filter, or changes it first.
+    pub(crate) async fn log(&self, filter: Option<&str>) -> Result<String, Abort> {
+        let answer: Filter = self.ask("peerage/local/log", filter.as_slice()).await?;
+        Ok(answer.filter)
+    }
+
+    /// Makes it leave in good order; the number of calls that were cut off.
+    pub(crate) async fn drain(&self, within: Duration) -> Result<u64, Abort> {
+        let wanted = Drain { within_ms: millis(within) };
+        // The node keeps the time itself, and its goodbyes come after it.
+        let call = self.channel.request::<Drained>(&("peerage/local/drain", NOTHING, wanted)).without_deadline();
+        Ok(call.await.map_err(ended)?.abandoned)
+    }
+
+    /// Lets it ping a peer.
+    pub(crate) async fn ping(&self, peer: &str, deadline: Duration) -> Result<Answer, Abort> {
+        let called: Called = self.call("peerage/ping", peer, deadline).await?;
+        Ok(match called.outcome() {
+            Outcome::Ok => Answer::Came { rtt_us: called.elapsed_us },
+            outcome => Answer::Failed { outcome, message: called.message.unwrap_or(called.outcome) },
+        })
+    }
+
+    /// Lets it call a service of a peer, without arguments.
+    async fn call(&self, tag: &str, peer: &str, deadline: Duration) -> Result<Called, Abort> {
+        let wanted = Call { peer, deadline_ms: millis(deadline) };
+        let call = self.channel.request(&("peerage/local/call", (tag, NOTHING, Kwargs {}), wanted));
+        call.deadline(deadline.saturating_add(NODE_GRACE)).await.map_err(ended)
+    }
+
+    /// Whom it knows now. From then on [`next_event`](Self::next_event) tells what happens to it.
+    pub(crate) async fn watch(&self) -> Result<Peers, Abort> {
+        self.ask("peerage/local/watch", &NOTHING).await
+    }
+
+    /// What happened next; `None` when the node has gone. Only after [`watch`](Self::watch).
+    ///
+    /// Cancel-safe: dropping the future loses no event.
+    pub(crate) async fn next_event(&mut self) -> Option<EventRecord> {
+        loop {
+            let request = self.channel.next_request().await?;
+            let told = request.content::<(String, (EventRecord,), Value)>();
+            request.reply(&Value::Null);
+            match told {
+                Ok((_, (record,), _)) => return Some(record),
+                // A newer node tells things that this program has no word for.
+                Err(why) => tracing::debug!(%why, "skipped a record of the node"),
+            }
+        }
+    }
+
+    /// Asks for a service with these arguments.
+    async fn ask<T: DeserializeOwned>(&self, tag: &str, args: &(impl Serialize + ?Sized)) -> Result<T, Abort> {
+        self.channel.request(&(tag, args, Kwargs {})).await.map_err(ended)
+    }
+}
+
+/// How a ping ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// It came back after so many microseconds.
+    Came { rtt_us: u64 },
+    /// It did not.
+    Failed { outcome: Outcome, message: String },
+}
+
+/// How this program ends when the node gave no answer.
+pub(crate) fn ended(error: CallError) -> Abort {
+    let text = match &error {
+        CallError::NotSent { why: NotSent::NoRoute } | CallError::ConnectionLost { .. } => {
+            "the node has gone before it answered; was it stopped? `peerage status` lists what runs".to_owned()
+        }
+        other => output::shown(&other.to_string()),
+    };
+    Abort::Ended(Exit::of(error.outcome()), text)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Named arguments of a service that takes none.
+#[derive(Serialize)]
+struct Kwargs {}
+
+#[derive(Serialize)]
+struct Drain {
+    within_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Drained {
+    abandoned: u64,
+}
+
+#[derive(Serialize)]
+struct Call<'p> {
+    peer: &'p str,
+    deadline_ms: u64,
+}
+
+/// How a call ended that the node made for us.
+#[derive(Deserialize)]
+struct Called {
+    outcome: String,
+    #[serde(default)]
+    message: Option<String>,
+    elapsed_us: u64,
+}
+
+impl Called {
+    /// A word of a newer node means that nothing certain is known.
+    fn outcome(&self) -> Outcome {
+        Outcome::ALL.into_iter().find(|outcome| outcome.name() == self.outcome).unwrap_or(Outcome::Protocol)
+    }
+}
+
+#[derive(Deserialize)]
+struct Filter {
+    filter: String,
+}
+
+/// Arguments of a service that takes none.
+const NOTHING: [(); 0] = [];
+
+/// What a node may take beyond the deadline of a call, to tell how it ended.
+const NODE_GRACE: Duration = Duration::from_secs(1);
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);

@@ -1,0 +1,125 @@
+//! Nodes as processes: each node is waited for by its ready line and killed by its id.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::home::Home;
+use crate::program::{PATIENCE, signal};
+
+impl Home {
+    /// A running node of this name.
+    pub(crate) fn up(&self, name: &str, options: &[&str]) -> Up {
+        Up::start(self.peerage(&[&["up", "--name", name, "--jsonl"], options].concat()))
+    }
+
+    /// The control socket of a node.
+    pub(crate) fn socket(&self, network: &str, name: &str) -> PathBuf {
+        self.path(&format!("run/{network}/{name}.sock"))
+    }
+}
+
+/// `up` as a process. Dropping it kills it.
+pub(crate) struct Up {
+    pub(crate) child: Child,
+    pub(crate) ready: Value,
+    records: Receiver<Value>,
+    stderr: Arc<Mutex<String>>,
+}
+
+impl Up {
+    /// Starts a node and waits for its ready line.
+    pub(crate) fn start(mut command: Command) -> Up {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut up = Up::of(child);
+        up.ready = up.next("ready");
+        assert_eq!(up.ready["event"], "ready", "the ready line is the first: {}", up.ready);
+        up
+    }
+
+    fn of(mut child: Child) -> Up {
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut pipe = child.stderr.take().expect("stderr is piped");
+        let (send, records) = sync_channel(10_000);
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let record = serde_json::from_str(&line).unwrap_or_else(|why| Value::String(format!("{why}: {line}")));
+                if send.send(record).is_err() {
+                    break;
+                }
+            }
+        });
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let kept = stderr.clone();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+                kept.lock().expect("no thread panics with it").push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        Up { child, ready: Value::Null, records, stderr }
+    }
+
+    /// The next record, whatever it is.
+    fn next(&self, wanted: &str) -> Value {
+        self.next_until(wanted, Instant::now() + PATIENCE)
+    }
+
+    fn next_until(&self, wanted: &str, until: Instant) -> Value {
+        match self.records.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(record) => record,
+            Err(RecvTimeoutError::Timeout) => panic!("no record `{wanted}` in time; stderr: {}", self.said()),
+            Err(RecvTimeoutError::Disconnected) => panic!("ended before `{wanted}`; stderr: {}", self.said()),
+        }
+    }
+
+    /// Waits for this event; others are skipped.
+    pub(crate) fn event(&mut self, event: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let record = self.next_until(event, until);
+            if record["event"] == event {
+                return record;
+            }
+        }
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.ready["id"].as_str().expect("a ready line has an id").to_owned()
+    }
+
+    /// What it wrote to stderr so far.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.lock().expect("no thread panics with it").clone()
+    }
+
+    pub(crate) fn signal(&self, wanted: Signal) {
+        signal(&self.child, wanted);
+    }
+
+    /// Ends it without a chance to say goodbye.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The keys of an object, in order.
+pub(crate) fn keys(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap_or_else(|| panic!("no object: {object}")).keys().map(String::as_str).collect()
+}
