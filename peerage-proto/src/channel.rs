@@ -33,6 +33,8 @@ use crate::limits;
 use crate::outcome::{CallError, LinkLost};
 use crate::outputs::Outputs;
 
+mod answering;
+mod budget;
 mod config;
 mod content;
 mod control;
@@ -49,6 +51,7 @@ mod tests;
 mod watch;
 mod writing;
 
+use budget::{Allowance, Thrift};
 use control::Standing;
 use in_flight::{Ending, InFlight};
 use outgoing::Outgoing;
@@ -89,6 +92,9 @@ pub struct Channel {
     outgoing: Outgoing,
     standing: Standing,
     watch: Watch,
+    /// What the peer may still send of small frames, and we.
+    allowance: Allowance,
+    thrift: Thrift,
     orders: VecDeque<Output>,
     counters: Counters,
 }
@@ -123,6 +129,10 @@ pub struct Counters {
     pub refused_busy: u64,
     /// Frames of a newer version that were skipped.
     pub skipped_frames: u64,
+    /// Cancels that had to wait so that the peer does not take offence.
+    pub cancels_withheld: u64,
+    /// Cancels that were never sent for the same reason; the callee's deadline ends that work.
+    pub cancels_dropped: u64,
     /// Jumps of the time after which requests were kept back.
     pub pauses: u64,
     /// Bytes received, as frames count them.
@@ -169,6 +179,8 @@ impl Channel {
             outgoing: Outgoing::default(),
             standing: Standing::default(),
             watch: Watch::default(),
+            allowance: Allowance::default(),
+            thrift: Thrift::default(),
             orders: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -213,6 +225,9 @@ impl Channel {
             self.release_withheld();
             self.tell_when_idle();
             self.watch_peer(now);
+            if self.thrift.is_withholding() {
+                self.release_cancels(now);
+            }
             if self.outgoing.control_len() > limits::UNSENT_CONTROL_BYTES {
                 self.end(LinkLost::TooSlow);
             }
@@ -257,7 +272,10 @@ impl Channel {
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
     pub fn next_timeout(&self) -> Option<Instant> {
         let watch = if self.phase == Phase::Open { self.watch.due() } else { None };
-        [self.calls.next_deadline(), self.stalls_at(), self.held_since, watch].into_iter().flatten().min()
+        [self.calls.next_deadline(), self.stalls_at(), self.held_since, self.thrift.due(), watch]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the machine wants to be given bytes. While it does not, a plain peer is held back by TCP.
@@ -364,6 +382,7 @@ impl Channel {
                 // closed its own direction.
                 self.settle_all(&LinkLost::PeerClosed);
                 self.phase = Phase::Answering;
+                self.thrift.forget();
                 if self.watch.is_gated() {
                     self.refuse_withheld();
                 }
@@ -415,6 +434,7 @@ impl Channel {
 
     /// Frees what arrived and was not taken in.
     fn forget_input(&mut self) {
+        self.thrift.forget();
         self.decoder = FrameDecoder::new(self.config.frame_bytes);
         (self.held, self.held_since, self.progress) = (Bytes::new(), None, None);
     }

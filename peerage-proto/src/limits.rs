@@ -66,6 +66,31 @@ pub const UNSENT_REPLY_BYTES: usize = 16 << 20;
 /// 1 MiB: the refusals of 65,536 calls in flight, more than a peer that reads can leave unread.
 pub const UNSENT_CONTROL_BYTES: usize = 1 << 20;
 
+/// Small frames (cancels, pings, what nodes say about the link, proposals) that a peer may send in a second, beside one for
+/// each of its calls that is completed. Beyond it the link is ended.
+pub const SMALL_FRAMES_PER_SECOND: u32 = 100;
+
+/// Small frames that it may send at once after a time without.
+pub const SMALL_FRAMES_BURST: u32 = 200;
+
+/// Cancels for each completed call, over ten seconds and beyond the burst: whoever cancels nearly everything it asks makes
+/// work for nothing.
+pub const CANCELS_PER_COMPLETED: u32 = 10;
+
+/// Cancels that this end sends in a second, beside one for each completed call: three quarters of what its peer allows, so
+/// that clocks that differ by a few percent do no harm.
+pub const CANCELS_PER_SECOND: u32 = 75;
+
+/// Cancels that this end sends at once.
+pub const CANCELS_BURST: u32 = 30;
+
+/// Cancels that were sent without being earned and of which nothing was heard, at most: what a long delay may hold up and
+/// deliver in one instant. With the burst and the pings of a stalled link it stays below [`SMALL_FRAMES_BURST`].
+pub const CANCELS_UNANSWERED_MAX: usize = 60;
+
+/// Cancels kept back for the sake of these numbers on one link. Others are dropped; the callee's deadline ends that work.
+pub const CANCELS_WITHHELD_MAX: usize = 1_024;
+
 /// Longest wait that a busy peer can ask for. Longer ones are cut.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
@@ -318,6 +343,10 @@ const _: () = assert!(4 * QUIC_KEEP_ALIVE.as_secs() < QUIC_IDLE.as_secs());
 const _: () = assert!(LINKS_DEFAULT <= LINKS_MAX);
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NODE_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
+// Pings and pongs of a link that is silent up to its end: six intervals, eight times as long.
+const _: () =
+    assert!(CANCELS_BURST + CANCELS_UNANSWERED_MAX as u32 + 2 * 6 * (LOCAL_HEALTH_MAX as u32) < SMALL_FRAMES_BURST);
+const _: () = assert!(CANCELS_PER_SECOND < SMALL_FRAMES_PER_SECOND);
 const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
 const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);
 const _: () = assert!((NAME_BYTES_MAX + SECRET_BYTES_MAX + SEEDS_BYTES_MAX + 2 * SEEDS_MAX) * 3 / 2 < TICKET_BYTES_MAX);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::in_flight::Ending;
 use super::pieces::Pieces;
-use super::{Channel, Content, Output, Phase, Served};
+use super::{Channel, Output, Phase};
 use crate::codec::{Encoding, Payload, Value};
 use crate::frame::{Body, Dialect, Kind};
 use crate::id::RequestId;
@@ -107,44 +107,74 @@ impl Channel {
             return Err(PeerMisbehaved::UnknownKind(triple.kind));
         };
         let mut content = || Payload::from_parts(encoding, pieces.part(body, triple.content.clone(), rest));
+        let id = triple.id;
         match kind {
-            Kind::Request => self.request(triple.id, content)?,
-            Kind::Result => self.answered(triple.id, || match body {
-                Body::InPlace(bytes) => Ending::Value(encoding, &bytes[triple.content.clone()]),
-                Body::Assembled(_) => Ending::Owned(content()),
-            }),
+            Kind::Request => self.request(id, content)?,
+            Kind::Result => {
+                let awaited = self.answered(id, || match body {
+                    Body::InPlace(bytes) => Ending::Value(encoding, &bytes[triple.content.clone()]),
+                    Body::Assembled(_) => Ending::Owned(content()),
+                });
+                if awaited {
+                    self.thrift.completed();
+                }
+            }
             Kind::Exception => {
                 let dialect = self.config.dialect;
-                self.answered(triple.id, || Ending::Failed(Box::new(failure(&content(), dialect))));
+                if self.answered(id, || Ending::Failed(Box::new(failure(&content(), dialect)))) {
+                    self.thrift.completed();
+                }
             }
-            Kind::Cancel => self.cancelled_by_peer(triple.id),
+            kind => self.word(now, kind, id, content())?,
+        }
+        Ok(())
+    }
+
+    /// Takes in a word about a request or about the link.
+    fn word(&mut self, now: Instant, kind: Kind, id: u64, content: Payload) -> Result<(), PeerMisbehaved> {
+        match kind {
             Kind::Stopped => {
-                let number: u64 = content().decode().map_err(|_| PeerMisbehaved::BadContent("stopped"))?;
-                self.stop_confirmed(triple.id, Stop::from_number(number).unwrap_or(Stop::Unconfirmed));
+                let number: u64 = content.decode().map_err(|_| PeerMisbehaved::BadContent("stopped"))?;
+                self.thrift.stopped(id);
+                self.stop_confirmed(id, Stop::from_number(number).unwrap_or(Stop::Unconfirmed));
             }
-            Kind::Ping => self.put_empty(Kind::Pong, triple.id),
-            Kind::Introduction
-            | Kind::Disconnect
-            | Kind::Disconnected
-            | Kind::Superseded
-            | Kind::SupersededOk
-            | Kind::Draining => self.orders.push_back(Output::Control { kind, content: content() }),
-            Kind::Propose => self.put_empty(Kind::Decline, triple.id),
-            Kind::Pong => self.pong(now, triple.id)?,
-            Kind::Agree | Kind::Decline => return Err(PeerMisbehaved::Unasked(triple.kind)),
             Kind::Busy => {
-                let (why, wait): (u64, u64) = content().decode().map_err(|_| PeerMisbehaved::BadContent("busy"))?;
+                let (why, wait): (u64, u64) = content.decode().map_err(|_| PeerMisbehaved::BadContent("busy"))?;
                 let why = Busy::from_number(why).unwrap_or(Busy::Overloaded);
                 let retry_after = Duration::from_millis(wait).min(limits::RETRY_AFTER_MAX);
-                self.answered(triple.id, || Ending::Failed(Box::new(CallError::Busy { why, retry_after })));
+                self.answered(id, || Ending::Failed(Box::new(CallError::Busy { why, retry_after })));
             }
             Kind::Rejected => {
                 let (why, detail): (u64, String) =
-                    content().decode().map_err(|_| PeerMisbehaved::BadContent("rejected"))?;
-                self.answered(triple.id, || {
-                    Ending::Failed(Box::new(CallError::Refused { why: Refused::from_peer(why, detail) }))
-                });
+                    content.decode().map_err(|_| PeerMisbehaved::BadContent("rejected"))?;
+                let why = Refused::from_peer(why, detail);
+                self.answered(id, || Ending::Failed(Box::new(CallError::Refused { why })));
             }
+            Kind::Cancel => {
+                self.allowance.spend_cancel(now).map_err(|_| PeerMisbehaved::TooManyResets)?;
+                self.cancelled_by_peer(id);
+            }
+            kind => {
+                self.allowance.spend(now).map_err(|_| PeerMisbehaved::TooManyResets)?;
+                self.word_about_the_link(now, kind, id, content)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn word_about_the_link(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        id: u64,
+        content: Payload,
+    ) -> Result<(), PeerMisbehaved> {
+        match kind {
+            Kind::Ping => self.put_small(now, Kind::Pong, id),
+            Kind::Pong => self.pong(now, id)?,
+            Kind::Propose => self.put_empty(Kind::Decline, id),
+            Kind::Agree | Kind::Decline => return Err(PeerMisbehaved::Unasked(kind.number().into())),
+            kind => self.orders.push_back(Output::Control { kind, content }),
         }
         Ok(())
     }
@@ -196,71 +226,6 @@ impl Channel {
         }
         self.peer_id = Some(id);
         Ok(())
-    }
-
-    pub(super) fn refuse(&mut self, id: u64, why: Busy, retry_after: Duration) {
-        self.counters.refused_busy += 1;
-        let content = (why.number(), retry_after.as_millis() as u64);
-        self.put_value(Kind::Busy, id, &content);
-    }
-
-    fn cancelled_by_peer(&mut self, id: u64) {
-        match self.serving.by_id(RequestId(id)) {
-            Some(request) if self.serving.take_withheld(request) => {
-                self.stopped(request, Stop::NotStarted);
-            }
-            Some(request) => self.orders.push_back(Output::Stop(request)),
-            // Answered already: the answer is on its way, or the caller would not have cancelled it.
-            None => self.put_value(Kind::Stopped, id, &Stop::Completed.number()),
-        }
-    }
-
-    /// Whether this request of the peer still waits for its answer.
-    pub fn is_unanswered(&self, request: Served) -> bool {
-        self.serving.is_open(request)
-    }
-
-    pub(super) fn reply(&mut self, request: Served, content: Content<'_>) {
-        let Some(id) = self.serving.answer(request) else { return };
-        let put = match self.encoding {
-            Some(encoding) if encoding != content.encoding() => {
-                self.put_transcoded(Kind::Result, id.0, content, encoding)
-            }
-            _ => self.put_frame(Kind::Result, id.0, content.part()),
-        };
-        if let Err(why) = put {
-            let text = match why {
-                Refused::TooLarge { limit, .. } => {
-                    format!("the answer of {} bytes does not fit into one frame of {limit} bytes", content.len())
-                }
-                why => format!("the answer: {why}"),
-            };
-            self.put_failure(id.0, &Code::INTERNAL, &text, None);
-        }
-    }
-
-    pub(super) fn fail(&mut self, request: Served, code: &Code, message: &str, data: Option<&Payload>) {
-        if let Some(id) = self.serving.answer(request) {
-            self.put_failure(id.0, code, message, data);
-        }
-    }
-
-    /// A plain peer gets an exception with the reason as its code: it knows no other way to fail.
-    pub(super) fn reject(&mut self, request: Served, why: &Refused) {
-        let Some((id, encoding)) = self.serving.answer(request).zip(self.encoding) else { return };
-        if self.config.dialect == Dialect::Plain {
-            return self.put_failure(id.0, &Code::new(why.name()), &why.to_string(), None);
-        }
-        self.put_rejection(id.0, encoding, why);
-    }
-
-    pub(super) fn stopped(&mut self, request: Served, stop: Stop) {
-        let Some(number) = stop.number() else { return };
-        if let Some(id) = self.serving.answer(request)
-            && self.config.dialect == Dialect::Full
-        {
-            self.put_value(Kind::Stopped, id.0, &number);
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::budget::Fate;
 use super::in_flight::{Ending, State};
 use super::{Channel, Content, Output, Phase, Token};
 use crate::frame::{Dialect, Kind};
@@ -54,7 +55,7 @@ impl Channel {
         } else if self.config.dialect == Dialect::Plain {
             self.settle(token, CallError::Cancelled { stop: Stop::Unconfirmed });
         } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
-            self.put_empty(Kind::Cancel, id.0);
+            self.send_cancel(now, id);
             self.calls.wait_for(now, token, State::StopAfterCancel, stop_awaited_until(deadline, now));
         }
     }
@@ -68,7 +69,7 @@ impl Channel {
                 self.settle(token, CallError::NotSent { why: NotSent::QueueFull });
             }
             State::Answer if self.config.dialect == Dialect::Full => {
-                self.put_empty(Kind::Cancel, id.0);
+                self.send_cancel(now, id);
                 let until = waiting_until(self.calls.get(token).and_then(|w| w.deadline), now);
                 self.calls.wait_for(now, token, State::StopAfterDeadline, until);
             }
@@ -79,14 +80,31 @@ impl Channel {
         }
     }
 
-    /// An answer to one of our calls arrived.
+    /// Tells the callee that nobody waits, now or when there is room for another small frame.
+    fn send_cancel(&mut self, now: Instant, id: RequestId) {
+        match self.thrift.cancel(now, id.0) {
+            Fate::Leaves => self.put_empty(Kind::Cancel, id.0),
+            Fate::Waits => self.counters.cancels_withheld += 1,
+            Fate::Dropped => self.counters.cancels_dropped += 1,
+        }
+    }
+
+    /// Sends cancels that were kept back.
+    pub(super) fn release_cancels(&mut self, now: Instant) {
+        while let Some(id) = self.thrift.release(now) {
+            self.put_empty(Kind::Cancel, id);
+        }
+    }
+
+    /// An answer to one of our calls arrived. Returns whether it was awaited.
     ///
     /// `ending` is only made once it is known that somebody waits for it.
     #[inline]
-    pub(super) fn answered<'a>(&mut self, id: u64, ending: impl FnOnce() -> Ending<'a>) {
+    pub(super) fn answered<'a>(&mut self, id: u64, ending: impl FnOnce() -> Ending<'a>) -> bool {
         let Some(token) = self.calls.by_id(RequestId(id)) else {
             self.counters.late_replies += 1;
-            return;
+            self.thrift.answered(id);
+            return false;
         };
         match self.calls.get(token).map(|waiting| (waiting.state, waiting.place)) {
             // Nothing was asked under this id yet: the peer guesses.
@@ -94,6 +112,7 @@ impl Channel {
             Some((State::Answer, _)) => {
                 self.calls.settle(token, ending());
                 self.orders.push_back(Output::Settled(token));
+                return true;
             }
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
@@ -101,10 +120,12 @@ impl Channel {
                 let refused = matches!(ending(), Ending::Failed(error)
                     if matches!(*error, CallError::Busy { .. } | CallError::Refused { .. }));
                 let stop = if refused { Stop::NotStarted } else { Stop::Completed };
+                self.thrift.answered(id);
                 self.stop_confirmed(id, stop);
             }
             None => {}
         }
+        false
     }
 
     /// The callee's word on work nobody waits for.

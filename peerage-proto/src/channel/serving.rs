@@ -34,6 +34,8 @@ struct Entry {
     id: RequestId,
     /// Bytes of content that count as unread.
     unread: usize,
+    /// Whether its caller no longer waits, and the application has been told.
+    stopping: bool,
 }
 
 impl Serving {
@@ -52,7 +54,7 @@ impl Serving {
         let serial = self.next_serial;
         self.next_serial += 1;
         self.unread += bytes;
-        let entry = Some(Entry { serial, id, unread: bytes });
+        let entry = Some(Entry { serial, id, unread: bytes, stopping: false });
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = entry;
@@ -79,6 +81,21 @@ impl Serving {
     pub(super) fn is_open(&self, served: Served) -> bool {
         let place = self.slots.get(served.slot as usize).and_then(Option::as_ref);
         place.is_some_and(|entry| entry.serial == served.serial)
+    }
+
+    /// Whether the application has been told that nobody waits for this request.
+    pub(super) fn is_stopping(&self, served: Served) -> bool {
+        let place = self.slots.get(served.slot as usize).and_then(Option::as_ref);
+        place.is_some_and(|entry| entry.serial == served.serial && entry.stopping)
+    }
+
+    /// Nobody waits for this request any more.
+    pub(super) fn stopping(&mut self, served: Served) {
+        if let Some(Some(entry)) = self.slots.get_mut(served.slot as usize)
+            && entry.serial == served.serial
+        {
+            entry.stopping = true;
+        }
     }
 
     /// The application has the content now.

@@ -17,6 +17,7 @@ use crate::limits;
 use crate::outcome::{Busy, CallError, Code, LinkLost, NotSent, PeerMisbehaved, Refused, Stop};
 
 mod answers;
+mod budget;
 mod calls;
 mod endings;
 mod failures;
@@ -327,6 +328,13 @@ impl Transcript {
     fn we_send_nothing(self) -> Self {
         assert_eq!(self.sent.front(), None);
         assert!(!self.channel.wants_to_write(), "{} bytes wait", self.channel.unsent_bytes());
+        self
+    }
+
+    fn forget_what_was_sent(mut self) -> Self {
+        self = self.we_write_all();
+        self.written.clear();
+        self.sent.clear();
         self
     }
 

@@ -85,7 +85,7 @@ impl Channel {
                 let ping = liveness.begin_round(now);
                 self.watch.gate = Some(ping);
                 self.counters.pauses += 1;
-                self.put_empty(Kind::Ping, ping);
+                self.put_small(now, Kind::Ping, ping);
             }
             // No pong can come any more.
             Phase::Answering => self.refuse_withheld(),
@@ -104,7 +104,7 @@ impl Channel {
                 liveness.skip(now);
             }
             match liveness.act(now) {
-                Some(Act::Ping(number)) => self.put_empty(Kind::Ping, number),
+                Some(Act::Ping(number)) => self.put_small(now, Kind::Ping, number),
                 Some(Act::Quiet) => self.orders.push_back(Output::Quiet),
                 Some(Act::Lost) => return self.end(LinkLost::Silent),
                 None => return,

@@ -3,6 +3,8 @@
 //! Requests and answers are queued one behind the other. What is said about them, or about the link, is small and
 //! urgent, and leaves ahead of what has not been handed out yet.
 
+use std::time::Instant;
+
 use serde::de::IgnoredAny;
 
 use super::content::Part;
@@ -56,6 +58,12 @@ impl Channel {
         let Some(encoding) = self.encoding else { return };
         let fits = self.put_ahead(kind, id, encoding.null());
         debug_assert!(fits.is_ok(), "a control frame is a few bytes");
+    }
+
+    /// The same for a word that the peer did not ask for.
+    pub(super) fn put_small(&mut self, now: Instant, kind: Kind, id: u64) {
+        self.thrift.spend(now);
+        self.put_empty(kind, id);
     }
 
     /// Queues a control frame: ahead of everything that was never handed out, unless something there must come first.

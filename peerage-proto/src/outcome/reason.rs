@@ -252,6 +252,9 @@ pub enum PeerMisbehaved {
     /// The content of a control frame has the wrong shape.
     #[error("a {0} frame whose content does not decode")]
     BadContent(&'static str),
+    /// More cancels, pings and other small frames than a peer may send.
+    #[error("more cancels and other small frames than are allowed")]
+    TooManyResets,
     /// The answer to a question this end never asked: a pong to no ping, a word on a form nobody proposed.
     #[error("a frame of type {0} that answers nothing")]
     Unasked(u64),

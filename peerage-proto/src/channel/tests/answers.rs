@@ -118,6 +118,7 @@ fn a_handler_that_ends_before_it_is_stopped_answers_as_usual() {
         .we_are_told_to_stop(0)
         .we_reply(0, "done")
         .we_stopped(0, Stop::Stopped)
+        .we_send(stopped(0, Stop::Completed))
         .we_send(result(0, "done"))
         .we_send_nothing();
 }

@@ -51,11 +51,6 @@ impl Transcript {
         self.now = end;
         self.feed(Input::Timeout).we_write_all()
     }
-
-    fn forget_what_was_sent(mut self) -> Self {
-        self.written.clear();
-        self
-    }
 }
 
 #[test]
