@@ -38,6 +38,7 @@ mod error;
 pub(crate) mod gate;
 mod memory;
 mod ports;
+mod quic;
 mod race;
 #[cfg(test)]
 mod suite;
@@ -136,7 +137,10 @@ pub(crate) async fn dial(
                 let over_tcp = ClientTerms::for_channel(address, tls, Over::Tcp).await?;
                 tls::dial(address, over_tcp).await
             }
-            Scheme::Quic => Err(DialError::Unsupported { scheme: Scheme::Quic }),
+            Scheme::Quic => {
+                let over_udp = ClientTerms::for_channel(address, tls, Over::Quic).await?;
+                quic::dial(address, over_udp).await
+            }
             _ if tls.is_some() => Err(DialError::NotEncrypted { address: address.clone() }),
             _ if address.node().is_some() => Err(DialError::IdentityNeeded { address: address.clone() }),
             _ => dial_unsecured(address).await,
@@ -160,7 +164,7 @@ pub(crate) async fn dial_node(
         let terms = || ClientTerms::for_node(identity, expected.or(address.node()));
         match address.scheme() {
             Scheme::Tls => tls::dial(address, terms()).await,
-            Scheme::Quic => Err(DialError::Unsupported { scheme: Scheme::Quic }),
+            Scheme::Quic => quic::dial(address, terms()).await,
             _ => dial_unsecured(address).await,
         }
     };
@@ -227,11 +231,11 @@ pub(crate) async fn dial_until(
 /// well.
 pub(crate) async fn listen(address: &Address, tls: Option<&Tls>) -> Result<Listening, BindError> {
     match address.scheme() {
-        Scheme::Tls => {
-            let terms = ServerTerms::for_channel(address, tls, Over::Tcp).await?;
+        Scheme::Tls | Scheme::Quic => {
+            let over = if address.scheme() == Scheme::Quic { Over::Quic } else { Over::Tcp };
+            let terms = ServerTerms::for_channel(address, tls, over).await?;
             listen_secured(address, terms, Gate::new(gate::GateLimits::for_channel())).await
         }
-        Scheme::Quic => Err(BindError::Unsupported { scheme: Scheme::Quic }),
         _ if tls.is_some() => Err(BindError::NotEncrypted { address: address.clone() }),
         _ => listen_unsecured(address, None).await,
     }
@@ -242,8 +246,7 @@ pub(crate) async fn listen(address: &Address, tls: Option<&Tls>) -> Result<Liste
 #[allow(dead_code, reason = "for nodes, which come next")]
 pub(crate) async fn listen_node(address: &Address, identity: &Identity, gate: &Gate) -> Result<Listening, BindError> {
     match address.scheme() {
-        Scheme::Tls => listen_secured(address, ServerTerms::for_node(identity), gate.clone()).await,
-        Scheme::Quic => Err(BindError::Unsupported { scheme: Scheme::Quic }),
+        Scheme::Tls | Scheme::Quic => listen_secured(address, ServerTerms::for_node(identity), gate.clone()).await,
         _ => listen_unsecured(address, Some(gate.clone())).await,
     }
 }
@@ -261,9 +264,14 @@ async fn listen_unsecured(address: &Address, gate: Option<Gate>) -> Result<Liste
 }
 
 async fn listen_secured(address: &Address, terms: ServerTerms, gate: Gate) -> Result<Listening, BindError> {
-    let (listener, place) = tls::bind(address).await?;
-    let tally = Tally::new(place.clone());
-    let acceptor = Acceptor::Tls(tls::Acceptor::start(listener, terms, gate, tally.clone()));
+    let (acceptor, place, tally) = if address.scheme() == Scheme::Quic {
+        let (acceptor, place, tally) = quic::listen(address, terms, gate).await?;
+        (Acceptor::Quic(acceptor), place, tally)
+    } else {
+        let (listener, place) = tls::bind(address).await?;
+        let tally = Tally::new(place.clone());
+        (Acceptor::Tls(tls::Acceptor::start(listener, terms, gate, tally.clone())), place, tally)
+    };
     let local = place.with_options_of(address).without_next();
     Ok(Listening { acceptor, local, gate: None, tally, paused_until: None })
 }
@@ -293,6 +301,7 @@ impl Listening {
             let accepted = match &mut self.acceptor {
                 Acceptor::Tcp(tcp) => tcp.accept().await,
                 Acceptor::Tls(tls) => Ok(tls.accept().await),
+                Acceptor::Quic(quic) => Ok(quic.accept().await),
                 Acceptor::Unix(unix) => unix.accept().await,
                 Acceptor::Memory(memory) => Ok(memory.accept().await),
             };
@@ -338,6 +347,7 @@ impl fmt::Debug for Listening {
 enum Acceptor {
     Tcp(tcp::Acceptor),
     Tls(tls::Acceptor),
+    Quic(quic::Acceptor),
     Unix(unix::Acceptor),
     Memory(memory::Acceptor),
 }

@@ -59,12 +59,6 @@ pub enum DialError {
         /// How long this attempt was allowed to take.
         after: Duration,
     },
-    /// This release does not speak the scheme.
-    #[error("{scheme}:// is not available in this release: use tcp, unix or memory")]
-    Unsupported {
-        /// The scheme.
-        scheme: Scheme,
-    },
     /// The connection was made and could not be secured.
     #[error("no secure connection to {address}: {why}")]
     Handshake {
@@ -137,7 +131,6 @@ impl DialError {
             DialError::Handshake { why, .. } => why.may_pass(),
             DialError::NotASocket { .. }
             | DialError::PathTooLong { .. }
-            | DialError::Unsupported { .. }
             | DialError::ListeningOnly { .. }
             | DialError::IdentityMismatch { .. }
             | DialError::IdentityNeeded { .. }
@@ -235,12 +228,6 @@ pub enum BindError {
     NotEncrypted {
         /// Where we were to listen.
         address: Address,
-    },
-    /// This release does not speak the scheme.
-    #[error("{scheme}:// is not available in this release: use tcp, unix or memory")]
-    Unsupported {
-        /// The scheme.
-        scheme: Scheme,
     },
     /// Any other failure.
     #[error("cannot listen at {address}: {source}")]

@@ -19,6 +19,7 @@ macro_rules! transport_suite {
                 large_payloads_pass_in_both_directions_at_once,
                 a_writer_waits_for_a_reader_that_does_not_read,
                 a_dropped_end_is_noticed_at_the_other,
+                what_was_written_before_an_end_was_dropped_still_arrives,
                 a_cancelled_accept_loses_no_connection,
                 a_cancelled_read_loses_no_bytes,
                 connections_are_accepted_in_any_number,
@@ -41,7 +42,7 @@ macro_rules! transport_suite {
 }
 
 mod of {
-    transport_suite!(tcp, tls, unix, memory);
+    transport_suite!(tcp, tls, quic, unix, memory);
 }
 
 /// A free address to listen at.
@@ -82,6 +83,10 @@ pub(super) fn tcp() -> Place {
 
 pub(super) fn tls() -> Place {
     Place { tls: Some(Identity::generate().into()), ..Place::new(Address::tls(free_host())) }
+}
+
+pub(super) fn quic() -> Place {
+    Place { tls: Some(Identity::generate().into()), ..Place::new(Address::quic(free_host())) }
 }
 
 fn free_host() -> SocketAddr {
@@ -200,6 +205,14 @@ async fn a_dropped_end_is_noticed_at_the_other(place: &Place) {
     let (near, mut far) = pair(place).await;
     drop(near);
     assert_eq!(read_all(&mut far).await, b"");
+}
+
+async fn what_was_written_before_an_end_was_dropped_still_arrives(place: &Place) {
+    let (mut near, mut far) = pair(place).await;
+    near.write_all(&[7; 10_000]).await.unwrap();
+    near.flush().await.unwrap();
+    drop(near);
+    assert_eq!(read_all(&mut far).await, [7; 10_000]);
 }
 
 async fn a_cancelled_accept_loses_no_connection(place: &Place) {

@@ -232,17 +232,6 @@ mod errors {
     use super::*;
 
     #[tokio::test]
-    async fn schemes_of_later_releases_are_refused_in_clear_words() {
-        for text in ["quic://127.0.0.1:1"] {
-            let why = dial(&read(text), None, PATIENCE).await.unwrap_err();
-            assert!(matches!(why, DialError::Unsupported { .. }), "{why}");
-            let why = listen(&read(text), None).await.unwrap_err();
-            assert!(matches!(why, BindError::Unsupported { .. }), "{why}");
-            assert!(why.to_string().ends_with("not available in this release: use tcp, unix or memory"), "{why}");
-        }
-    }
-
-    #[tokio::test]
     async fn what_is_for_listening_cannot_be_dialled() {
         for text in ["127.0.0.1:0", "127.0.0.1:1?next=3"] {
             let why = dial(&read(text), None, PATIENCE).await.unwrap_err();

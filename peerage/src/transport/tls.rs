@@ -45,11 +45,11 @@ pub(super) async fn dial(address: &Address, terms: ClientTerms) -> Result<Connec
     socket.set_nodelay(true).map_err(io)?;
     let [local, remote] = tcp::ends(&socket).map_err(io)?.map(Address::tls);
     let tls = ClientConnection::new(Arc::new(terms.config.clone()), terms.name.clone());
-    let mut stream = TlsStream::new(socket, tls.map_err(|why| handshake(terms.failure(&why)))?.into());
+    let mut stream = TlsStream::new(socket, tls.map_err(|why| handshake(terms.insists.failure(&why)))?.into());
     match stream.handshake().await {
         Ok(()) => connection(stream, &terms.insists, local, remote).map_err(handshake),
         Err(HandshakeError::Io(why)) => Err(handshake(HandshakeFailure::of_io(&why))),
-        Err(HandshakeError::Tls(why)) => Err(handshake(terms.failure(&why))),
+        Err(HandshakeError::Tls(why)) => Err(handshake(terms.insists.failure(&why))),
     }
 }
 

@@ -135,12 +135,12 @@ pub(super) async fn secure(socket: TcpStream, terms: &ServerTerms) -> Result<Con
     let other = |why: io::Error| HandshakeFailure::of_io(&why);
     socket.set_nodelay(true).map_err(other)?;
     let [local, remote] = tcp::ends(&socket).map_err(other)?.map(Address::tls);
-    let tls = ServerConnection::new(terms.config.clone()).map_err(|why| terms.failure(&why))?;
+    let tls = ServerConnection::new(terms.config.clone()).map_err(|why| terms.insists.failure(&why))?;
     let mut stream = TlsStream::new(socket, tls.into());
     match stream.handshake().await {
         Ok(()) => super::connection(stream, &terms.insists, local, remote),
         Err(HandshakeError::Io(why)) => Err(other(why)),
-        Err(HandshakeError::Tls(why)) => Err(terms.failure(&why)),
+        Err(HandshakeError::Tls(why)) => Err(terms.insists.failure(&why)),
     }
 }
 

@@ -53,7 +53,7 @@ pub enum HandshakeFailure {
     /// The other end said no, in a TLS alert.
     #[error("the other end refused: {alert}")]
     Refused {
-        /// The alert, by its name in RFC 8446.
+        /// The alert, by its name in RFC 8446, and what it usually means.
         alert: String,
     },
     /// The other end closed the connection before it was secured.
@@ -100,13 +100,13 @@ impl HandshakeFailure {
             Error::AlertReceived(alert) => match alert {
                 Alert::ProtocolVersion => HandshakeFailure::OldVersion,
                 Alert::NoApplicationProtocol => other_protocol(protocol),
-                _ => HandshakeFailure::Refused { alert: format!("{alert:?}") },
+                _ => HandshakeFailure::Refused { alert: in_words(*alert) },
             },
             _ => other(),
         }
     }
 
-    pub(super) fn of_io(why: &io::Error) -> HandshakeFailure {
+    pub(in crate::transport) fn of_io(why: &io::Error) -> HandshakeFailure {
         match why.kind() {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
@@ -114,6 +114,16 @@ impl HandshakeFailure {
             | io::ErrorKind::BrokenPipe => HandshakeFailure::Closed,
             _ => HandshakeFailure::Other { why: why.to_string() },
         }
+    }
+}
+
+/// Where the bare name of an alert leaves its reader helpless, what it usually means.
+fn in_words(alert: Alert) -> String {
+    match alert {
+        Alert::HandshakeFailure => "HandshakeFailure (no kind of proof, or no algorithm, in common)".to_owned(),
+        Alert::CertificateRequired => "CertificateRequired (it wants us to show a certificate)".to_owned(),
+        Alert::UnknownCA => "UnknownCA (it does not trust the issuer of our certificate)".to_owned(),
+        alert => format!("{alert:?}"),
     }
 }
 
@@ -126,6 +136,7 @@ fn certificate_fault(why: &CertificateError) -> String {
     match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".to_owned(),
+        CertificateError::BadSignature => "it did not sign the handshake".to_owned(),
         CertificateError::UnknownIssuer => "its issuer is not trusted here".to_owned(),
         CertificateError::NotValidForName => "it was made for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {

@@ -28,7 +28,6 @@ pub(in crate::transport) struct ClientTerms {
     pub(in crate::transport) name: ServerName<'static>,
     pub(in crate::transport) insists: Insists,
     /// Why the verifier said no. QUIC passes errors on as text only.
-    #[allow(dead_code, reason = "for QUIC, which comes next")]
     verdict: Arc<OnceLock<Error>>,
 }
 
@@ -45,7 +44,7 @@ pub(in crate::transport) struct Insists {
     /// Both ends show raw keys.
     keys: bool,
     /// The protocol inside, which both ends must name; `None` for certificates over TCP, where programs do without.
-    pub(in crate::transport) protocol: Option<&'static str>,
+    protocol: Option<&'static str>,
     /// The name that the other end's certificate was checked for.
     name: Option<String>,
 }
@@ -54,7 +53,6 @@ pub(in crate::transport) struct Insists {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::transport) enum Over {
     Tcp,
-    #[allow(dead_code, reason = "for QUIC, which comes next")]
     Quic,
 }
 
@@ -108,15 +106,9 @@ impl ClientTerms {
         }
     }
 
-    /// Why the handshake failed, given what the library says.
-    pub(in crate::transport) fn failure(&self, why: &Error) -> HandshakeFailure {
-        HandshakeFailure::of(why, self.insists.protocol)
-    }
-
     /// Why the verifier said no, if it did.
-    #[allow(dead_code, reason = "for QUIC, which comes next")]
     pub(in crate::transport) fn verdict(&self) -> Option<HandshakeFailure> {
-        self.verdict.get().map(|why| self.failure(why))
+        self.verdict.get().map(|why| self.insists.failure(why))
     }
 
     fn with_keys(identity: &Identity, expected: Option<NodeId>, protocol: &'static str) -> ClientTerms {
@@ -183,11 +175,6 @@ impl ServerTerms {
         }
     }
 
-    /// Why the handshake failed, given what the library says.
-    pub(in crate::transport) fn failure(&self, why: &Error) -> HandshakeFailure {
-        HandshakeFailure::of(why, self.insists.protocol)
-    }
-
     fn with_keys(identity: &Identity, protocol: &'static str) -> ServerTerms {
         let mut config = ServerConfig::builder_with_provider(provider::for_nodes())
             .with_protocol_versions(&[&TLS13])
@@ -226,6 +213,11 @@ impl ServerTerms {
 }
 
 impl Insists {
+    /// Why a handshake failed, given what the library says.
+    pub(in crate::transport) fn failure(&self, why: &Error) -> HandshakeFailure {
+        HandshakeFailure::of(why, self.protocol)
+    }
+
     /// What a handshake proved, once it is complete: `spoken` is the protocol agreed on, `shown` what the other end
     /// proved itself with, `export` gives the exporter's value.
     pub(in crate::transport) fn judge(

@@ -11,6 +11,8 @@ use crate::transport::suite;
 use crate::transport::*;
 
 mod nodes;
+mod rogue;
+mod strangers;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -24,7 +24,7 @@ macro_rules! node_suite {
 }
 
 mod over {
-    node_suite!(tls);
+    node_suite!(tls, quic);
 }
 
 async fn both_ends_prove_their_keys_and_share_a_value_that_is_of_this_connection_alone(place: suite::Place) {
