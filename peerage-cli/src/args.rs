@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use peerage::Encoding;
 
 use crate::exit;
-use crate::logs::LogFormat;
+use crate::logs::{self, LogFormat};
 
 mod keeping;
 mod nodes;
@@ -22,20 +22,27 @@ pub(crate) use keeping::{
 pub(crate) use nodes::{Acting, Drain, Log, Peers, Ping, Status};
 pub(crate) use place::{CallPlace, SeedPlace, ServePlace};
 pub(crate) use quantity::written as written_duration;
-pub(crate) use up::Up;
+pub(crate) use up::{NodeFlags, Up};
 
 /// Processes that talk to each other without a server in between.
 #[derive(Debug, Parser)]
 #[command(name = "peerage", version, after_help = exit::table(), infer_subcommands = false)]
 pub(crate) struct Args {
-    /// What to log on stderr: a level (error, warn, info, debug, trace) or parts, such as peerage=debug,warn
-    #[arg(long, global = true, value_name = "FILTER", default_value = "warn", help_heading = "Logging")]
-    pub(crate) log: String,
-    /// How log lines look
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, help_heading = "Logging")]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) logging: Logging,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Log lines, for all commands.
+#[derive(Arguments, Clone, Debug, Default)]
+pub(crate) struct Logging {
+    /// What to log on stderr: a level (error, warn, info, debug, trace) or parts, such as peerage=debug,warn [default: warn]
+    #[arg(long, global = true, value_name = "FILTER", value_parser = logs::filter, help_heading = "Logging")]
+    pub(crate) log: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, help_heading = "Logging")]
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,8 @@
 //! The commands, one file each.
 
-use crate::args::{Channel, Command};
+use crate::args::{Channel, Command, Logging};
 use crate::exit::{Abort, Exit};
-use crate::logs::Logs;
+use crate::logs::{self, LogFormat};
 
 mod channel_call;
 mod channel_serve;
@@ -19,11 +19,16 @@ mod status;
 mod up;
 
 /// Does what was typed.
-pub(crate) fn run(command: Command, logs: &Logs) -> Result<Exit, Abort> {
+pub(crate) fn run(command: Command, logging: &Logging) -> Result<Exit, Abort> {
+    // Where a node logs and how may also stand in its other settings.
+    if !matches!(command, Command::Up(_)) {
+        let filter = logging.log.as_deref().unwrap_or(logs::FILTER);
+        logs::start(filter, logging.log_format.unwrap_or(LogFormat::Text))?;
+    }
     match command {
         Command::Id(typed) => id::run(&typed),
         Command::Network(typed) => network::run(&typed),
-        Command::Up(typed) => up::run(&typed, logs),
+        Command::Up(typed) => up::run(&typed, logging),
         Command::Peers(typed) => peers::run(&typed),
         Command::Ping(typed) => ping::run(&typed),
         Command::Status(typed) => status::run(&typed),

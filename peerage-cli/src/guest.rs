@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::control::Control;
 use crate::exit::{Abort, Exit};
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::local;
 
 /// A node of our own for the time being.
@@ -77,4 +77,4 @@ fn joinable(home: &Home, name: Option<&Name>) -> Result<Network, Abort> {
 }
 
 /// Name of the key of guests, and what they are called.
-const NAME: &str = "cli";
+const NAME: &str = home::CLI;

@@ -35,7 +35,8 @@ impl Home {
         };
         let root = std::path::absolute(&root)
             .map_err(|why| Abort::Failed(format!("{HOME_VARIABLE} is relative, and here has no name: {why}")))?;
-        Ok(Home { root })
+        // Without a slash at its end: it is shown, and every byte counts where sockets are.
+        Ok(Home { root: root.components().collect() })
     }
 
     /// The key of the node of this name.
@@ -51,6 +52,16 @@ impl Home {
     /// Where running nodes have their sockets, a directory for each network.
     pub(crate) fn run_folder(&self) -> PathBuf {
         self.root.join("run")
+    }
+
+    /// Where settings are, if there are any.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.root.join("peerage.toml")
+    }
+
+    /// The directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Names of all keys there are, in order.
@@ -104,6 +115,9 @@ fn names(folder: &Path, ending: &str) -> Result<Vec<Name>, Abort> {
 pub(crate) fn listed(names: &[Name]) -> String {
     names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
+
+/// The key of the nodes that commands start.
+pub(crate) const CLI: &str = "cli";
 
 /// Names that directory.
 pub(crate) const HOME_VARIABLE: &str = "PEERAGE_HOME";

@@ -20,6 +20,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
 /// The log of this process, once it is started.
 #[derive(Clone)]
 pub(crate) struct Logs {
@@ -40,9 +50,9 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<Logs, Abort> {
     Ok(Logs { filter })
 }
 
-/// Whether a text is a filter.
-pub(crate) fn check(filter: &str) -> Result<(), String> {
-    parse(filter).map(|_| ())
+/// The text, if it is a filter.
+pub(crate) fn filter(text: &str) -> Result<String, String> {
+    parse(text).map(|_| text.to_owned())
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
@@ -66,3 +76,6 @@ impl fmt::Debug for Logs {
         f.debug_struct("Logs").field("filter", &self.filter()).finish()
     }
 }
+
+/// What is logged unless somebody says otherwise.
+pub(crate) const FILTER: &str = "warn";

@@ -1,8 +1,8 @@
 //! The command line of Peerage: what the library can do, for people and for scripts.
 //!
 //! A run has three stations, and each has its file. What was **typed** is `args`, a mirror of the command line that clap
-//! fills. What is **meant** is made of it at the top of each command: values that are right by construction, or a usage
-//! error before anything has happened. What is **done** is the rest of the command, which uses the public API alone, so
+//! fills. What is **meant** is made of it at the top of each command (for a node in `settings`): values that are right by
+//! construction, or a usage error before anything has happened. What is **done** is the rest of the command, which uses the public API alone, so
 //! that whatever this program can do, yours can do too.
 //!
 //! ```text
@@ -34,6 +34,7 @@ mod program;
 mod ready;
 mod running;
 mod runtime;
+mod settings;
 mod table;
 mod time;
 
@@ -52,8 +53,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(1));
         }
     };
-    let done = logs::start(&typed.log, typed.log_format).and_then(|logs| command::run(typed.command, &logs));
-    match done {
+    match command::run(typed.command, &typed.logging) {
         Ok(exit) => exit.into(),
         Err(abort) => ended(&abort),
     }

@@ -75,7 +75,8 @@ impl Folder {
     /// The directory in which `file` lies, whoever it belongs to, and the file's name there.
     pub(crate) fn of(file: &Path) -> Result<(Folder, OsString), PrivateFileError> {
         let name = name_of(file)?;
-        Ok((Folder::open(parent(file), OFlags::empty())?, name.to_owned()))
+        let folder = Folder::open(parent(file), OFlags::empty()).map_err(|why| why.about(file))?;
+        Ok((folder, name.to_owned()))
     }
 
     /// As [`of`](Folder::of), where the directory must be this user's alone; it is made if there is none.
@@ -87,10 +88,7 @@ impl Folder {
     /// As [`private_of`](Folder::private_of), but the directory must be there.
     pub(crate) fn private_of_if_there(file: &Path) -> Result<(Folder, OsString), PrivateFileError> {
         let name = name_of(file)?;
-        let folder = Folder::private_if_there(parent(file)).map_err(|why| match why {
-            PrivateFileError::NotFound { .. } => PrivateFileError::NotFound { path: file.to_owned() },
-            why => why,
-        })?;
+        let folder = Folder::private_if_there(parent(file)).map_err(|why| why.about(file))?;
         Ok((folder, name.to_owned()))
     }
 

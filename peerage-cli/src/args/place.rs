@@ -16,7 +16,11 @@ pub(crate) struct CallPlace(pub(crate) Address);
 #[derive(Clone, Debug)]
 pub(crate) struct ServePlace(pub(crate) Address);
 
-/// Where a node listens: for other nodes, or in the plain dialect for programs.
+/// Where a node may find members of its network.
+#[derive(Clone, Debug)]
+pub(crate) struct SeedPlace(pub(crate) Address);
+
+/// Where a node listens.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenPlace(pub(crate) Address);
 
@@ -24,14 +28,38 @@ impl FromStr for ListenPlace {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ListenPlace, String> {
-        // What else may be wrong with it is said by the node, which knows its other settings.
-        for_node(text).map(ListenPlace)
+        let address = for_node(text)?;
+        let is_plain = address.dialect() == Some(Dialect::Plain);
+        let why = match address.scheme() {
+            _ if address.node().is_some() => "the node id before `@` is for connecting: leave it out",
+            Scheme::Tls | Scheme::Quic if is_plain => {
+                "a plain listener of a node is tcp:// or unix://: leave out dialect=plain, or change the scheme"
+            }
+            _ if !is_plain && address.codec().is_some() => "the option codec is for plain listeners: add dialect=plain",
+            _ if !is_plain && address.services().is_some() => {
+                "the option services is for plain listeners: add dialect=plain"
+            }
+            _ => return Ok(ListenPlace(address)),
+        };
+        Err(why.to_owned())
     }
 }
 
-/// Where a node may find members of its network.
+/// What a node tells others to connect to.
 #[derive(Clone, Debug)]
-pub(crate) struct SeedPlace(pub(crate) Address);
+pub(crate) struct AdvertisePlace(pub(crate) Address);
+
+impl FromStr for AdvertisePlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<AdvertisePlace, String> {
+        let SeedPlace(address) = text.parse()?;
+        match address.scheme() {
+            Scheme::Unix => Err("unix:// stays on this machine, where nodes find each other anyway".to_owned()),
+            _ => Ok(AdvertisePlace(address)),
+        }
+    }
+}
 
 impl FromStr for SeedPlace {
     type Err = String;

@@ -14,7 +14,7 @@ use crate::time::Time;
 pub(super) fn run(typed: &args::Log) -> Result<Exit, Abort> {
     if let Some(filter) = &typed.filter {
         // The same words mean the same in every build of one version, so a mistake is found before anybody is asked.
-        logs::check(filter).map_err(|why| Abort::Usage(format!("FILTER: {why}")))?;
+        logs::filter(filter).map_err(|why| Abort::Usage(format!("FILTER: {why}")))?;
     }
     let home = Home::of_environment()?;
     let time = Time::of(&typed.acting);

@@ -19,13 +19,13 @@ use crate::args;
 use crate::events;
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
-use crate::logs::Logs;
+use crate::logs::{self, Logs};
 use crate::output;
 use crate::ready::{self, ReadyFd};
 use crate::runtime::{self, Interrupts};
+use crate::settings::Settings;
 
 mod detach;
-mod plan;
 
 /// What is needed beyond the node itself.
 struct Plan {
@@ -43,15 +43,38 @@ struct Plan {
     detached: Option<PathBuf>,
 }
 
-pub(super) fn run(typed: &args::Up, logs: &Logs) -> Result<Exit, Abort> {
-    if typed.detach && !typed.detached {
+pub(super) fn run(typed: &args::Up, logging: &args::Logging) -> Result<Exit, Abort> {
+    let home = Home::of_environment()?;
+    let settings = Settings::of(typed, logging, std::env::vars_os(), &home)?;
+    if typed.print_config {
+        settings.print(typed.json)?;
+        return Ok(Exit::Ok);
+    }
+    if settings.detach.value && !typed.detached {
         return detach::start();
     }
     if typed.detached {
         detach::leave_session();
     }
-    let plan = Plan::of(typed, &Home::of_environment()?, logs)?;
+    let logs = logs::start(&settings.log.value, settings.log_format.value)?;
+    let plan = Plan::of(&settings, typed.detached, logs)?;
     runtime::on_all_processors(carry_out(plan))
+}
+
+impl Plan {
+    /// Chooses and makes what the node needs.
+    fn of(settings: &Settings, detached: bool, logs: Logs) -> Result<Plan, Abort> {
+        let ready_fd = settings.ready_fd.as_ref().map(|number| ReadyFd::take_over(number.value)).transpose()?;
+        let prepared = settings.prepare()?;
+        Ok(Plan {
+            builder: settings.builder(&prepared).log_filter(logs),
+            require_seed: settings.require_seed.value,
+            jsonl: settings.jsonl.value,
+            ready_fd,
+            detached: detached.then(|| prepared.control.with_extension("log")),
+            _identity: prepared.identity,
+        })
+    }
 }
 
 /// Runs a node to its end.

@@ -120,6 +120,14 @@ impl PrivateFileError {
     pub(super) fn io(path: &Path, doing: &'static str, why: impl Into<io::Error>) -> Self {
         PrivateFileError::Io { doing, path: path.to_owned(), source: why.into() }
     }
+
+    /// Without a directory there is no file either.
+    pub(super) fn about(self, file: &Path) -> Self {
+        match self {
+            PrivateFileError::NotFound { .. } => PrivateFileError::NotFound { path: file.to_owned() },
+            why => why,
+        }
+    }
 }
 
 fn holder(pid: Option<u32>) -> String {
