@@ -51,3 +51,8 @@ pub use transport::{BindError, DialError};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The Rust in the guide, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/identity-and-networks.md")]
+struct IdentityAndNetworks;
