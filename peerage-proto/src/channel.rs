@@ -187,18 +187,35 @@ impl Channel {
     }
 
     /// Feeds one input. The returned orders must be carried out in sequence before the next input.
+    #[inline]
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Outputs<'_, Output> {
+        match input {
+            // There is one of these for every call and every request, and the rest is nothing to them.
+            Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
+            Input::Reply { request, content } if self.is_at_ease() => self.reply(request, content),
+            input => self.take_in(now, input),
+        }
+        Outputs::new(&mut self.orders)
+    }
+
+    /// Whether an answer changes nothing but what waits to be written: nothing waits for room or for rest, or to end.
+    #[inline]
+    fn is_at_ease(&self) -> bool {
+        self.phase == Phase::Open
+            && self.held.is_empty()
+            && !self.serving.is_withholding()
+            && !self.standing.retired
+            && !self.standing.draining
+    }
+
+    fn take_in(&mut self, now: Instant, input: Input<'_>) {
         // The word on stopped work only ever queues a frame, so that it can be given while orders are carried out.
         let resumes = !matches!(input, Input::Stopped { .. });
-        if self.config.liveness.is_some() && !matches!(input, Input::Call { .. }) {
+        if self.config.liveness.is_some() {
             self.look_at_the_time(now);
         }
         match input {
-            // A call changes nothing of what follows below, and there are many of them.
-            Input::Call { token, content, deadline } => {
-                self.call(now, token, content, deadline);
-                return Outputs::new(&mut self.orders);
-            }
+            Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
             Input::Received(bytes) => self.received(now, bytes),
             Input::PeerClosed => self.peer_closed(),
             Input::Broken(why) => self.end(LinkLost::Broken(why)),
@@ -234,6 +251,10 @@ impl Channel {
         }
         self.held_since = (!self.held.is_empty() && self.has_room()).then_some(now);
         self.finish_if_done();
+    }
+
+    /// The orders of the last input, as far as they were not taken from what [`handle`](Self::handle) returned.
+    pub fn orders(&mut self) -> Outputs<'_, Output> {
         Outputs::new(&mut self.orders)
     }
 

@@ -30,12 +30,15 @@ use crate::transport::{Connection, Secured, UnixCredentials};
 mod answers;
 mod cells;
 mod clock;
+mod desk;
 mod driver;
+mod errands;
 mod in_place;
 mod time;
 
 use cells::Cells;
 use clock::Clock;
+use errands::Errands;
 
 pub(crate) use in_place::{InPlace, Serve};
 pub(crate) use time::Time;
@@ -99,22 +102,6 @@ struct State {
 
 /// How a call ended. A small value lies in the buffer of its caller.
 pub(crate) type Outcome = Result<Answer, Box<CallError>>;
-
-/// What is to be done once the lock is released.
-#[derive(Default)]
-struct Errands {
-    wake: Vec<Waker>,
-    /// The reader of requests, apart because there is at most one.
-    reader: Option<Waker>,
-    ended: bool,
-    stop: Vec<oneshot::Sender<()>>,
-}
-
-impl Errands {
-    fn is_empty(&self) -> bool {
-        self.wake.is_empty() && self.reader.is_none() && !self.ended && self.stop.is_empty()
-    }
-}
 
 impl Link {
     /// Starts the driver of a connection. With `server` requests go to it, else they wait for [`Link::poll_request`].
@@ -262,8 +249,11 @@ impl Link {
     }
 
     /// Answers a request with a value.
+    #[inline]
     pub(crate) fn reply(&self, request: Served, content: Content<'_>) {
-        self.answer(request, Input::Reply { request, content });
+        if !desk::lay(self, request, content) {
+            self.answer(request, Input::Reply { request, content });
+        }
     }
 
     /// Answers a request with a failure.
@@ -303,6 +293,7 @@ impl Link {
 
     /// Starts closing: calls end, what was answered is still written.
     pub(crate) fn close(&self) {
+        desk::clear(self);
         let mut state = self.lock();
         state.carry_out(Instant::now(), Input::Close);
         let running = std::mem::take(&mut state.running);
@@ -328,15 +319,26 @@ impl Link {
     }
 
     fn answer(&self, request: Served, input: Input<'_>) {
+        self.answer_all([(request, input)].into_iter());
+    }
+
+    fn answer_all<'a>(&self, answers: impl Iterator<Item = (Served, Input<'a>)>) {
+        let mut running = Vec::new();
         let mut state = self.lock();
-        let running = state.running.remove(&request);
-        state.stopping.remove(&request);
         // Only a link that stopped reading needs the time, to start its peer's clock anew; the usual answer does without.
         let now = if state.machine.wants_bytes() { state.clock.latest() } else { Instant::now() };
-        state.carry_out(now, input);
+        for (request, input) in answers {
+            running.extend(state.running.remove(&request));
+            state.stopping.remove(&request);
+            state.carry_out(now, input);
+        }
         self.release(state);
         drop(running);
         self.wake_driver();
+    }
+
+    fn is_same(&self, other: &Link) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -360,36 +362,30 @@ impl Link {
         if !state.errands.is_empty() {
             let mut errands = std::mem::take(&mut state.errands);
             drop(state);
-            self.run(&mut errands);
-        }
-    }
-
-    fn run(&self, errands: &mut Errands) {
-        for waker in errands.wake.drain(..).chain(errands.reader.take()) {
-            waker.wake();
-        }
-        if errands.wake.capacity() > WAKERS_KEPT {
-            errands.wake = Vec::new();
-        }
-        for stop in errands.stop.drain(..) {
-            // The handler may have just ended by itself.
-            let _ = stop.send(());
-        }
-        if std::mem::take(&mut errands.ended) {
-            self.0.ended.notify_waiters();
+            errands.run(&self.0.ended);
         }
     }
 }
 
 impl State {
     /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
+    #[inline]
     fn carry_out(&mut self, now: Instant, input: Input<'_>) {
-        let errands = &mut self.errands;
-        let (mut not_started, mut unclaimed) = (Vec::new(), Vec::new());
         if now != self.clock.latest() {
             self.clock.note(now);
         }
-        for output in self.machine.handle(now.into_std(), input) {
+        // Most inputs order nothing. What is not taken here stays queued.
+        if self.machine.handle(now.into_std(), input).size_hint().0 > 0 {
+            self.obey(now);
+        }
+        self.admit_next();
+    }
+
+    /// Carries out the orders that the machine has queued.
+    fn obey(&mut self, now: Instant) {
+        let errands = &mut self.errands;
+        let (mut not_started, mut unclaimed) = (Vec::new(), Vec::new());
+        for output in self.machine.orders() {
             match output {
                 Output::Settled(token) => {
                     if !self.cells.settle(token, &mut errands.wake) {
@@ -434,7 +430,6 @@ impl State {
             let orders = self.machine.handle(now.into_std(), Input::Stopped { request, stop: Stop::NotStarted });
             debug_assert_eq!(orders.count(), 0);
         }
-        self.admit_next();
     }
 
     /// The outcome of a call, if it is there; its cell is free then.
@@ -481,9 +476,6 @@ impl State {
         }
     }
 }
-
-/// Wakers whose memory is kept for the next batch, so that an idle link holds little memory.
-const WAKERS_KEPT: usize = 64;
 
 /// Callers that may wait for room on one link; one more is told so at once.
 const CALLERS_WAITING_MAX: usize = 65_536;

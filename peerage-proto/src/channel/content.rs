@@ -78,8 +78,4 @@ impl<'a> Part<'a> {
             Part::Shared(bytes) => bytes,
         }
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.bytes().len()
-    }
 }

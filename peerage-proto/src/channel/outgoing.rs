@@ -121,6 +121,12 @@ impl Outgoing {
         }
     }
 
+    /// Whether content of this size gets a segment of its own.
+    #[inline]
+    pub(super) fn shares(content: Part<'_>) -> bool {
+        matches!(content, Part::Shared(bytes) if bytes.len() >= SHARE_FROM_BYTES)
+    }
+
     /// Appends content: copied while that is cheaper than a segment of its own.
     pub(super) fn content(&mut self, content: Part<'_>) {
         match content {

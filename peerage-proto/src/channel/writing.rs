@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::de::IgnoredAny;
 
 use super::content::Part;
+use super::outgoing::Outgoing;
 use super::{Channel, Content, Phase};
 use crate::codec::{Encoding, Payload, Value};
 use crate::frame::{Dialect, Kind};
@@ -103,34 +104,42 @@ impl Channel {
     pub(super) fn put_frame(&mut self, kind: Kind, id: u64, content: Part<'_>) -> Result<(), Refused> {
         let Some(encoding) = self.encoding else { return Ok(()) };
         let limit = self.config.frame_bytes;
-        if content.len() > limit as usize {
-            return Err(Refused::TooLarge { size: content.len() as u64, limit });
+        let bytes = content.bytes();
+        if bytes.len() > limit as usize {
+            return Err(Refused::TooLarge { size: bytes.len() as u64, limit });
         }
         if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
             return Ok(());
         }
-        let tail = encoding.tail_len();
+        let shared = Outgoing::shares(content);
         let mut too_large = None;
         self.outgoing.begin(|buffer| {
             let start = buffer.len();
             // Room for head and small content at once.
-            buffer.reserve(HEAD_BYTES_MAX + content.len().min(SMALL_BYTES));
+            buffer.reserve(HEAD_BYTES_MAX + bytes.len().min(SMALL_BYTES));
             buffer.extend_from_slice(&[0; 4]);
             encoding.put_head(kind.number(), id, buffer);
-            let size = buffer.len() - start - 4 + content.len() + tail;
-            if size <= limit as usize {
-                buffer[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
-            } else {
+            let size = buffer.len() - start - 4 + bytes.len() + encoding.tail_len();
+            if size > limit as usize {
                 buffer.truncate(start);
                 too_large = Some(size as u64);
+                return;
+            }
+            buffer[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
+            // The whole frame in one piece, which is the usual case.
+            if !shared {
+                buffer.extend_from_slice(bytes);
+                encoding.put_tail(buffer);
             }
         });
         if let Some(size) = too_large {
             return Err(Refused::TooLarge { size, limit });
         }
-        self.outgoing.content(content);
-        if tail > 0 {
-            self.outgoing.gather(|buffer| encoding.put_tail(buffer));
+        if shared {
+            self.outgoing.content(content);
+            if encoding.tail_len() > 0 {
+                self.outgoing.gather(|buffer| encoding.put_tail(buffer));
+            }
         }
         Ok(())
     }

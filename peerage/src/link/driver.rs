@@ -21,6 +21,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use super::desk::Desk;
 use super::{Errands, Link, Serve};
 use crate::transport::ByteStream;
 
@@ -177,7 +178,7 @@ impl Driver {
         }
         drop(state);
         self.woken = self.errands.wake.len();
-        self.link.run(&mut self.errands);
+        self.errands.run(&self.link.0.ended);
     }
 
     /// Runs the handlers of the requests that came.
@@ -186,9 +187,12 @@ impl Driver {
         if self.batch.is_empty() {
             return;
         }
+        // For a single request there is nothing to gather.
+        let desk = if self.batch.len() > 1 { Desk::open(&self.link) } else { None };
         for (served, content) in self.batch.drain(..) {
             server.serve(cx, &self.link, served, content);
         }
+        drop(desk);
         if self.batch.capacity() > BATCH_KEPT {
             self.batch = VecDeque::new();
         }

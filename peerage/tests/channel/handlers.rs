@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use peerage::outcome::{CallError, LinkLost};
-use peerage::{Channel, Encoding, Payload, Request};
+use peerage::{Channel, Encoding, Failure, Payload, Request};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::meeting::{Bell, Place, bell, step, within_limit};
@@ -14,6 +14,8 @@ use crate::meeting::{Bell, Place, bell, step, within_limit};
 over_every_transport!(tcp, unix, memory; [
     handlers_take_typed_arguments_and_one_that_panics_disturbs_nobody,
     a_panic_while_a_handler_is_dropped_disturbs_nobody,
+    answers_that_handlers_give_in_one_go_reach_each_its_own_caller,
+    an_answer_counts_although_its_handler_closes_the_connection_at_once,
     as_many_handlers_run_at_once_as_are_allowed_over_all_connections,
     a_handler_may_ask_back_and_answer_from_another_task,
     closing_a_server_ends_its_handlers_and_its_connections,
@@ -110,6 +112,53 @@ impl Gate {
 }
 
 type Working = std::pin::Pin<Box<dyn Future<Output = Result<u64, peerage::Failure>> + Send>>;
+
+async fn answers_that_handlers_give_in_one_go_reach_each_its_own_caller(place: Place) {
+    let (_server, channel) = place
+        .serve(|(n, size): (usize, usize)| async move {
+            match n % 5 {
+                1 => tokio::task::yield_now().await,
+                2 => return Err(Failure::new(format!("number {n}"))),
+                3 => bug(),
+                _ => {}
+            }
+            Ok((n, "x".repeat(size)))
+        })
+        .await;
+    let size = |n: usize| if n.is_multiple_of(7) { 20_000 } else { n };
+    // All of them are asked before the first is answered.
+    let mut calls = Vec::new();
+    for n in 0..100 {
+        let mut call = channel.request::<(usize, String)>(&(n, size(n))).into_future();
+        assert!(step(&mut call).await.is_none());
+        calls.push(call);
+    }
+    for (n, call) in calls.into_iter().enumerate() {
+        match (n % 5, call.await) {
+            (2, Err(CallError::Remote { message, .. })) => assert_eq!(message, format!("number {n}")),
+            (3, Err(CallError::Remote { message, .. })) => assert_eq!(message, "[internal] the handler panicked"),
+            (_, outcome) => assert_eq!(outcome, Ok((n, "x".repeat(size(n))))),
+        }
+    }
+}
+
+async fn an_answer_counts_although_its_handler_closes_the_connection_at_once(place: Place) {
+    let (_server, channel) = place
+        .serve(|request: Request| async move {
+            let caller = request.caller();
+            request.reply("goodbye");
+            caller.close().await;
+        })
+        .await;
+    let mut first = channel.request::<String>(&1).into_future();
+    let mut second = channel.request::<String>(&2).into_future();
+    assert!(step(&mut first).await.is_none());
+    // Where the server has a thread of its own it may be gone by now.
+    let early = step(&mut second).await;
+    assert_eq!(first.await, Ok("goodbye".to_owned()));
+    let second = if let Some(outcome) = early { outcome } else { second.await };
+    assert!(matches!(second, Err(CallError::ConnectionLost { .. } | CallError::NotSent { .. })), "{second:?}");
+}
 
 async fn as_many_handlers_run_at_once_as_are_allowed_over_all_connections(place: Place) {
     let (mut gate, handler) = Gate::handler();
