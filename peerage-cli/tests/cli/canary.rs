@@ -5,9 +5,10 @@ use std::io::Write;
 use std::process::Stdio;
 
 use peerage::Network;
+use rustix::process::Signal;
 
 use crate::home::Home;
-use crate::program::{Run, eventually, finish};
+use crate::program::{Run, ended, eventually, finish};
 
 /// A secret in every form in which it might slip out.
 struct Canary {
@@ -113,22 +114,40 @@ fn no_secret_is_in_any_output_argument_or_environment() {
     let settings = there.beside("settings.toml").display().to_string();
     clean(&there.run(&["up", "--print-config", "--config", &settings]), "a ticket in settings");
 
-    // While it runs and has read the secret: what other processes can see of it.
+    // A node that runs with both: what it says at the highest level, and what others can ask and see of it.
+    let mut node = home.up("ada", &["--log", "trace", "--network", "lab", "--listen", "tls://127.0.0.1:0"]);
+    for command in [&["status", "--json"][..], &["status", "--metrics"], &["peers", "--json"], &["log"]] {
+        clean(&home.done(command), &format!("{command:?} of a running node"));
+    }
+    clean(&home.run(&["id", "show", "ada", "--json"]), "the key in use");
+    unseen(node.child.id(), &canaries, &ticket);
+    node.signal(Signal::TERM);
+    node.event("stopped");
+    assert_eq!(ended(&mut node.child), Some(0));
+    clean(&Run { code: None, stdout: node.ready.to_string(), stderr: node.said() }, "a node's log");
+    assert!(node.said().contains("node started"), "the log was read: {}", node.said());
+
+    // A command that has read half of a ticket.
     let mut joining = there.peerage(&["network", "join", "-"]).stdin(Stdio::piped()).spawn().expect("it starts");
     let mut stdin = joining.stdin.take().expect("stdin is piped");
     stdin.write_all(&ticket.as_bytes()[..60]).expect("it reads");
-    let proc = format!("/proc/{}", joining.id());
+    unseen(joining.id(), &canaries, &ticket);
+    stdin.write_all(&ticket.as_bytes()[60..]).expect("it reads");
+    drop(stdin);
+    let joined = finish(joining);
+    assert_eq!(joined.code, Some(0), "{}", joined.stderr);
+    clean(&joined, "network join");
+}
+
+/// Looks at what other processes of this machine can see of one.
+fn unseen(pid: u32, canaries: &[Canary], ticket: &str) {
+    let proc = format!("/proc/{pid}");
     assert!(eventually(|| fs::read(format!("{proc}/cmdline")).is_ok_and(|text| !text.is_empty())));
     for file in ["cmdline", "environ"] {
         let text = fs::read(format!("{proc}/{file}")).expect("a process shows it");
         assert!(canaries.iter().all(|canary| !canary.is_in(&text)), "{file}");
         assert!(!text.windows(40).any(|window| window == &ticket.as_bytes()[20..60]), "{file}");
     }
-    stdin.write_all(&ticket.as_bytes()[60..]).expect("it reads");
-    drop(stdin);
-    let joined = finish(joining);
-    assert_eq!(joined.code, Some(0), "{}", joined.stderr);
-    clean(&joined, "network join");
 }
 
 #[test]
