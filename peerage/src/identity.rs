@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -47,7 +47,7 @@ struct Key {
     signing: SigningKey,
     /// Keeps the key file locked.
     _locked: Option<LockedKey>,
-    counter: Mutex<Counter>,
+    counter: Counter,
 }
 
 impl Identity {
@@ -130,8 +130,7 @@ impl Identity {
     pub fn begin_epoch(&self, above: u64) -> Result<Epoch, PrivateFileError> {
         // A clock before 1970 counts as no clock.
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let mut counter = self.key.counter.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = counter.raise(clock, above)?;
+        let start = self.key.counter.raise(self.id(), clock, above)?;
         let mut random = [0; 16];
         fill(&mut random);
         Ok(Epoch::new(start, random))
@@ -140,7 +139,7 @@ impl Identity {
     fn new(seed: &[u8; SEED_BYTES], locked: Option<LockedKey>, counter: Counter) -> Self {
         // The library wipes its own copy when it is dropped.
         let signing = SigningKey::from_bytes(seed);
-        Identity { key: Arc::new(Key { signing, _locked: locked, counter: Mutex::new(counter) }) }
+        Identity { key: Arc::new(Key { signing, _locked: locked, counter }) }
     }
 }
 

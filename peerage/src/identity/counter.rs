@@ -4,35 +4,40 @@
 //! case needs the memory of the file; so a file that is lost or damaged, or cannot be written on a full disk, does no
 //! harm while the clock is right, and a clock that is wrong does none while the file is there.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use peerage_proto::id::NodeId;
 
 use crate::private_file::{Folder, PrivateFileError};
 
 /// The start counter of one identity.
 pub(super) struct Counter {
-    /// The last start of this process, or what the file says; 0 if neither.
-    last: u64,
+    /// `None`: the identity ends with the process.
     file: Option<PathBuf>,
 }
 
 impl Counter {
     /// A counter that ends with the process.
     pub(super) fn in_memory() -> Counter {
-        Counter { last: 0, file: None }
+        Counter { file: None }
     }
 
     /// The counter beside a key file.
     pub(super) fn beside(key: &Path) -> Counter {
         let mut file = OsString::from(key);
         file.push(".epoch");
-        Counter { last: 0, file: Some(file.into()) }
+        Counter { file: Some(file.into()) }
     }
 
     /// Raises the counter above what it was, above `above`, and to `clock` if that is more; and stores it.
-    pub(super) fn raise(&mut self, clock: u64, above: u64) -> Result<u64, PrivateFileError> {
-        let stored = self.stored();
-        let last = self.last.max(stored).max(above);
+    pub(super) fn raise(&self, id: NodeId, clock: u64, above: u64) -> Result<u64, PrivateFileError> {
+        // One identity may be made of the same seed several times, so what this process knows belongs to the id.
+        static LAST: Mutex<BTreeMap<NodeId, u64>> = Mutex::new(BTreeMap::new());
+        let mut all = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = above.max(self.stored()).max(all.get(&id).copied().unwrap_or(0));
         let Some(next) = last.checked_add(1) else {
             return Err(self.failed(u128::from(last) + 1, "it is at its end; remove the file".to_owned()));
         };
@@ -45,7 +50,9 @@ impl Counter {
             }
             tracing::warn!(%why, "the start counter was not stored: it is needed if the clock is set back");
         }
-        self.last = start;
+        // Starts of earlier seconds are older by the clock already.
+        all.retain(|_, last| *last >= clock);
+        all.insert(id, start);
         Ok(start)
     }
 
