@@ -71,7 +71,7 @@ pub(crate) struct NodeFlags {
     /// Write the ready line to this open file descriptor too (3 or above), then close it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
     pub(crate) ready_fd: Option<i32>,
-    /// Go to the background once the node is ready; its log goes to run/<network>/<name>.log
+    /// Go to the background once the node is ready; its log goes to run/NETWORK/NAME.log
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) detach: Option<bool>,
     /// Allow tcp:// between nodes: nothing is encrypted, and anybody on the way can read and change everything

@@ -1,7 +1,7 @@
 //! Accepting over TLS: sockets come in here, secured connections go out.
 //!
 //! A handshake takes as long as the other end likes, so none may hold up another, nor the loop that accepts. Each runs as
-//! a task of its own, inside its [`Slot`](crate::transport::gate::Slot); who says nothing, or something else than TLS, is
+//! a task of its own, inside its [`Slot`]; who says nothing, or something else than TLS, is
 //! gone after 5 s or when room is needed, and has cost one descriptor.
 //!
 //! ```text
