@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use peerage::address::{Address, Dialect, Scheme};
 use peerage::name::Name;
+use peerage::node::Group;
 
 use crate::args::{Logging, NodeFlags, Up};
 use crate::exit::Abort;
@@ -56,7 +57,7 @@ pub(crate) struct Settings {
     advertise: Setting<Vec<Address>>,
     seed: Setting<Vec<Address>>,
     pub(crate) require_seed: Setting<bool>,
-    group: Setting<Vec<Name>>,
+    group: Setting<Vec<Group>>,
     hub: Setting<bool>,
     no_lan: Setting<bool>,
     pub(crate) no_local: Setting<bool>,

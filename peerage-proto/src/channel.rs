@@ -234,6 +234,7 @@ impl Channel {
             Input::Drain => self.standing.draining = true,
             Input::PeerProfile(profile) => self.watch.peer_announces(now, profile),
             Input::LocalHealth(factor) => self.watch.set_local_health(now, factor),
+            Input::Probe => self.probe(now),
             Input::Jumped => self.jumped(now),
             Input::Propose(_) => {}
         }

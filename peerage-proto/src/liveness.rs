@@ -193,7 +193,9 @@ impl Liveness {
         self.next
     }
 
-    fn ping(&mut self, now: Instant) -> u64 {
+    /// Notes that a ping leaves now, whether it is due or not. Returns its number.
+    #[must_use = "a ping with this number must leave"]
+    pub fn ping(&mut self, now: Instant) -> u64 {
         let number = self.next;
         self.next = self.next.saturating_add(1);
         if self.asked.len() >= ASKED_MAX {

@@ -34,6 +34,7 @@ use crate::peers::{Fact, Peers};
 
 mod event;
 mod faults;
+mod words;
 use faults::Faults;
 
 pub use crate::hello::Trust;
@@ -42,6 +43,7 @@ pub use crate::peers::{
 };
 pub use event::Event;
 pub use faults::{Fault, FaultKind, Trouble};
+pub use words::InvalidControl;
 
 /// What is decided about a node before it begins.
 #[derive(Clone, Debug, Eq, PartialEq)]

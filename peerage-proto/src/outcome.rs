@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   class         may_have_run   outcomes here
-//!   did not run   false          refused, not-sent, busy
+//!   did not run   false          refused, not-sent, busy, incompatible
 //!   failed        true           remote
 //!   unknown       true           deadline, connection-lost, cancelled, protocol
 //! ```
@@ -141,6 +141,8 @@ pub enum Outcome {
     NotSent,
     /// The peer's refusal for now.
     Busy,
+    /// No common version or encoding.
+    Incompatible,
     /// The handler ran and failed.
     Remote,
     /// Time is over after bytes were written.
@@ -155,11 +157,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every row, for tables and tests.
-    pub const ALL: [Outcome; 9] = [
+    pub const ALL: [Outcome; 10] = [
         Outcome::Ok,
         Outcome::Refused,
         Outcome::NotSent,
         Outcome::Busy,
+        Outcome::Incompatible,
         Outcome::Remote,
         Outcome::Deadline,
         Outcome::ConnectionLost,
@@ -171,7 +174,7 @@ impl Outcome {
     pub fn class(self) -> Class {
         match self {
             Outcome::Ok => Class::Ok,
-            Outcome::Refused | Outcome::NotSent | Outcome::Busy => Class::DidNotRun,
+            Outcome::Refused | Outcome::NotSent | Outcome::Busy | Outcome::Incompatible => Class::DidNotRun,
             Outcome::Remote => Class::Failed,
             Outcome::Deadline | Outcome::ConnectionLost | Outcome::Cancelled | Outcome::Protocol => Class::Unknown,
         }
@@ -189,6 +192,7 @@ impl Outcome {
             Outcome::Refused => "refused",
             Outcome::NotSent => "not-sent",
             Outcome::Busy => "busy",
+            Outcome::Incompatible => "incompatible",
             Outcome::Remote => "remote",
             Outcome::Deadline => "deadline",
             Outcome::ConnectionLost => "connection-lost",
@@ -240,6 +244,7 @@ mod tests {
             ("refused", "did-not-run", false),
             ("not-sent", "did-not-run", false),
             ("busy", "did-not-run", false),
+            ("incompatible", "did-not-run", false),
             ("remote", "failed", true),
             ("deadline", "unknown", true),
             ("connection-lost", "unknown", true),

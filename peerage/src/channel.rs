@@ -35,6 +35,7 @@ mod handler;
 mod listener;
 mod request;
 
+pub(crate) use call::Asking;
 pub use call::Call;
 pub use connect::{Connect, Connecting};
 pub use handler::{Failure, Handler, WithRequest};

@@ -20,27 +20,33 @@ use std::task::{Context, Poll, Waker};
 
 use peerage_proto::channel::{Answer, Channel, Config, Content, Counters, Input, Output, Room, Served, Token};
 use peerage_proto::codec::{Encoding, Payload};
-use peerage_proto::outcome::{CallError, Code, LinkLost, NotSent, Stop};
+use peerage_proto::outcome::{CallError, LinkLost, NotSent, Stop};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use crate::address::Address;
-use crate::transport::{Connection, Secured, UnixCredentials};
+use crate::transport::{ByteStream, Connection, Secured, UnixCredentials};
 
 mod answers;
 mod cells;
 mod clock;
 mod desk;
+mod directory;
 mod driver;
 mod errands;
 mod in_place;
+mod of_node;
+mod reporter;
 mod time;
 
 use cells::Cells;
 use clock::Clock;
 use errands::Errands;
 
+pub(crate) use directory::Directory;
 pub(crate) use in_place::{InPlace, Serve};
+pub(crate) use of_node::Order;
+pub(crate) use reporter::{Report, Reporter, Word};
 pub(crate) use time::Time;
 
 /// A link as its users hold it.
@@ -69,6 +75,8 @@ struct Shared {
     encoding: OnceLock<Encoding>,
     ended: Notify,
     facts: Facts,
+    /// Tells the node of this link; none on links without a node.
+    reporter: Option<Reporter>,
 }
 
 /// What is known about a connection from its beginning.
@@ -98,6 +106,10 @@ struct State {
     /// When the machine was last fed.
     clock: Clock,
     errands: Errands,
+    /// The node wants to be told, with this number, when no call is open.
+    asked_idle: Option<u32>,
+    /// The node wants to be told when anything arrives.
+    probing: bool,
 }
 
 /// How a call ended. A small value lies in the buffer of its caller.
@@ -111,6 +123,13 @@ impl Link {
         server: Option<Box<dyn Serve>>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Link {
+        let (link, stream) = Link::made_of(connection, config, None);
+        link.drive(stream, server, permit);
+        link
+    }
+
+    /// A link that nobody drives yet, and its stream.
+    fn made_of(connection: Connection, config: Config, reporter: Option<Reporter>) -> (Link, Box<dyn ByteStream>) {
         let Connection { stream, local, remote, credentials, secured, .. } = connection;
         let facts = Facts { local, remote, credentials, secured };
         let encoding = OnceLock::new();
@@ -129,6 +148,8 @@ impl Link {
             ended: None,
             clock: Clock::read(),
             errands: Errands::default(),
+            asked_idle: None,
+            probing: false,
         };
         let link = Link(Arc::new(Shared {
             state: Mutex::new(state),
@@ -137,9 +158,13 @@ impl Link {
             encoding,
             ended: Notify::new(),
             facts,
+            reporter,
         }));
-        tokio::spawn(driver::Driver::new(link.clone(), stream, server, permit));
-        link
+        (link, stream)
+    }
+
+    fn drive(&self, stream: Box<dyn ByteStream>, server: Option<Box<dyn Serve>>, permit: Option<OwnedSemaphorePermit>) {
+        tokio::spawn(driver::Driver::new(self.clone(), stream, server, permit));
     }
 
     /// A reference that does not keep the link in memory.
@@ -256,41 +281,6 @@ impl Link {
         }
     }
 
-    /// Answers a request with a failure.
-    pub(crate) fn fail(&self, request: Served, code: Code, message: &str, data: Option<&Payload>) {
-        self.answer(request, Input::Fail { request, code, message, data });
-    }
-
-    /// A request was dropped without an answer: a failure for its caller, or the word it waits for after a cancel.
-    pub(crate) fn drop_request(&self, request: Served, panicked: bool) {
-        let told_to_stop = self.lock().stopping.contains(&request);
-        let (code, message) = match panicked {
-            true => (Code::INTERNAL, "the handler panicked"),
-            false => (Code::DROPPED, "the request was dropped without an answer"),
-        };
-        self.answer(
-            request,
-            match told_to_stop {
-                true => Input::Stopped { request, stop: Stop::Stopped },
-                false => Input::Fail { request, code, message, data: None },
-            },
-        );
-    }
-
-    /// Makes it possible to stop the handler of a request; false if the link has ended and the handler must not go on.
-    ///
-    /// A handler that has answered goes on without: nobody waits for it any more.
-    pub(crate) fn running(&self, request: Served, stop: oneshot::Sender<()>) -> bool {
-        let mut state = self.lock();
-        if state.ended.is_some() {
-            return false;
-        }
-        if state.machine.is_unanswered(request) {
-            state.running.insert(request, stop);
-        }
-        true
-    }
-
     /// Starts closing: calls end, what was answered is still written.
     pub(crate) fn close(&self) {
         desk::clear(self);
@@ -337,7 +327,7 @@ impl Link {
         self.wake_driver();
     }
 
-    fn is_same(&self, other: &Link) -> bool {
+    pub(crate) fn is_same(&self, other: &Link) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -357,12 +347,20 @@ impl Link {
         }
     }
 
+    /// Runs what came up under the lock.
+    fn run(&self, errands: &mut Errands) {
+        errands.run(&self.0.ended);
+        if !errands.words.is_empty() {
+            self.tell(errands);
+        }
+    }
+
     /// Releases the lock, then runs the errands that came up under it.
     fn release(&self, mut state: MutexGuard<'_, State>) {
         if !state.errands.is_empty() {
             let mut errands = std::mem::take(&mut state.errands);
             drop(state);
-            errands.run(&self.0.ended);
+            self.run(&mut errands);
         }
     }
 }
@@ -373,6 +371,10 @@ impl State {
     fn carry_out(&mut self, now: Instant, input: Input<'_>) {
         if now != self.clock.latest() {
             self.clock.note(now);
+        }
+        if self.probing && matches!(input, Input::Received(_)) {
+            self.probing = false;
+            self.errands.words.push(Word::Answered);
         }
         // Most inputs order nothing. What is not taken here stays queued.
         if self.machine.handle(now.into_std(), input).size_hint().0 > 0 {
@@ -407,13 +409,14 @@ impl State {
                     }
                 }
                 // For whoever holds a link between nodes; a plain one is never told.
-                Output::Control { .. }
-                | Output::Idle
-                | Output::Quiet
-                | Output::Heard
-                | Output::Agreed(_)
-                | Output::Declined(_) => {}
+                Output::Control { kind, content } => errands.words.push(Word::Control { kind, content }),
+                Output::Idle => errands.words.extend(self.asked_idle.take().map(Word::Idle)),
+                Output::Quiet => errands.words.push(Word::Quiet),
+                Output::Heard => errands.words.push(Word::Heard),
+                Output::Agreed(form) => errands.words.push(Word::Agreed(form)),
+                Output::Declined(form) => errands.words.push(Word::Declined(form)),
                 Output::Ended(why) => {
+                    errands.words.push(Word::Ended(why.clone()));
                     self.ended = Some(why);
                     errands.ended = true;
                     errands.wake.extend(std::mem::take(&mut self.waiting).into_values());
@@ -478,4 +481,4 @@ impl State {
 }
 
 /// Callers that may wait for room on one link; one more is told so at once.
-const CALLERS_WAITING_MAX: usize = 65_536;
+pub(crate) const CALLERS_WAITING_MAX: usize = 65_536;

@@ -18,22 +18,29 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerage_proto::id::{Epoch, NodeId};
 use tokio::sync::oneshot;
 
 use crate::address::Address;
 use crate::identity::Identity;
 use crate::name::Name;
 
+mod admission;
 mod builder;
 mod builtin;
+mod call;
 mod driver;
+mod error;
 pub mod event;
 mod events;
+mod held;
+mod listening;
 mod local;
 mod log_filter;
 mod machine;
 mod mistake;
+mod neighbours;
+mod pulse;
+mod reach;
 mod reading;
 mod shared;
 pub mod snapshot;
@@ -42,10 +49,15 @@ mod wall;
 
 pub use crate::control::ControlError;
 pub use builder::{Builder, Limits};
+pub use call::{Calling, NodeCall};
+pub use error::{ConnectError, NotConnected};
 pub use event::Event;
 pub use events::Events;
 pub use log_filter::LogFilter;
 pub use mistake::{Mistake, StartError};
+pub use peerage_proto::codec::{Compression, Form};
+pub use peerage_proto::id::{Epoch, Group, NodeId};
+pub use peerage_proto::liveness::Profile;
 pub use snapshot::{Info, Peers, Status};
 
 use driver::Command;
@@ -105,7 +117,7 @@ impl Node {
 
     /// This run of it.
     pub fn epoch(&self) -> Epoch {
-        self.shared().facts.epoch
+        self.shared().epoch()
     }
 
     /// Where it can be reached: what it was told to advertise, else where it listens; plain listeners included.
@@ -141,7 +153,63 @@ impl Node {
     /// What happens from now on, to the node and around it. Any number of readers; one that is too slow is told how many
     /// events it missed.
     pub fn events(&self) -> Events {
-        Events::new(self.shared().listen())
+        Events::new(self.shared().listen(), self.shared().stopped.clone())
+    }
+
+    /// Calls a function by its name. Say where with [`Calling::peer`], then await it:
+    ///
+    /// ```
+    /// # use peerage::{CallError, Node, node::NodeId};
+    /// # async fn ask(node: Node, peer: NodeId) -> Result<(), CallError> {
+    /// let pair: (i64, String) = node.call("peerage/pass_through").peer(peer).arg(&(7, "seven")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The call goes straight to the link with that node. If another link takes its place meanwhile, it goes on there.
+    pub fn call<'a>(&'a self, tag: &'a str) -> Calling<'a> {
+        Calling::new(self.shared(), tag)
+    }
+
+    /// Links with whoever is at an address, and waits until the link stands. If the address names a node, it must be that
+    /// one. A link that is there already is used.
+    ///
+    /// # Errors
+    /// [`ConnectError`] after one attempt: nobody is there, it is somebody else, or it declines.
+    pub async fn connect(&self, address: &Address) -> Result<NodeId, ConnectError> {
+        let (reply, answered) = oneshot::channel();
+        let command = Command::Connect { address: address.clone(), reply };
+        if self.shared().commands.send(command).await.is_err() {
+            return Err(ConnectError::ShuttingDown);
+        }
+        answered.await.unwrap_or(Err(ConnectError::ShuttingDown))
+    }
+
+    /// Asks a node to write the frames of their link in another form: another encoding, compressed or not. Calls go on
+    /// meanwhile. Returns the form that both ends write in then, which is the old one if the node declines.
+    ///
+    /// # Errors
+    /// [`NotConnected`] if there is no link with it, or it ends first.
+    pub async fn propose(&self, peer: NodeId, form: Form) -> Result<Form, NotConnected> {
+        let (reply, agreed) = oneshot::channel();
+        if self.shared().commands.send(Command::Propose { peer, form, reply }).await.is_err() {
+            return Err(NotConnected { peer });
+        }
+        agreed.await.unwrap_or(Err(NotConnected { peer }))
+    }
+
+    /// Parts from a node: it is told why, has up to a second to finish, and is not dialled again by itself. Returns when
+    /// there is no link with it any more.
+    ///
+    /// # Errors
+    /// [`NotConnected`] if there is no link with it.
+    pub async fn disconnect(&self, peer: NodeId, reason: &str) -> Result<(), NotConnected> {
+        let (reply, parted) = oneshot::channel();
+        let command = Command::Disconnect { peer, reason: reason.to_owned(), reply };
+        if self.shared().commands.send(command).await.is_err() {
+            return Err(NotConnected { peer });
+        }
+        parted.await.unwrap_or(Ok(()))
     }
 
     /// Leaves in good order: takes nothing new, finishes what it has accepted for at most `within`, says goodbye, stops.

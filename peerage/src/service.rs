@@ -13,6 +13,7 @@
 //! socket offers more.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,12 +27,12 @@ use peerage_proto::outcome::{Code, Refused};
 use crate::channel::{Failure, Request};
 use crate::link::{InPlace, Link, Serve};
 use crate::metrics::Metrics;
+use crate::shown::shown;
 
 /// Where a request came from.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     /// From a node, over its link.
-    #[expect(dead_code, reason = "links are the next step")]
     Link(NodeId),
     /// From whoever connected to a plain listener.
     Plain,
@@ -48,6 +49,17 @@ pub(crate) enum Reach {
     Members,
     /// The control socket alone.
     Local,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Link(peer) => write!(f, "{peer}"),
+            Origin::Plain => f.write_str("a plain connection"),
+            Origin::Control(Some(pid)) => write!(f, "process {pid}"),
+            Origin::Control(None) => f.write_str("a local process"),
+        }
+    }
 }
 
 impl Reach {
@@ -179,6 +191,7 @@ impl Serve for Dispatch {
             Ok(invocation) => invocation,
             Err(why) => {
                 self.metrics.requests_malformed.add(1);
+                tracing::debug!(from = %self.origin, %why, "a request that is no call");
                 return link.refuse(served, &Refused::BadRequest(why.to_string()));
             }
         };
@@ -192,6 +205,7 @@ impl Serve for Dispatch {
             Some(Handler::Waiting(_)) => self.waiting.serve(cx, link, served, content),
             None => {
                 self.metrics.requests_without_service.add(1);
+                tracing::debug!(from = %self.origin, tag = %shown(&invocation.tag), "no such service");
                 link.refuse(served, &Refused::NoSuchService(invocation.tag.into_owned()));
             }
         }

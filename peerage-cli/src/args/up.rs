@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as Arguments;
 use peerage::name::Name;
+use peerage::node::Group;
 
 use super::place::{AdvertisePlace, ListenPlace, SeedPlace};
 use crate::exit;
@@ -54,7 +55,7 @@ pub(crate) struct NodeFlags {
     pub(crate) require_seed: Option<bool>,
     /// A group it belongs to; several, or several times
     #[arg(long, value_name = "G", num_args = 1..)]
-    pub(crate) group: Option<Vec<Name>>,
+    pub(crate) group: Option<Vec<Group>>,
     /// It is a hub: others may prefer to ask it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) hub: Option<bool>,

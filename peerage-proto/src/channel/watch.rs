@@ -93,6 +93,16 @@ impl Channel {
         }
     }
 
+    /// Asks the peer for a sign of life at once.
+    pub(super) fn probe(&mut self, now: Instant) {
+        if let Some(liveness) = &mut self.watch.liveness
+            && self.phase == Phase::Open
+        {
+            let ping = liveness.ping(now);
+            self.put_empty(Kind::Ping, ping);
+        }
+    }
+
     /// Asks the peer, or judges it, if the time for that has come.
     pub(super) fn watch_peer(&mut self, now: Instant) {
         if self.phase != Phase::Open || self.watch.due().is_none_or(|due| now < due) {

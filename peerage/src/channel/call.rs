@@ -24,6 +24,11 @@ use crate::link::{Link, Time};
 #[must_use = "nothing is sent until it is awaited"]
 pub struct Call<'a, R> {
     link: &'a Link,
+    asking: Asking<R>,
+}
+
+/// A call without its link: who holds both polls one with the other.
+pub(crate) struct Asking<R> {
     stage: Stage,
     /// What is asked, where it was encoded for this call; from then on where a small answer goes.
     buffer: Buffer,
@@ -66,7 +71,7 @@ impl<'a, R: DeserializeOwned> Call<'a, R> {
             },
             None => unknown_codec(),
         };
-        Call { link, stage, buffer, payload: None, time: TIME_DEFAULT, open }
+        Call { link, asking: Asking { stage, buffer, payload: None, time: TIME_DEFAULT, open } }
     }
 }
 
@@ -78,29 +83,164 @@ impl<'a> Call<'a, Payload> {
             None => unknown_codec(),
         };
         let payload = Some(Box::new(content));
-        let open = |answer: Answer, buffer: &[u8]| Ok(answer.into_payload(buffer));
-        Call { link, stage, buffer: Buffer::take(), payload, time: TIME_DEFAULT, open }
+        Call { link, asking: Asking { stage, buffer: Buffer::take(), payload, time: TIME_DEFAULT, open: unopened } }
     }
 }
 
 impl<R> Call<'_, R> {
     /// Ends the call without an answer after this long, at most 100 ms later. Default 30 s. Counts from the await.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.time = Time::From(deadline.min(FOREVER));
+        self.asking.set_deadline(deadline);
         self
     }
 
     /// Waits for the answer as long as the connection lives.
     pub fn without_deadline(mut self) -> Self {
-        self.time = Time::Never;
+        self.asking.set_no_deadline();
         self
     }
 }
 
-impl<R> Call<'_, R> {
+impl<R> Future for Call<'_, R> {
+    type Output = Result<R, CallError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let outcome = this.asking.poll(this.link, cx);
+        if outcome.is_ready() {
+            this.asking.stage = Stage::Over;
+        }
+        outcome
+    }
+}
+
+impl<R> Drop for Call<'_, R> {
+    fn drop(&mut self) {
+        self.asking.leave(self.link);
+    }
+}
+
+impl<R> fmt::Debug for Call<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("time", &self.asking.time).finish_non_exhaustive()
+    }
+}
+
+impl<R: DeserializeOwned> Asking<R> {
+    /// A call in MessagePack whose content is still to be written, with an answer of type `R`.
+    #[inline]
+    pub(crate) fn typed() -> Asking<R> {
+        Asking::with(open)
+    }
+}
+
+impl<R> Asking<R> {
+    #[inline]
+    fn with(open: fn(Answer, &[u8]) -> Result<R, CallError>) -> Asking<R> {
+        let stage = Stage::Unsent(Encoding::MsgPack, None);
+        Asking { stage, buffer: Buffer::take(), payload: None, time: TIME_DEFAULT, open }
+    }
+
+    /// A call that has ended.
+    pub(crate) fn over() -> Asking<R> {
+        let open = |_: Answer, _: &[u8]| unreachable!("nothing is opened after the end");
+        Asking { stage: Stage::Over, buffer: Buffer(Vec::new()), payload: None, time: TIME_DEFAULT, open }
+    }
+
+    /// Its outcome is known: nothing more is done about it.
+    #[inline]
+    pub(crate) fn finish(&mut self) {
+        self.stage = Stage::Over;
+    }
+
+    /// Whether its outcome is known.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// The same call with its answer left unopened.
+    pub(crate) fn unopened(self) -> Asking<Payload> {
+        let Asking { stage, buffer, payload, time, .. } = self;
+        Asking { stage, buffer, payload, time, open: unopened }
+    }
+
+    /// Where the content is written.
+    #[inline]
+    pub(crate) fn content(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer.0
+    }
+
+    /// The call cannot even be tried.
+    #[cold]
+    pub(crate) fn spoil(&mut self, why: CallError) {
+        self.stage = Stage::Bad(Box::new(why));
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: Duration) {
+        self.time = Time::From(deadline.min(FOREVER));
+    }
+
+    pub(crate) fn set_no_deadline(&mut self) {
+        self.time = Time::Never;
+    }
+
+    /// Why it cannot be tried, if it cannot.
+    #[inline]
+    pub(crate) fn flaw(&self) -> Option<&CallError> {
+        match &self.stage {
+            Stage::Bad(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether certainly no byte of it has left, so that it may be sent over another link.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self.stage, Stage::Unsent(..))
+    }
+
+    /// Sends it, or waits for its outcome. After an error [`is_unsent`](Self::is_unsent) tells whether another link may be
+    /// tried; it must not be polled again on the same one.
+    #[inline]
+    pub(crate) fn poll(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<Result<R, CallError>> {
+        match self.stage {
+            Stage::Unsent(..) | Stage::Bad(_) => match self.poll_send(link, cx) {
+                Poll::Ready(Ok(token)) => {
+                    self.payload = None;
+                    self.buffer.shrink();
+                    // The link has our waker since it gave the token.
+                    self.stage = Stage::Sent(token);
+                    Poll::Pending
+                }
+                Poll::Ready(Err(error)) => {
+                    if let Stage::Unsent(_, queued) = &mut self.stage
+                        && let Some(queued) = queued.take()
+                    {
+                        link.leave_queue(queued.ticket);
+                    }
+                    Poll::Ready(Err(error))
+                }
+                Poll::Pending => Poll::Pending,
+            },
+            Stage::Sent(token) => match link.poll_outcome(cx, token, &mut self.buffer.0) {
+                Poll::Ready(outcome) => {
+                    // The token is free and may be another call's by now.
+                    self.stage = Stage::Over;
+                    Poll::Ready(match outcome {
+                        Ok(answer) => (self.open)(answer, &self.buffer.0),
+                        Err(error) => Err(*error),
+                    })
+                }
+                Poll::Pending => Poll::Pending,
+            },
+            Stage::Over => panic!("a call was polled after it had ended"),
+        }
+    }
+
     /// Sends the call, or waits for room on the link.
     #[inline]
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
+    fn poll_send(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
         let (encoding, queued) = match &mut self.stage {
             Stage::Unsent(encoding, queued) => (encoding, queued),
             Stage::Bad(error) => return Poll::Ready(Err((**error).clone())),
@@ -111,7 +251,7 @@ impl<R> Call<'_, R> {
             Some(payload) => Content::Shared(payload),
         };
         let mut ticket = queued.as_ref().map(|queued| queued.ticket);
-        if let Poll::Ready(sent) = self.link.poll_send(cx, content, &mut self.time, &mut ticket) {
+        if let Poll::Ready(sent) = link.poll_send(cx, content, &mut self.time, &mut ticket) {
             // The link has taken back the ticket.
             *queued = None;
             return Poll::Ready(sent);
@@ -124,66 +264,14 @@ impl<R> Call<'_, R> {
         let over = queued.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
         if over { Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull })) } else { Poll::Pending }
     }
-}
 
-impl<R> Future for Call<'_, R> {
-    type Output = Result<R, CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match this.stage {
-            Stage::Unsent(..) | Stage::Bad(_) => match this.poll_send(cx) {
-                Poll::Ready(Ok(token)) => {
-                    this.payload = None;
-                    this.buffer.shrink();
-                    // The link has our waker since it gave the token.
-                    this.stage = Stage::Sent(token);
-                    Poll::Pending
-                }
-                Poll::Ready(Err(error)) => {
-                    this.leave();
-                    Poll::Ready(Err(error))
-                }
-                Poll::Pending => Poll::Pending,
-            },
-            Stage::Sent(token) => match this.link.poll_outcome(cx, token, &mut this.buffer.0) {
-                Poll::Ready(outcome) => {
-                    // The token is free and may be another call's by now.
-                    this.stage = Stage::Over;
-                    Poll::Ready(match outcome {
-                        Ok(answer) => (this.open)(answer, &this.buffer.0),
-                        Err(error) => Err(*error),
-                    })
-                }
-                Poll::Pending => Poll::Pending,
-            },
-            Stage::Over => panic!("a call was polled after it had ended"),
-        }
-    }
-}
-
-impl<R> Call<'_, R> {
     /// Gives back whatever the link still holds for this call.
-    fn leave(&mut self) {
+    pub(crate) fn leave(&mut self, link: &Link) {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Unsent(_, Some(queued)) => self.link.leave_queue(queued.ticket),
-            Stage::Sent(token) => self.link.abandon(token),
+            Stage::Unsent(_, Some(queued)) => link.leave_queue(queued.ticket),
+            Stage::Sent(token) => link.abandon(token),
             Stage::Unsent(_, None) | Stage::Bad(_) | Stage::Over => {}
         }
-    }
-}
-
-impl<R> Drop for Call<'_, R> {
-    fn drop(&mut self) {
-        if !matches!(self.stage, Stage::Over) {
-            self.leave();
-        }
-    }
-}
-
-impl<R> fmt::Debug for Call<'_, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("time", &self.time).finish_non_exhaustive()
     }
 }
 
@@ -201,6 +289,10 @@ fn unknown_codec() -> Stage {
 #[inline]
 fn open<R: DeserializeOwned>(answer: Answer, buffer: &[u8]) -> Result<R, CallError> {
     answer.decode(buffer).map_err(|error| CallError::Protocol { why: format!("the answer does not fit: {error}") })
+}
+
+fn unopened(answer: Answer, buffer: &[u8]) -> Result<Payload, CallError> {
+    Ok(answer.into_payload(buffer))
 }
 
 /// How long a call waits for its answer unless the caller chooses otherwise.

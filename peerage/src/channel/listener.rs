@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use peerage_proto::codec::Encoding;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::{Channel, Handler, Request, Settings};
 use crate::address::Address;
@@ -33,9 +32,18 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct Server {
     local: Address,
-    stop: CancellationToken,
+    end: watch::Sender<End>,
     task: Option<JoinHandle<()>>,
     figures: ServerFigures,
+}
+
+/// When a server ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    NotYet,
+    /// When no request is open any more, at this time at the latest.
+    AtRest(Instant),
+    Now,
 }
 
 /// Figures of a server, to be read from anywhere.
@@ -195,7 +203,7 @@ impl Listener {
         first_frame_within: Option<Duration>,
         open: impl FnMut(&Connection) -> Option<Box<dyn Serve>> + Send + 'static,
     ) -> Server {
-        let stop = CancellationToken::new();
+        let (end, told) = watch::channel(End::NotYet);
         let figures = ServerFigures {
             connections: self.connections.clone(),
             connections_max: self.connections.available_permits(),
@@ -204,8 +212,8 @@ impl Listener {
         };
         let local = self.local_address().clone();
         let waiting = Waiting { within: first_frame_within, silent: figures.silent.clone(), links: VecDeque::new() };
-        let task = tokio::spawn(self.accept_and_serve(open, waiting, stop.clone()));
-        Server { local, stop, task: Some(task), figures }
+        let task = tokio::spawn(self.accept_and_serve(open, waiting, told));
+        Server { local, end, task: Some(task), figures }
     }
 
     /// Stops listening and frees the address. Connections already accepted live on.
@@ -215,7 +223,7 @@ impl Listener {
         mut self,
         mut open: impl FnMut(&Connection) -> Option<Box<dyn Serve>>,
         mut waiting: Waiting,
-        stop: CancellationToken,
+        mut told: watch::Receiver<End>,
     ) {
         // Dropped with this task, however it ends: that closes the links.
         let mut links = Links::default();
@@ -223,7 +231,7 @@ impl Listener {
             let (connection, permit) = tokio::select! {
                 accepted = self.admit() => accepted,
                 () = waiting.close_silent() => continue,
-                () = stop.cancelled() => break,
+                _ = told.changed() => break,
             };
             let Some(server) = open(&connection) else {
                 self.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -235,6 +243,7 @@ impl Listener {
             links.push(&link);
         }
         drop(self);
+        links.rest(&mut told).await;
         links.close().await;
     }
 
@@ -270,9 +279,17 @@ impl Server {
 
     /// Stops listening and closes all connections; answers already given are still written. Closing twice is harmless.
     pub async fn close(mut self) {
-        self.stop.cancel();
+        self.end.send_replace(End::Now);
         if let Some(task) = self.task.take() {
             // It only ends early when its runtime does.
+            let _ = task.await;
+        }
+    }
+
+    /// Stops listening, lets connections finish the requests they have for at most `within`, then closes them.
+    pub(crate) async fn drain(mut self, within: Duration) {
+        self.end.send_replace(End::AtRest(Instant::now() + within));
+        if let Some(task) = self.task.take() {
             let _ = task.await;
         }
     }
@@ -287,7 +304,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.end.send_replace(End::Now);
     }
 }
 
@@ -306,6 +323,21 @@ impl Links {
             self.tidy_at = (self.links.len() * 2).max(64);
         }
         self.links.push(link.downgrade());
+    }
+
+    /// Waits until no request is open, if that is wanted.
+    async fn rest(&self, told: &mut watch::Receiver<End>) {
+        loop {
+            let End::AtRest(until) = *told.borrow_and_update() else { return };
+            let is_open = |link: Link| link.figures().requests_in_service > 0;
+            if Instant::now() >= until || !self.links.iter().filter_map(WeakLink::upgrade).any(is_open) {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(REST_LOOK) => {}
+                _ = told.changed() => {}
+            }
+        }
     }
 
     async fn close(mut self) {
@@ -373,6 +405,9 @@ fn connections_default() -> usize {
     let half = limit.map_or(usize::MAX, |limit| usize::try_from(limit / 2).unwrap_or(usize::MAX));
     CONNECTIONS_DEFAULT.min(half)
 }
+
+/// How often a server that is to end looks whether requests are open.
+const REST_LOOK: Duration = Duration::from_millis(5);
 
 /// Connections of a listener unless configured otherwise or descriptors are fewer.
 const CONNECTIONS_DEFAULT: usize = 16_384;

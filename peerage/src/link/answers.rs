@@ -1,8 +1,9 @@
-//! Answers that handlers give in the form in which applications hold them.
+//! What becomes of requests that get no value: failures, refusals, handlers that are stopped.
 
 use peerage_proto::channel::{Input, Served};
 use peerage_proto::codec::Payload;
-use peerage_proto::outcome::Refused;
+use peerage_proto::outcome::{Code, Refused, Stop};
+use tokio::sync::oneshot;
 
 use super::Link;
 use crate::channel::Failure;
@@ -18,5 +19,40 @@ impl Link {
     /// Refuses a request for good: no handler has seen it and none will.
     pub(crate) fn refuse(&self, request: Served, why: &Refused) {
         self.answer(request, Input::Reject { request, why });
+    }
+
+    /// Answers a request with a failure.
+    pub(crate) fn fail(&self, request: Served, code: Code, message: &str, data: Option<&Payload>) {
+        self.answer(request, Input::Fail { request, code, message, data });
+    }
+
+    /// A request was dropped without an answer: a failure for its caller, or the word it waits for after a cancel.
+    pub(crate) fn drop_request(&self, request: Served, panicked: bool) {
+        let told_to_stop = self.lock().stopping.contains(&request);
+        let (code, message) = match panicked {
+            true => (Code::INTERNAL, "the handler panicked"),
+            false => (Code::DROPPED, "the request was dropped without an answer"),
+        };
+        self.answer(
+            request,
+            match told_to_stop {
+                true => Input::Stopped { request, stop: Stop::Stopped },
+                false => Input::Fail { request, code, message, data: None },
+            },
+        );
+    }
+
+    /// Makes it possible to stop the handler of a request; false if the link has ended and the handler must not go on.
+    ///
+    /// A handler that has answered goes on without: nobody waits for it any more.
+    pub(crate) fn running(&self, request: Served, stop: oneshot::Sender<()>) -> bool {
+        let mut state = self.lock();
+        if state.ended.is_some() {
+            return false;
+        }
+        if state.machine.is_unanswered(request) {
+            state.running.insert(request, stop);
+        }
+        true
     }
 }

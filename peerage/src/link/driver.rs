@@ -178,7 +178,7 @@ impl Driver {
         }
         drop(state);
         self.woken = self.errands.wake.len();
-        self.errands.run(&self.link.0.ended);
+        self.link.run(&mut self.errands);
     }
 
     /// Runs the handlers of the requests that came.

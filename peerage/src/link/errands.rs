@@ -4,6 +4,8 @@ use std::task::Waker;
 
 use tokio::sync::{Notify, oneshot};
 
+use super::Word;
+
 /// What is to be done once the lock is released.
 #[derive(Default)]
 pub(super) struct Errands {
@@ -12,14 +14,16 @@ pub(super) struct Errands {
     pub(super) reader: Option<Waker>,
     pub(super) ended: bool,
     pub(super) stop: Vec<oneshot::Sender<()>>,
+    /// What the node is to be told, which the link does itself. Thrown away on links without a node.
+    pub(super) words: Vec<Word>,
 }
 
 impl Errands {
     pub(super) fn is_empty(&self) -> bool {
-        self.wake.is_empty() && self.reader.is_none() && !self.ended && self.stop.is_empty()
+        self.wake.is_empty() && self.reader.is_none() && !self.ended && self.stop.is_empty() && self.words.is_empty()
     }
 
-    /// Does it all. `link_ended` hears of the end of the link.
+    /// Does it all but telling the node. `link_ended` hears of the end of the link.
     pub(super) fn run(&mut self, link_ended: &Notify) {
         for waker in self.wake.drain(..).chain(self.reader.take()) {
             waker.wake();

@@ -1,11 +1,14 @@
 //! What is said before a node starts.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use peerage_proto::address::{Address, Host, Scheme};
 use peerage_proto::frame::Dialect;
+use peerage_proto::id::Group;
 use peerage_proto::limits;
+use peerage_proto::liveness::Profile;
 
 use super::log_filter::LogFilter;
 use super::mistake::{Mistake, StartError};
@@ -26,13 +29,13 @@ pub struct Builder {
     pub(super) listen: Vec<Address>,
     pub(super) advertise: Vec<Address>,
     pub(super) seeds: Vec<Address>,
-    pub(super) groups: Vec<String>,
+    pub(super) groups: BTreeSet<Group>,
     pub(super) hub: bool,
     pub(super) ephemeral: bool,
     pub(super) control: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) plaintext: bool,
-    pub(super) start_counter: u64,
+    pub(super) profile: Profile,
     pub(super) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
@@ -79,13 +82,13 @@ impl Builder {
             listen: Vec::new(),
             advertise: Vec::new(),
             seeds: Vec::new(),
-            groups: Vec::new(),
+            groups: BTreeSet::new(),
             hub: false,
             ephemeral: false,
             control: None,
             limits: Limits::default(),
             plaintext: false,
-            start_counter: 0,
+            profile: Profile::default(),
             log_filter: None,
         }
     }
@@ -127,10 +130,8 @@ impl Builder {
     }
 
     /// A group to belong to; may be said several times.
-    pub fn group(mut self, group: Name) -> Builder {
-        if !self.groups.iter().any(|known| *known == group.as_str()) {
-            self.groups.push(group.as_str().to_owned());
-        }
+    pub fn group(mut self, group: Group) -> Builder {
+        self.groups.insert(group);
         self
     }
 
@@ -166,10 +167,9 @@ impl Builder {
         self
     }
 
-    /// The lowest value of the start counter, by which others tell a newer run of this node from an older one. Give the
-    /// last one used, plus one, where it is kept. Default, and in any case at least: the seconds since 1970.
-    pub fn start_counter(mut self, counter: u64) -> Builder {
-        self.start_counter = counter;
+    /// How patient links are with a silent peer; the slower one of both ends rules a link. Default [`Profile::LAN`].
+    pub fn profile(mut self, profile: Profile) -> Builder {
+        self.profile = profile;
         self
     }
 

@@ -1,105 +1,341 @@
 //! The loop of a node: one closed list of reasons to wake, and what is done about each.
 //!
-//! It never waits for a link, a subscriber or an application: whatever it hands over goes into a bounded queue or a place
-//! that is read later.
+//! It translates: what happened becomes an input of the machine ([`peerage_proto::node`]), what the machine orders is
+//! carried out. It never waits for a link, a subscriber or an application: whatever it hands over goes into a bounded
+//! queue or a place that is read later, and what takes time is a task of its own.
+//!
+//! ```text
+//!   commands ──┐                                    ┌──▶ dials, admissions (tasks)
+//!   arrivals ──┼──▶ Wake ──▶ machine ──▶ outputs ───┼──▶ links (a lock for an instant)
+//!   reports ───┤                                    ├──▶ directory, view, events
+//!   timers ────┘                                    └──▶ answers to commands
+//! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use peerage_proto::codec::{Form, Payload};
+use peerage_proto::id::{LinkId, NodeId};
+use peerage_proto::node::{self, ConnectId, DialId, Input, Keep, Output};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::Drained;
+use super::admission::{Arrival, Decision, Reception};
+use super::error::{ConnectError, NotConnected};
 use super::event::Event;
+use super::listening::Doors;
+use super::neighbours::Neighbours;
+use super::pulse::Pulse;
+use super::reach::Here;
 use super::shared::{Phase, Shared};
+use crate::address::Address;
 use crate::channel::Server;
+use crate::link::{Order, Report};
+use crate::service::Services;
+
+mod links;
+mod orders;
+mod telling;
 
 /// A wish of the application.
 pub(crate) enum Command {
+    /// A link with whoever is at the address.
+    Connect { address: Address, reply: oneshot::Sender<Result<NodeId, ConnectError>> },
+    /// No link with this peer.
+    Disconnect { peer: NodeId, reason: String, reply: oneshot::Sender<Result<(), NotConnected>> },
+    /// Ask this peer to write in this form.
+    Propose { peer: NodeId, form: Form, reply: oneshot::Sender<Result<Form, NotConnected>> },
     /// Leave in good order.
     Drain { within: Duration, reply: oneshot::Sender<Drained> },
+    /// At this time drop all links and dial all known addresses.
+    Redial { at: SystemTime },
 }
 
 /// Why the loop woke.
 enum Wake {
     Command(Command),
+    Arrival(Arrival),
+    Report(Report),
     Timeout,
     Stop,
 }
 
-/// Runs one node.
-pub(super) struct Driver {
-    shared: Arc<Shared>,
-    commands: mpsc::Receiver<Command>,
-    plain: Vec<Server>,
-    control: Option<Server>,
-    leaving: Option<Leaving>,
+/// What a driver is made of.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) machine: node::Node,
+    pub(super) reception: Arc<Reception>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) services: Arc<Services>,
+    /// What this node says of itself to every peer.
+    pub(super) introduction: Payload,
+    pub(super) here: Here,
+    pub(super) doors: Doors,
+    pub(super) plain: Vec<Server>,
+    pub(super) control: Option<Server>,
+    pub(super) seeds: Vec<Address>,
 }
 
-/// A drain under way.
-struct Leaving {
-    until: Instant,
-    replies: Vec<oneshot::Sender<Drained>>,
+/// Runs one node.
+pub(super) struct Driver {
+    parts: Parts,
+    reports: mpsc::Receiver<Report>,
+    /// For links to report through.
+    reporting: mpsc::Sender<Report>,
+    dials: BTreeMap<DialId, (Address, CancellationToken)>,
+    /// Peers that have proved themselves and wait for the machine's decision.
+    undecided: BTreeMap<LinkId, oneshot::Sender<Decision>>,
+    /// Links that were closed before they had come to stand here.
+    stillborn: Vec<LinkId>,
+    /// Links whose peers have not introduced themselves yet, and until when they may.
+    unnamed: BTreeMap<LinkId, Instant>,
+    connects: BTreeMap<ConnectId, oneshot::Sender<Result<NodeId, ConnectError>>>,
+    next_connect: u64,
+    parting: Vec<(NodeId, oneshot::Sender<Result<(), NotConnected>>)>,
+    /// Who waits for the peer's word on a form.
+    proposed: BTreeMap<LinkId, oneshot::Sender<Result<Form, NotConnected>>>,
+    redial_at: Option<Instant>,
+    neighbours: Neighbours,
+    pulse: Pulse,
+    drained: Vec<oneshot::Sender<Drained>>,
+    abandoned: u64,
+    /// Plain listeners that finish what they have.
+    plain_drained: Vec<oneshot::Receiver<()>>,
+    /// Everything that takes time and ends with the node.
+    tasks: CancellationToken,
+    /// Something that is published has changed.
+    is_stale: bool,
+    is_over: bool,
 }
 
 impl Driver {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        commands: mpsc::Receiver<Command>,
-        plain: Vec<Server>,
-        control: Option<Server>,
-    ) -> Driver {
-        Driver { shared, commands, plain, control, leaving: None }
+    pub(super) fn new(parts: Parts) -> Driver {
+        let (reporting, reports) = mpsc::channel(REPORTS_WAITING);
+        let tasks = parts.reception.tasks.clone();
+        let pulse = Pulse::new(Instant::now().into_std(), SystemTime::now());
+        Driver {
+            parts,
+            reports,
+            reporting,
+            dials: BTreeMap::new(),
+            undecided: BTreeMap::new(),
+            stillborn: Vec::new(),
+            unnamed: BTreeMap::new(),
+            connects: BTreeMap::new(),
+            next_connect: 0,
+            parting: Vec::new(),
+            proposed: BTreeMap::new(),
+            redial_at: None,
+            neighbours: Neighbours::default(),
+            pulse,
+            drained: Vec::new(),
+            abandoned: 0,
+            plain_drained: Vec::new(),
+            tasks,
+            is_stale: true,
+            is_over: false,
+        }
     }
 
     pub(super) async fn run(mut self) {
-        loop {
-            let stop = self.shared.stop.clone();
-            let due = self.leaving.as_ref().map(|leaving| leaving.until);
+        for address in std::mem::take(&mut self.parts.seeds) {
+            self.feed(Input::Connect { connect: None, address, expected: None, keep: Keep::Forever });
+        }
+        let stop = self.shared().stop.clone();
+        let mut told_to_stop = false;
+        self.publish();
+        while !self.is_over {
+            let due = self.due();
             let wake = tokio::select! {
-                Some(command) = self.commands.recv() => Wake::Command(command),
-                () = stop.cancelled() => Wake::Stop,
-                () = sleep_or_forever(due) => Wake::Timeout,
+                Some(command) = self.parts.commands.recv() => Wake::Command(command),
+                Some(report) = self.reports.recv() => Wake::Report(report),
+                Some(arrival) = self.parts.arrivals.recv() => Wake::Arrival(arrival),
+                () = stop.cancelled(), if !told_to_stop => Wake::Stop,
+                () = sleep_until(due) => Wake::Timeout,
             };
-            self.shared.metrics.wakes.add(1);
+            self.shared().metrics.wakes.add(1);
             match wake {
-                Wake::Command(Command::Drain { within, reply }) => self.drain(within, reply),
-                Wake::Timeout | Wake::Stop => break,
+                Wake::Command(command) => self.command(command),
+                Wake::Arrival(arrival) => self.arrived(arrival),
+                Wake::Report(report) => self.reported(report),
+                Wake::Timeout => self.timeout(),
+                Wake::Stop => {
+                    told_to_stop = true;
+                    self.feed(Input::Stop { reason: "stopped".to_owned() });
+                }
             }
+            self.publish();
         }
         self.finish().await;
     }
 
-    fn drain(&mut self, within: Duration, reply: oneshot::Sender<Drained>) {
-        if self.shared.enter(Phase::Draining) {
-            self.shared.tell(Event::Draining);
+    /// When something is due, at the latest.
+    fn due(&self) -> Instant {
+        let machine = self.parts.machine.next_timeout().map(Instant::from_std);
+        let neighbours = self.neighbours.next_timeout().map(Instant::from_std);
+        let unnamed = self.unnamed.values().min().copied();
+        let pulse = Instant::from_std(self.pulse.due());
+        [machine, neighbours, unnamed, self.redial_at].into_iter().flatten().fold(pulse, Instant::min)
+    }
+
+    fn timeout(&mut self) {
+        let now = Instant::now();
+        self.beat(now);
+        if self.redial_at.take_if(|at| *at <= now).is_some() {
+            self.feed(Input::Redial);
         }
-        let until = Instant::now() + within.min(Duration::ZERO);
-        self.leaving.get_or_insert_with(|| Leaving { until, replies: Vec::new() }).replies.push(reply);
+        let late: Vec<LinkId> = self.unnamed.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            self.cut(id, "it did not introduce itself");
+        }
+        if self.neighbours.next_timeout().is_some_and(|due| due <= now.into_std()) {
+            let mut events = Vec::new();
+            self.neighbours.timeout(now.into_std(), &mut events);
+            self.tell(events);
+        }
+        if self.parts.machine.next_timeout().is_some_and(|due| due <= now.into_std()) {
+            self.feed(Input::Timeout);
+        }
+    }
+
+    /// Looks at the clocks, and tells the links what that means for them.
+    fn beat(&mut self, now: Instant) {
+        let beat = self.pulse.beat(now.into_std(), SystemTime::now());
+        let metrics = &self.parts.shared.metrics;
+        metrics.timers_late.add(beat.late.into());
+        metrics.pauses.add(beat.jumped.into());
+        if let Some(factor) = beat.factor {
+            metrics.local_health.set(factor.into());
+        }
+        if beat.factor.is_none() && !beat.jumped {
+            return;
+        }
+        for held in self.shared().links.all() {
+            if let Some(factor) = beat.factor {
+                held.link.order(Order::LocalHealth(factor));
+            }
+            if beat.jumped {
+                held.link.order(Order::Jumped);
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Connect { address, reply } => {
+                let connect = ConnectId(self.next_connect);
+                self.next_connect += 1;
+                self.connects.insert(connect, reply);
+                self.feed(Input::Connect { connect: Some(connect), address, expected: None, keep: Keep::Once });
+            }
+            Command::Disconnect { peer, reason, reply } => {
+                let is_linked = self.shared().links.all().iter().any(|held| held.established.peer == peer);
+                if is_linked {
+                    self.parting.push((peer, reply));
+                } else {
+                    // Who asked may have gone.
+                    let _ = reply.send(Err(NotConnected { peer }));
+                }
+                self.feed(Input::Disconnect { peer, reason });
+            }
+            Command::Propose { peer, form, reply } => self.propose(peer, form, reply),
+            Command::Drain { within, reply } => {
+                self.drained.push(reply);
+                self.drain_plain(within);
+                self.feed(Input::Drain { within, reason: "drained".to_owned() });
+            }
+            Command::Redial { at } => {
+                let wait = at.duration_since(SystemTime::now()).unwrap_or_default().min(REDIAL_AHEAD);
+                self.redial_at = Some(Instant::now() + wait);
+            }
+        }
+    }
+
+    /// Feeds the machine and carries out what it orders.
+    fn feed(&mut self, input: Input) {
+        tracing::trace!(?input, "node");
+        let outputs: Vec<Output> = self.parts.machine.handle(Instant::now().into_std(), input).collect();
+        for output in outputs {
+            match output {
+                Output::Order(order) => self.carry_out(order),
+                Output::Event(event) => self.happened(event),
+            }
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.parts.shared
     }
 
     async fn finish(mut self) {
-        self.shared.enter(Phase::Stopped);
-        self.commands.close();
-        for server in self.plain.drain(..) {
+        let shared = self.shared().clone();
+        shared.enter(Phase::Stopped);
+        shared.directory.close();
+        self.parts.commands.close();
+        self.parts.arrivals.close();
+        self.tasks.cancel();
+        self.parts.doors.close();
+        let links = shared.links.all();
+        for held in &links {
+            held.link.close();
+        }
+        for is_done in self.plain_drained.drain(..) {
+            // Bounded by the time for draining.
+            let _ = is_done.await;
+        }
+        for server in self.parts.plain.drain(..) {
             server.close().await;
         }
-        for reply in self.leaving.take().into_iter().flat_map(|leaving| leaving.replies) {
-            // Who asked may have gone.
-            let _ = reply.send(Drained::default());
+        for held in &links {
+            // Bounded by what closing a link may take.
+            held.link.ended().await;
         }
-        if let Some(control) = self.control.take() {
+        shared.directory.clear();
+        self.refuse_waiting();
+        for reply in self.drained.drain(..) {
+            // Who asked may have gone.
+            let _ = reply.send(Drained { abandoned: self.abandoned });
+        }
+        shared.tell(Event::Stopped);
+        // Readers at the control socket get the last event too, if they listen at all.
+        let all_read = std::future::poll_fn(|cx| shared.poll_all_read(cx));
+        let _ = tokio::time::timeout(LAST_EVENT, all_read).await;
+        if let Some(control) = self.parts.control.take() {
             control.close().await;
         }
-        self.shared.tell(Event::Stopped);
-        self.shared.stopped.cancel();
-        tracing::info!(id = %self.shared.facts.id, name = %self.shared.facts.name, "node stopped");
+        shared.stopped.cancel();
+        tracing::info!(id = %shared.facts.id, name = %shared.facts.name, "node stopped");
+    }
+
+    /// Tells those who still wait that nothing comes any more.
+    fn refuse_waiting(&mut self) {
+        for reply in std::mem::take(&mut self.connects).into_values() {
+            let _ = reply.send(Err(ConnectError::ShuttingDown));
+        }
+        for (_, reply) in self.parting.drain(..) {
+            let _ = reply.send(Ok(()));
+        }
+        while let Ok(command) = self.parts.commands.try_recv() {
+            match command {
+                Command::Connect { reply, .. } => drop(reply.send(Err(ConnectError::ShuttingDown))),
+                Command::Disconnect { reply, .. } => drop(reply.send(Ok(()))),
+                Command::Propose { peer, reply, .. } => drop(reply.send(Err(NotConnected { peer }))),
+                Command::Drain { reply, .. } => drop(reply.send(Drained { abandoned: self.abandoned })),
+                Command::Redial { .. } => {}
+            }
+        }
     }
 }
 
-async fn sleep_or_forever(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
+/// Reports of links that may wait, beside the last word of each.
+const REPORTS_WAITING: usize = 4_096;
+
+/// How long readers of events may take for the last one.
+const LAST_EVENT: Duration = Duration::from_secs(1);
+
+/// How far ahead a redial may be asked for.
+const REDIAL_AHEAD: Duration = Duration::from_secs(3_600);

@@ -1,7 +1,10 @@
 //! Reading what happens.
 
+use std::time::SystemTime;
+
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
 use super::snapshot::EventRecord;
@@ -11,24 +14,35 @@ use super::wall::wall;
 #[derive(Debug)]
 pub struct Events {
     receiver: broadcast::Receiver<EventRecord>,
+    stopped: CancellationToken,
 }
 
 impl Events {
-    pub(crate) fn new(receiver: broadcast::Receiver<EventRecord>) -> Events {
-        Events { receiver }
+    pub(super) fn new(receiver: broadcast::Receiver<EventRecord>, stopped: CancellationToken) -> Events {
+        Events { receiver, stopped }
     }
 
     /// The next event; `None` once the node has stopped and all events are read.
     ///
     /// Cancel-safe: dropping the future loses no event.
     pub async fn next(&mut self) -> Option<EventRecord> {
-        match self.receiver.recv().await {
-            Ok(record) => Some(record),
-            Err(RecvError::Closed) => None,
-            Err(RecvError::Lagged(count)) => {
-                let wall = wall(std::time::SystemTime::now());
-                Some(EventRecord { event: Event::Skipped { count }, wall, version: 0 })
-            }
+        tokio::select! {
+            biased;
+            received = self.receiver.recv() => match received {
+                Ok(record) => Some(record),
+                Err(RecvError::Closed) => None,
+                Err(RecvError::Lagged(count)) => Some(skipped(count)),
+            },
+            // Nothing is told after the node has stopped.
+            () = self.stopped.cancelled() => match self.receiver.try_recv() {
+                Ok(record) => Some(record),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+                Err(TryRecvError::Lagged(count)) => Some(skipped(count)),
+            },
         }
     }
+}
+
+fn skipped(count: u64) -> EventRecord {
+    EventRecord { event: Event::Skipped { count }, wall: wall(SystemTime::now()), version: 0 }
 }

@@ -1,7 +1,7 @@
 //! The services of the control socket: what programs of this user may ask of their node, and nobody else may.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use peerage_proto::codec::{Payload, Value};
 use peerage_proto::limits;
@@ -25,6 +25,8 @@ use crate::service::{Called, Origin, Reach, Services};
 pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
     let node = shared.clone();
     services.waiting("peerage/local/drain", Reach::Local, move |called| drain(node.clone(), called));
+    let node = shared.clone();
+    services.waiting("peerage/local/redial", Reach::Local, move |called| redial(node.clone(), called));
     let node = shared.clone();
     services.waiting("peerage/local/watch", Reach::Local, move |called| watch(node.clone(), called));
     services.waiting("peerage/local/log", Reach::Local, move |called| {
@@ -50,8 +52,34 @@ async fn drain(node: Arc<Shared>, called: Called) {
     let sent = node.commands.send(Command::Drain { within, reply }).await.is_ok();
     match drained.await {
         Ok(drained) if sent => called.request.reply(&Value::Map(vec![("abandoned".into(), drained.abandoned.into())])),
-        _ => called.request.fail_with(Failure::new("the node is shutting down").code(Code::new("shutting-down"))),
+        _ => called.request.fail_with(shutting_down()),
     }
+}
+
+/// Drops all links and dials all known addresses at a time on the wall, now if none is named. The answer comes at once.
+async fn redial(node: Arc<Shared>, called: Called) {
+    #[derive(Deserialize)]
+    struct Wanted {
+        #[serde(default)]
+        at_unix_ms: Option<u64>,
+    }
+    let wanted: Wanted = match open(&called.kwargs) {
+        Ok(wanted) => wanted,
+        Err(failure) => return called.request.fail_with(failure),
+    };
+    let at = wanted.at_unix_ms.map(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+    let Some(at) = at.unwrap_or_else(|| Some(SystemTime::now())) else {
+        return called.request.fail_with(Failure::new("no clock shows this time").code(Code::BAD_REQUEST));
+    };
+    tracing::info!(pid = pid(&called.origin), "told to dial anew through the control socket");
+    match node.commands.send(Command::Redial { at }).await {
+        Ok(()) => called.request.reply(&Value::Null),
+        Err(_) => called.request.fail_with(shutting_down()),
+    }
+}
+
+fn shutting_down() -> Failure {
+    Failure::new("the node is shutting down").code(Code::new("shutting-down"))
 }
 
 /// Shows the log filter, or changes it.
@@ -78,14 +106,16 @@ fn log(filter: Option<&dyn LogFilter>, called: Called) {
 /// Answers with the peers as they are, then passes on each event as a request to the client until it leaves.
 async fn watch(node: Arc<Shared>, called: Called) {
     // Listen first, look second: what happens in between comes twice rather than never, and has the version to tell.
-    let events = node.listen();
+    let (events, Some(reader)) = (node.listen(), node.reader()) else {
+        return called.request.fail_with(shutting_down());
+    };
     let caller = called.request.caller();
     called.request.reply(&node.peers());
     tokio::select! {
         () = pass_on(&node, &caller, events) => {}
         _ = caller.ended() => {}
-        () = node.stopped.cancelled() => {}
     }
+    drop(reader);
 }
 
 async fn pass_on(node: &Shared, caller: &Caller, mut events: broadcast::Receiver<EventRecord>) {
@@ -101,6 +131,7 @@ async fn pass_on(node: &Shared, caller: &Caller, mut events: broadcast::Receiver
                 EventRecord { event: Event::Skipped { count }, wall, version: node.view().version }
             }
         };
+        let is_last = record.event == Event::Stopped;
         let caller = caller.clone();
         tokio::spawn(async move {
             let answer = caller.request::<Value>(&("event", [record], Value::Map(Vec::new()))).without_deadline().await;
@@ -109,6 +140,11 @@ async fn pass_on(node: &Shared, caller: &Caller, mut events: broadcast::Receiver
             }
             drop(room);
         });
+        if is_last {
+            // All are answered when all of the room is there again.
+            let _ = unanswered.acquire_many(limits::CONTROL_UNANSWERED_MAX as u32).await;
+            return;
+        }
     }
 }
 

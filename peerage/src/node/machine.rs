@@ -3,9 +3,9 @@
 use nix::unistd::User;
 use sha2::{Digest, Sha256};
 
-/// A text that is the same for all nodes of one machine and says nothing else about it: a hash of what the system knows
+/// What is the same for all nodes of one machine and says nothing else about it: a hash of what the system knows
 /// the machine by, or of its name where there is no such thing.
-pub(super) fn machine_id() -> String {
+pub(super) fn machine_id() -> [u8; 16] {
     let known_by = ["/etc/machine-id", "/var/lib/dbus/machine-id"].iter().find_map(|path| {
         let id = std::fs::read_to_string(path).ok()?;
         let id = id.trim();
@@ -15,7 +15,9 @@ pub(super) fn machine_id() -> String {
     let mut hash = Sha256::new();
     hash.update(b"peerage machine 1");
     hash.update(known_by.as_bytes());
-    hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.finalize()[..16]);
+    id
 }
 
 /// The name of the user who runs this process, or the number where it has none.

@@ -4,6 +4,7 @@ use peerage_proto::limits;
 
 use crate::address::Address;
 use crate::control::ControlError;
+use crate::private_file::PrivateFileError;
 use crate::transport::BindError;
 
 /// Why a node did not start. Nothing of it is left behind.
@@ -16,6 +17,9 @@ pub enum StartError {
     /// An address cannot be listened at.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The counter of this node's starts cannot be raised, so that others could not tell this run from the last.
+    #[error(transparent)]
+    Epoch(#[from] PrivateFileError),
     /// There can be no control socket where it should be.
     #[error(transparent)]
     Control(#[from] ControlError),

@@ -1,10 +1,13 @@
 //! The read model of a node: the records of [`snapshot`](super::snapshot), put together from what its parts publish.
 
 use std::process;
+use std::time::Instant;
+
+use peerage_proto::id::NodeId;
 
 use super::machine;
 use super::shared::{Phase, Servers, Shared};
-use super::snapshot::{Build, Info, Myself, Peers, QueueStatus, Status};
+use super::snapshot::{Build, Info, Myself, PeerEntry, Peers, QueueStatus, Status};
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
@@ -33,19 +36,19 @@ impl Reading for Shared {
             id: facts.id.to_string(),
             name: facts.name.to_string(),
             network: facts.network.to_string(),
-            epoch: facts.epoch.to_string(),
+            epoch: self.epoch().to_string(),
             build: Build::this(),
             uptime_ms: facts.started.elapsed().as_millis() as u64,
             nominal: view.faults.is_empty(),
             faults: view.faults.clone(),
             draining: self.phase() != Phase::Running,
-            groups: facts.groups.clone(),
+            groups: facts.groups.iter().map(ToString::to_string).collect(),
             hub: facts.hub,
             addresses: facts.addresses.iter().map(Address::to_string).collect(),
             control: facts.control.as_ref().map(|path| format!("unix://{}", path.display())),
             local_health: self.metrics.local_health.value().clamp(1, 8) as u8,
             half_open: self.metrics.half_open.value() as u32,
-            links: Vec::new(),
+            links: self.links.status(&self.directory),
             queues: self.queues(),
             counters,
         }
@@ -53,12 +56,15 @@ impl Reading for Shared {
 
     fn peers(&self) -> Peers {
         let (facts, view) = (&self.facts, self.view());
+        self.measure();
+        // What is wrong with the way to a kept address is what is missing.
+        let missing: Vec<String> = view.faults.iter().map(|fault| fault.detail.clone()).collect();
         Peers {
             own: Myself { id: facts.id.to_string(), name: facts.name.to_string() },
             version: view.version,
-            complete: view.missing.is_empty() && !view.peers.is_empty(),
-            missing: view.missing.clone(),
-            peers: view.peers.clone(),
+            complete: missing.is_empty() && self.metrics.links.value() > 0,
+            missing,
+            peers: view.peers.iter().map(|(id, since, entry)| self.entry(id, *since, entry)).collect(),
         }
     }
 
@@ -67,16 +73,16 @@ impl Reading for Shared {
         Info {
             id: facts.id.to_string(),
             name: facts.name.to_string(),
-            groups: facts.groups.clone(),
+            groups: facts.groups.iter().map(ToString::to_string).collect(),
             hub: facts.hub,
             ephemeral: facts.ephemeral,
             pid: process::id(),
             executable: if private { machine::executable() } else { None },
             user: private.then(machine::user),
-            machine: machine::machine_id(),
+            machine: facts.machine.iter().map(|byte| format!("{byte:02x}")).collect(),
             addresses: facts.addresses.iter().map(Address::to_string).collect(),
             started: wall(facts.started_wall),
-            epoch: facts.epoch.to_string(),
+            epoch: self.epoch().to_string(),
             build: Build::this(),
             versions: [1, 1],
         }
@@ -84,7 +90,7 @@ impl Reading for Shared {
 
     fn open_metrics(&self) -> String {
         self.measure();
-        self.metrics.open_metrics(&[])
+        self.metrics.open_metrics(&self.links.figures())
     }
 }
 
@@ -93,6 +99,8 @@ impl Shared {
     fn measure(&self) {
         let waiting = self.commands.max_capacity() - self.commands.capacity();
         self.metrics.commands_waiting.set(waiting as u64);
+        self.metrics.half_open.set(self.gate.half_open() as u64);
+        self.links.measure(&self.metrics, &self.directory);
         self.metrics.faults.set(self.view().faults.len() as u64);
         let Some(Servers { plain, control }) = self.servers.get() else { return };
         let sum = |figure: fn(&ServerFigures) -> u64| plain.iter().map(figure).sum();
@@ -125,6 +133,17 @@ impl Shared {
             queues.extend(plain.iter().map(|figures| row("plain-connections", figures)));
             queues.extend(control.iter().map(|figures| row("control-clients", figures)));
         }
+        queues.extend(self.links.queues());
         queues
+    }
+
+    /// What is known of a peer, with what changes all the time as it is now.
+    fn entry(&self, id: &NodeId, since: Instant, entry: &PeerEntry) -> PeerEntry {
+        let rtt = self.directory.find(id).ok().and_then(|link| link.figures().rtt);
+        PeerEntry {
+            rtt_us: rtt.map(|rtt| rtt.as_micros() as u64),
+            since_ms: since.elapsed().as_millis() as u64,
+            ..entry.clone()
+        }
     }
 }

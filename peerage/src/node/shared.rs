@@ -1,28 +1,44 @@
 //! What the parts of one node hold in common: facts that never change, and places that each have one writer.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use peerage_proto::id::{Epoch, NodeId};
+use peerage_proto::id::{Epoch, Group, NodeId};
+use peerage_proto::liveness::Profile;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Command;
 use super::event::Event;
+use super::held::Links;
 use super::snapshot::{EventRecord, FaultRecord, PeerEntry};
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
+use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::name::Name;
+use crate::transport::gate::Gate;
 
 /// What the parts of one node hold in common.
 pub(crate) struct Shared {
     pub(crate) facts: Facts,
     pub(crate) metrics: Arc<Metrics>,
+    /// Which link carries calls to whom.
+    pub(crate) directory: Directory,
+    /// All links.
+    pub(crate) links: Links,
+    /// How patient links are.
+    pub(crate) profile: Profile,
+    /// From when the pings of all links are counted.
+    pub(crate) grid: std::time::Instant,
+    /// Who is not admitted yet.
+    pub(crate) gate: Gate,
     /// Wishes of the application, to the driver.
     pub(crate) commands: mpsc::Sender<Command>,
     /// Ends everything when cancelled.
@@ -32,6 +48,10 @@ pub(crate) struct Shared {
     /// Figures of the servers for programs, once they run.
     pub(crate) servers: OnceLock<Servers>,
     phase: AtomicU8,
+    /// Each reader of events at the control socket holds a clone until it has everything.
+    readers: Mutex<Option<mpsc::Sender<()>>>,
+    all_read: Mutex<mpsc::Receiver<()>>,
+    epoch: Mutex<Epoch>,
     events: broadcast::Sender<EventRecord>,
     /// Written by the driver alone.
     view: RwLock<Arc<View>>,
@@ -42,13 +62,14 @@ pub(crate) struct Facts {
     pub(crate) id: NodeId,
     pub(crate) name: Name,
     pub(crate) network: Name,
-    pub(crate) epoch: Epoch,
-    pub(crate) groups: Vec<String>,
+    pub(crate) groups: BTreeSet<Group>,
     pub(crate) hub: bool,
     pub(crate) ephemeral: bool,
     /// Where the node can be reached, plain listeners included.
     pub(crate) addresses: Vec<Address>,
     pub(crate) control: Option<PathBuf>,
+    /// The same for all nodes of this machine.
+    pub(crate) machine: [u8; 16],
     pub(crate) started: Instant,
     pub(crate) started_wall: SystemTime,
 }
@@ -65,9 +86,9 @@ pub(crate) struct Servers {
 pub(crate) struct View {
     /// Rises with each change of the peers.
     pub(crate) version: u64,
-    pub(crate) peers: Vec<PeerEntry>,
+    /// Everybody, and since when they are as they are.
+    pub(crate) peers: Vec<(NodeId, std::time::Instant, PeerEntry)>,
     pub(crate) faults: Vec<FaultRecord>,
-    pub(crate) missing: Vec<String>,
 }
 
 /// How far the life of a node has come.
@@ -80,17 +101,33 @@ pub(crate) enum Phase {
 }
 
 impl Shared {
-    pub(crate) fn new(facts: Facts, metrics: Arc<Metrics>, commands: mpsc::Sender<Command>) -> Shared {
+    pub(crate) fn new(
+        facts: Facts,
+        epoch: Epoch,
+        profile: Profile,
+        gate: Gate,
+        metrics: Arc<Metrics>,
+        commands: mpsc::Sender<Command>,
+    ) -> Shared {
         let stop = CancellationToken::new();
         let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let (readers, all_read) = mpsc::channel(1);
         Shared {
             facts,
             metrics,
+            directory: Directory::default(),
+            links: Links::default(),
+            profile,
+            grid: std::time::Instant::now(),
+            gate,
             commands,
             stop,
             stopped: CancellationToken::new(),
             servers: OnceLock::new(),
             phase: AtomicU8::new(Phase::Running as u8),
+            readers: Mutex::new(Some(readers)),
+            all_read: Mutex::new(all_read),
+            epoch: Mutex::new(epoch),
             events,
             view: RwLock::default(),
         }
@@ -109,13 +146,22 @@ impl Shared {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel) < phase as u8
     }
 
+    /// This run, as handshakes are to say now.
+    pub(crate) fn epoch(&self) -> Epoch {
+        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on as a newer run.
+    pub(crate) fn renew(&self, epoch: Epoch) {
+        *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = epoch;
+    }
+
     /// What the driver last published.
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Publishes what the driver knows.
-    #[expect(dead_code, reason = "links are the next step")]
     pub(crate) fn publish(&self, view: View) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
     }
@@ -125,6 +171,18 @@ impl Shared {
         let version = self.view().version;
         // An error means that nobody listens.
         let _ = self.events.send(EventRecord { event, wall: wall(SystemTime::now()), version });
+    }
+
+    /// For a reader to hold until it has the last event; `None` once the node has stopped.
+    pub(crate) fn reader(&self) -> Option<mpsc::Sender<()>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// `Ready` when no reader is left. No new ones are taken from now on.
+    pub(crate) fn poll_all_read(&self, cx: &mut Context<'_>) -> Poll<()> {
+        drop(self.readers.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut all_read = self.all_read.lock().unwrap_or_else(PoisonError::into_inner);
+        all_read.poll_recv(cx).map(|_| ())
     }
 
     pub(crate) fn listen(&self) -> broadcast::Receiver<EventRecord> {

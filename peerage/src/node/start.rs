@@ -1,68 +1,170 @@
 //! From a checked configuration to a running node: everything is bound before anything runs, so a failure leaves nothing.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
-use peerage_proto::address::Address;
+use peerage_proto::address::{Address, Scheme};
+use peerage_proto::codec::{Encoding, Payload};
 use peerage_proto::frame::Dialect;
-use peerage_proto::id::{Epoch, NodeId};
+use peerage_proto::hello::{Introduction, NetworkKey};
+use peerage_proto::id::NodeId;
+use peerage_proto::{limits, node};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::builder::Builder;
-use super::driver::Driver;
+use super::admission::Reception;
+use super::builder::{Builder, Limits};
+use super::driver::{Driver, Parts};
+use super::listening::Doors;
 use super::mistake::{Mistake, StartError};
+use super::reach::{self, Here};
 use super::shared::{Facts, Servers, Shared};
-use super::{Node, builtin, local};
+use super::snapshot::Build;
+use super::{Node, builtin, local, machine};
 use crate::channel::{Listener, Server};
 use crate::control;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::service::{Dispatch, Origin, Services};
+use crate::transport::gate::{Gate, GateLimits, Pace};
+use crate::transport::{self, Listening};
+
+/// Everything that is bound.
+struct Bound {
+    control: Option<Listener>,
+    plain: Vec<Listener>,
+    doors: Vec<Listening>,
+}
 
 pub(super) async fn start(builder: Builder) -> Result<Node, StartError> {
     let network = builder.network.clone().ok_or(Mistake::NoNetwork)?;
-    let id = builder.identity.id();
-    let control = match &builder.control {
-        Some(path) => Some(control::listen(path).await?),
-        None => None,
-    };
-    let mut plain = Vec::new();
-    for address in builder.listen.iter().filter(|address| address.dialect() == Some(Dialect::Plain)) {
-        plain.push(Listener::bind(address).await?);
-    }
+    let gate = Gate::new(gate_limits(&builder.limits));
+    let bound = bind(&builder, &gate).await?;
+    let epoch = builder.identity.begin_epoch(0)?;
 
     let metrics = Arc::new(Metrics::default());
     metrics.local_health.set(1);
     let (commands, received) = mpsc::channel(COMMANDS_WAITING);
-    let facts = Facts {
-        id,
-        name: builder.name.clone().unwrap_or_else(|| name_of(id)),
-        network: network.name().clone(),
-        epoch: new_epoch(id, builder.start_counter),
-        groups: builder.groups.clone(),
-        hub: builder.hub,
-        ephemeral: builder.ephemeral,
-        addresses: addresses(&builder, &plain),
-        control: builder.control.clone(),
-        started: Instant::now(),
-        started_wall: SystemTime::now(),
-    };
-    let shared = Arc::new(Shared::new(facts, metrics.clone(), commands));
+    let interfaces = reach::interfaces();
+    let reachable = reachable(&builder, &bound.doors, &interfaces);
+    let facts = facts(&builder, &network, &reachable, &bound.plain);
+    let introduction = introduction(&builder, &facts, &reachable);
+    let shared = Shared::new(facts, epoch, builder.profile, gate, metrics.clone(), commands);
+    let shared = Arc::new(shared);
+
     let mut services = Services::default();
     builtin::add_to(&mut services, &shared);
     local::add_to(&mut services, &shared, builder.log_filter.clone());
     let services = Arc::new(services);
-
-    let plain: Vec<Server> = plain.into_iter().map(|listener| serve_plain(listener, &services, &metrics)).collect();
-    let control = control.map(|listener| control::serve(listener, services.clone(), metrics.clone()));
+    let plain: Vec<Server> =
+        bound.plain.into_iter().map(|listener| serve_plain(listener, &services, &metrics)).collect();
+    let control = bound.control.map(|listener| control::serve(listener, services.clone(), metrics.clone()));
     let figures =
         Servers { plain: plain.iter().map(Server::figures).collect(), control: control.as_ref().map(Server::figures) };
     shared.servers.get_or_init(|| figures);
-    tokio::spawn(Driver::new(shared.clone(), received, plain, control).run());
-    tracing::info!(id = %shared.facts.id, name = %shared.facts.name, "node started");
+
+    let (arrivals, arrived) = mpsc::channel(ARRIVALS_WAITING);
+    let reception = Arc::new(Reception {
+        shared: shared.clone(),
+        identity: builder.identity.clone(),
+        signer: Arc::new(builder.identity.clone()),
+        key: NetworkKey::new(network.name(), network.secret().as_bytes())
+            .expect("names and secrets of networks keep the same rules"),
+        arrivals,
+        next_link: AtomicU64::new(1),
+        tasks: CancellationToken::new(),
+    });
+    let mut config = node::Config::new(builder.identity.id(), epoch, random_bits());
+    config.links_max = builder.limits.links;
+    let parts = Parts {
+        shared: shared.clone(),
+        machine: node::Node::new(config),
+        doors: Doors::open(bound.doors, &reception),
+        reception,
+        commands: received,
+        arrivals: arrived,
+        services,
+        introduction,
+        here: Here { own: reachable, interfaces, plaintext: builder.plaintext },
+        plain,
+        control,
+        seeds: network.seeds().iter().chain(&builder.seeds).cloned().collect(),
+    };
+    tokio::spawn(Driver::new(parts).run());
+    tracing::info!(id = %shared.facts.id, name = %shared.facts.name, %epoch, "node started");
     Ok(Node::new(shared))
+}
+
+async fn bind(builder: &Builder, gate: &Gate) -> Result<Bound, StartError> {
+    let control = match &builder.control {
+        Some(path) => Some(control::listen(path).await?),
+        None => None,
+    };
+    let (mut plain, mut doors) = (Vec::new(), Vec::new());
+    for address in &builder.listen {
+        if address.dialect() == Some(Dialect::Plain) {
+            plain.push(Listener::bind(address).await?);
+        } else {
+            doors.push(transport::listen_node(address, &builder.identity, gate).await?);
+        }
+    }
+    Ok(Bound { control, plain, doors })
+}
+
+fn facts(builder: &Builder, network: &crate::Network, reachable: &[Address], plain: &[Listener]) -> Facts {
+    let plain = plain.iter().map(|listener| listener.local_address().clone());
+    let id = builder.identity.id();
+    Facts {
+        id,
+        name: builder.name.clone().unwrap_or_else(|| name_of(id)),
+        network: network.name().clone(),
+        groups: builder.groups.clone(),
+        hub: builder.hub,
+        ephemeral: builder.ephemeral,
+        addresses: reachable.iter().cloned().chain(plain).collect(),
+        control: builder.control.clone(),
+        machine: machine::machine_id(),
+        started: Instant::now(),
+        started_wall: SystemTime::now(),
+    }
+}
+
+/// Where other nodes can reach this one: what it was told to advertise, else where it listens.
+fn reachable(builder: &Builder, doors: &[Listening], interfaces: &[std::net::IpAddr]) -> Vec<Address> {
+    if !builder.advertise.is_empty() {
+        return builder.advertise.iter().map(Address::bare).collect();
+    }
+    let mut told: Vec<Address> =
+        doors.iter().flat_map(|listening| reach::told(listening.local_address(), interfaces)).collect();
+    // The quickest ways first: this is the order in which others try them.
+    told.sort_by_key(|address| match address.scheme() {
+        Scheme::Memory => 0,
+        Scheme::Unix => 1,
+        Scheme::Tls => 2,
+        Scheme::Quic => 3,
+        Scheme::Tcp => 4,
+    });
+    told
+}
+
+/// What every admitted peer is told.
+fn introduction(builder: &Builder, facts: &Facts, reachable: &[Address]) -> Payload {
+    let said = Introduction {
+        name: facts.name.to_string(),
+        process: std::process::id(),
+        machine: facts.machine,
+        groups: facts.groups.clone(),
+        hub: facts.hub,
+        ephemeral: facts.ephemeral,
+        addresses: reachable.iter().take(limits::INTRODUCED_ADDRESSES_MAX).cloned().collect(),
+        encodings: Encoding::ALL.into(),
+        compression: ["lz4".to_owned()].into(),
+        build: format!("peerage {}", Build::this().version),
+        ping_interval: builder.profile.interval(),
+    };
+    said.encode().expect("names, groups and addresses are checked where they are made")
 }
 
 fn serve_plain(listener: Listener, services: &Arc<Services>, metrics: &Arc<Metrics>) -> Server {
@@ -70,10 +172,15 @@ fn serve_plain(listener: Listener, services: &Arc<Services>, metrics: &Arc<Metri
     listener.serve_each(None, move |_| Some(Box::new(Dispatch::new(services.clone(), Origin::Plain, metrics.clone()))))
 }
 
-fn addresses(builder: &Builder, plain: &[Listener]) -> Vec<Address> {
-    let mut addresses = builder.advertise.clone();
-    addresses.extend(plain.iter().map(|listener| listener.local_address().clone()));
-    addresses
+fn gate_limits(limits: &Limits) -> GateLimits {
+    let pace = |per_second, burst: u32| Some(Pace { per_second, burst: burst.max(per_second) });
+    GateLimits {
+        half_open: limits.half_open,
+        half_open_source: limits.half_open_from_one,
+        accepts: pace(limits.accepts_per_second, limits::ACCEPTS_BURST_DEFAULT),
+        accepts_source: pace(limits.accepts_per_second_from_one, limits::ACCEPTS_BURST_SOURCE_DEFAULT),
+        ..GateLimits::for_node()
+    }
 }
 
 /// The name of a node that was given none: the first characters of its id.
@@ -81,20 +188,11 @@ fn name_of(id: NodeId) -> Name {
     id.to_string()[..NAME_CHARACTERS].parse().expect("letters and digits are a name")
 }
 
-/// A run that is newer than all earlier ones of this node, as far as this process and the clock know.
-fn new_epoch(id: NodeId, at_least: u64) -> Epoch {
-    static LAST: Mutex<BTreeMap<NodeId, u64>> = Mutex::new(BTreeMap::new());
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    let after_last = last.get(&id).map_or(0, |last| last.saturating_add(1));
-    let start = seconds.max(at_least).max(after_last);
-    // A run that began in an earlier second is older by the clock already.
-    last.retain(|_, last| *last >= seconds);
-    last.insert(id, start);
-    let mut random = [0; 16];
+fn random_bits() -> u64 {
+    let mut bits = [0; 8];
     // The library ends the process by itself when the system has no random numbers to give.
-    aws_lc_rs::rand::fill(&mut random).expect("random numbers are drawn or the process has ended");
-    Epoch::new(start, random)
+    aws_lc_rs::rand::fill(&mut bits).expect("random numbers are drawn or the process has ended");
+    u64::from_be_bytes(bits)
 }
 
 /// Characters of an id that make the name of a node without one.
@@ -102,3 +200,6 @@ const NAME_CHARACTERS: usize = 8;
 
 /// Wishes that may wait for the driver; who has one more waits.
 const COMMANDS_WAITING: usize = 64;
+
+/// Connections that may wait for the driver; admissions that come to something wait in turn.
+const ARRIVALS_WAITING: usize = 256;

@@ -105,6 +105,9 @@ async fn a_reader_of_events_gets_them_as_requests_and_64_at_most_are_unanswered(
     let record: peerage::node::snapshot::EventRecord = serde_json::from_value(request[2][1][0].clone()).unwrap();
     assert_eq!(record.event, Event::Draining);
     watcher.say(format!("[1, {}, null]", request[1])).await;
+    let last = watcher.hear_json().await;
+    assert_eq!(last[2][1][0]["event"], "stopped");
+    watcher.say(format!("[1, {}, null]", last[1])).await;
     soon(draining).await.unwrap();
 }
 

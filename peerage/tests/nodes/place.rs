@@ -1,10 +1,11 @@
 //! Networks, folders and nodes made for one test.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use peerage::network::{Network, Secret};
-use peerage::node::Builder;
+use peerage::node::{Builder, Event, Events};
 use peerage::{Address, Identity, Node};
 use tempfile::TempDir;
 
@@ -34,6 +35,44 @@ impl Place {
     pub(crate) fn control(&self, name: &str) -> PathBuf {
         self.folder.path().join("run").join(format!("{name}.sock"))
     }
+}
+
+/// Two nodes with one link, dialled by the first, over memory.
+pub(crate) async fn pair(place: &Place) -> (Node, Node) {
+    let b = place.node("b").listen(memory()).start().await.unwrap();
+    let a = place.node("a").start().await.unwrap();
+    assert_eq!(soon(a.connect(&b.addresses()[0])).await, Ok(b.id()));
+    until(|| !b.peers().peers.is_empty()).await;
+    (a, b)
+}
+
+/// A place in memory that nobody else has.
+pub(crate) fn memory() -> Address {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    Address::memory(&format!("place-{}", NEXT.fetch_add(1, Ordering::Relaxed))).unwrap()
+}
+
+/// Waits until something is true that must become so soon.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    soon(async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// Reads events until one is as wanted, and returns it.
+pub(crate) async fn event(events: &mut Events, is_wanted: impl Fn(&Event) -> bool) -> Event {
+    soon(async {
+        loop {
+            let event = events.next().await.expect("the node runs").event;
+            if is_wanted(&event) {
+                return event;
+            }
+        }
+    })
+    .await
 }
 
 /// The address that a text says.

@@ -24,7 +24,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     // Links, contacts and the rule for duplicate links. Of handshake and channel it knows the words for how they end.
     ("peers", &["address", "backoff", "hello", "id", "limits", "outcome", "outputs"]),
     // The one file that knows all parts of the control plane.
-    ("node", &["address", "hello", "id", "limits", "outputs", "peers"]),
+    ("node", &["address", "codec", "frame", "hello", "id", "limits", "outputs", "peers"]),
     // Drives the machines on virtual time; nothing shipped uses it.
     ("sim", &["channel", "codec", "frame", "hello", "id", "keys", "limits", "outcome"]),
 ];
@@ -46,21 +46,34 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     (
         "link",
         &["address", "channel", "transport"],
-        &["channel", "codec", "frame", "id", "limits", "outcome", "outputs"],
+        &["channel", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs"],
     ),
     // Text from elsewhere, made harmless.
     ("shown", &[], &[]),
     // Counts; knows nothing of what it counts.
     ("metrics", &["shown"], &["limits"]),
     // Named functions: from a request to its handler. It answers over the link from which the request came.
-    ("service", &["channel", "link", "metrics"], &["channel", "codec", "id", "outcome"]),
+    ("service", &["channel", "link", "metrics", "shown"], &["channel", "codec", "id", "outcome"]),
     // The door for programs of this user.
     ("control", &["address", "channel", "metrics", "private_file", "service", "transport"], &["limits"]),
     // The public face of nodes; `node/driver` is where its parts come together.
     (
         "node",
-        &["address", "channel", "control", "identity", "metrics", "name", "network", "service", "transport"],
-        &["address", "codec", "frame", "id", "limits", "outcome"],
+        &[
+            "address",
+            "channel",
+            "control",
+            "identity",
+            "link",
+            "metrics",
+            "name",
+            "network",
+            "private_file",
+            "service",
+            "shown",
+            "transport",
+        ],
+        &["address", "channel", "codec", "frame", "hello", "id", "keys", "limits", "liveness", "node", "outcome"],
     ),
     // The public face of request and reply. It speaks with a link, never with a machine or a socket; of the machine it
     // names the settings and the keys it passes through.
@@ -70,7 +83,13 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
 /// Files that may call `.handle(` of a machine: drivers. Tests, the simulator and fuzz targets may as well.
 ///
 /// A machine's `handle` takes its `Input`, so a call in a file without that word is a handler of requests.
-const DRIVERS: &[&str] = &["peerage/src/link.rs", "peerage/src/link/", "peerage-proto/src/sim/"];
+const DRIVERS: &[&str] = &[
+    "peerage/src/link.rs",
+    "peerage/src/link/",
+    "peerage/src/node/admission.rs",
+    "peerage/src/node/driver.rs",
+    "peerage-proto/src/sim/",
+];
 
 /// Names that say nothing, and so attract everything.
 const NAMES_THAT_SAY_NOTHING: &[&str] = &["util", "utils", "common", "helper", "helpers", "manager", "misc"];

@@ -1,7 +1,7 @@
 //! A link that is watched: pings, silence, and what a pause of this process does to requests.
 
 use super::*;
-use crate::liveness::Profile;
+use crate::liveness::{Liveness, Profile};
 
 fn node(side: Side) -> Config {
     Config::for_node(side)
@@ -314,4 +314,16 @@ fn a_jump_behind_the_end_of_the_peer_keeps_nothing_waiting() {
         .we_reply(0, "y")
         .we_send(result(0, "y"))
         .link_ends(LinkLost::PeerClosed);
+}
+
+#[test]
+fn a_node_that_wants_a_sign_of_life_gets_a_ping_sent_at_once() {
+    established(Side::Dialler)
+        .after(ms(100))
+        .feed(Input::Probe)
+        .we_send(ping(1))
+        .peer_sends(pong(1))
+        .holds(|channel| channel.liveness().and_then(Liveness::rtt) == Some(ms(0)))
+        .we_send_nothing();
+    transcript(full_dialler()).feed(Input::Probe).we_send_nothing();
 }

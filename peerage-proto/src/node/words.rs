@@ -1,0 +1,140 @@
+//! How the words of two nodes about their links travel (PROTOCOL §10.5).
+
+use crate::codec::{Encoding, Payload, Value};
+use crate::frame::Kind;
+use crate::id::{LinkOrder, NodeId};
+use crate::limits;
+use crate::peers::Control;
+
+/// A frame of a node that does not say what its kind says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a {0:?} frame whose content does not decode")]
+pub struct InvalidControl(pub Kind);
+
+impl Control {
+    /// Kind and content of the frame.
+    pub fn encode(&self) -> (Kind, Payload) {
+        let (kind, value) = match self {
+            Control::Superseded { winner } => (Kind::Superseded, order(winner)),
+            Control::SupersededOk { winner } => (Kind::SupersededOk, order(winner)),
+            Control::Disconnect { reason } => (Kind::Disconnect, Value::Text(reason.clone())),
+            Control::Disconnected => (Kind::Disconnected, Value::Null),
+            Control::Draining => (Kind::Draining, Value::Null),
+        };
+        let content = Payload::encode(&value, Encoding::MsgPack).expect("text, bytes and numbers of 64 bits");
+        (kind, content)
+    }
+
+    /// Reads a frame; `None` for a kind that is none of these.
+    ///
+    /// # Errors
+    /// [`InvalidControl`] if the content is not that of the kind.
+    pub fn decode(kind: Kind, content: &Payload) -> Result<Option<Control>, InvalidControl> {
+        let invalid = InvalidControl(kind);
+        let value = || content.decode::<Value>().map_err(|_| invalid);
+        let winner = || read_order(value()?).ok_or(invalid);
+        Ok(Some(match kind {
+            Kind::Superseded => Control::Superseded { winner: winner()? },
+            Kind::SupersededOk => Control::SupersededOk { winner: winner()? },
+            Kind::Disconnect => match value()? {
+                Value::Text(reason) => Control::Disconnect { reason: cut(reason) },
+                _ => return Err(invalid),
+            },
+            // What they carry is for later versions.
+            Kind::Disconnected => Control::Disconnected,
+            Kind::Draining => Control::Draining,
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// As hexadecimal text and a number, so that a link whose encoding is JSON can carry it.
+fn order(order: &LinkOrder) -> Value {
+    let LinkOrder { dialer, dial_seq, binding } = order;
+    Value::List(vec![hex(dialer.as_bytes()).into(), (*dial_seq).into(), hex(binding).into()])
+}
+
+fn read_order(value: Value) -> Option<LinkOrder> {
+    let Value::List(parts) = value else { return None };
+    let Ok([Value::Text(dialer), Value::Int(dial_seq), Value::Text(binding)]) = <[Value; 3]>::try_from(parts) else {
+        return None;
+    };
+    let dialer = NodeId::from_bytes(read_hex(&dialer)?);
+    Some(LinkOrder { dialer, dial_seq: dial_seq.try_into().ok()?, binding: read_hex(&binding)? })
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 2 * bytes.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn cut(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(limits::REASON_BYTES_MAX));
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn winner() -> LinkOrder {
+        LinkOrder { dialer: NodeId::from_bytes([7; 32]), dial_seq: u64::MAX, binding: [0xfe; 32] }
+    }
+
+    #[test]
+    fn every_word_is_read_as_it_was_said() {
+        for control in [
+            Control::Superseded { winner: winner() },
+            Control::SupersededOk { winner: winner() },
+            Control::Disconnect { reason: "gone for lunch".into() },
+            Control::Disconnected,
+            Control::Draining,
+        ] {
+            let (kind, content) = control.encode();
+            assert!(kind.is_of_nodes());
+            assert_eq!(Control::decode(kind, &content), Ok(Some(control.clone())));
+            let as_json = content.transcode(Encoding::Json).unwrap();
+            assert_eq!(Control::decode(kind, &as_json), Ok(Some(control)));
+        }
+    }
+
+    #[test]
+    fn content_of_another_shape_is_refused_and_other_kinds_are_not_looked_at() {
+        let content = |value: Value| Payload::encode(&value, Encoding::MsgPack).unwrap();
+        let order =
+            |dialer: &str, seq: i64, binding: &str| Value::List(vec![dialer.into(), seq.into(), binding.into()]);
+        let (id, hex) = ("7b".repeat(32), "0a".repeat(32));
+        for value in [
+            Value::Null,
+            Value::List(Vec::new()),
+            order(&id[1..], 1, &hex),
+            order(&id, -1, &hex),
+            order(&id, 1, &hex[2..]),
+            order(&id, 1, &"+1".repeat(32)),
+            order(&id, 1, &"é".repeat(32)),
+        ] {
+            for kind in [Kind::Superseded, Kind::SupersededOk] {
+                assert_eq!(Control::decode(kind, &content(value.clone())), Err(InvalidControl(kind)));
+            }
+        }
+        assert_eq!(Control::decode(Kind::Disconnect, &content(Value::Null)), Err(InvalidControl(Kind::Disconnect)));
+        assert_eq!(Control::decode(Kind::Introduction, &content(Value::Null)), Ok(None));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let long = Payload::encode(&"é".repeat(1_000), Encoding::MsgPack).unwrap();
+        let read = Control::decode(Kind::Disconnect, &long).unwrap();
+        assert_eq!(read, Some(Control::Disconnect { reason: "é".repeat(128) }));
+    }
+}

@@ -1,0 +1,191 @@
+//! What comes from connections and links, and what it means for the machine.
+
+use std::sync::Arc;
+
+use peerage_proto::channel::Config;
+use peerage_proto::codec::{Form, Payload};
+use peerage_proto::frame::{Kind, Side};
+use peerage_proto::hello::Introduction;
+use peerage_proto::id::LinkId;
+use peerage_proto::limits;
+use peerage_proto::liveness::Profile;
+use peerage_proto::node::{Control, DialError, Input, Proved, WhyDown};
+use peerage_proto::outcome::LinkLost;
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::link::{Link, Order, Report, Reporter, Word};
+use crate::node::admission::{Admitted, Arrival};
+use crate::node::error::NotConnected;
+use crate::node::held::Held;
+use crate::node::snapshot::Direction;
+use crate::service::{Dispatch, Origin};
+
+impl Driver {
+    /// A connection has come to something.
+    pub(super) fn arrived(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Proved { link, established, dialled, decide } => {
+                if let Some(dial) = dialled {
+                    self.dials.remove(&dial);
+                }
+                self.undecided.insert(link, decide);
+                let proved = Proved {
+                    peer: established.peer,
+                    trust: established.trust,
+                    epoch: established.epoch,
+                    order: established.order,
+                };
+                self.feed(Input::Proved { link, proved, dialled });
+            }
+            Arrival::Admitted(admitted) => self.admitted(*admitted),
+            Arrival::DialFailed { dial, why } => {
+                let Some((address, _)) = self.dials.remove(&dial) else { return };
+                let is_refused = matches!(why, DialError::Unreachable { refused: true, .. });
+                self.feed(Input::DialFailed { dial, why });
+                if is_refused {
+                    let mut events = Vec::new();
+                    self.neighbours.refused(Instant::now().into_std(), &address, &mut events);
+                    self.tell(events);
+                }
+            }
+            Arrival::Failed { link, why } => {
+                self.undecided.remove(&link);
+                self.stillborn.retain(|closed| *closed != link);
+                self.feed(Input::Down { link, why: WhyDown::Hello(why) });
+            }
+        }
+    }
+
+    /// Both ends take the link: it begins, and says who we are.
+    fn admitted(&mut self, admitted: Admitted) {
+        let Admitted { link: id, connection, established, behind, side } = admitted;
+        let is_closed = self.stillborn.iter().position(|closed| *closed == id).map(|at| self.stillborn.swap_remove(at));
+        if is_closed.is_some() {
+            return self.feed(Input::Down { link: id, why: WhyDown::Lost(LinkLost::ClosedHere) });
+        }
+        let Some(reporter) = Reporter::reserve(id, &self.reporting) else {
+            return self.feed(Input::Down { link: id, why: WhyDown::TooSlow });
+        };
+        let shared = self.shared().clone();
+        let config = Config { liveness: Some(shared.profile), grid: Some(shared.grid), ..Config::for_node(side) };
+        let origin = Origin::Link(established.peer);
+        let server = Dispatch::new(self.parts.services.clone(), origin, shared.metrics.clone());
+        let link = Link::start_of_node(connection, &behind, config, Box::new(server), reporter);
+        link.order(Order::Say(Kind::Introduction, &self.parts.introduction));
+        let direction = if side == Side::Dialler { Direction::Out } else { Direction::In };
+        let now = Instant::now();
+        shared.links.insert(id, Arc::new(Held::new(link, established, direction, now)));
+        self.unnamed.insert(id, now + limits::HANDSHAKE_TIME_DEFAULT);
+    }
+
+    /// A link tells something.
+    pub(super) fn reported(&mut self, report: Report) {
+        let Report { link, word } = report;
+        match word {
+            Word::Control { kind, content } => self.said(link, kind, &content),
+            Word::Idle(ask) => self.feed(Input::Idle { link, ask }),
+            Word::Answered => self.feed(Input::Answered { link }),
+            Word::Quiet => self.sign_of_life(link, false),
+            Word::Heard => self.sign_of_life(link, true),
+            Word::Agreed(form) => {
+                if let Some(held) = self.shared().links.find(link) {
+                    held.agreed(form);
+                }
+                self.form_is(link, form);
+            }
+            Word::Declined(form) => self.form_is(link, form),
+            Word::Ended(why) => self.ended(link, WhyDown::Lost(why)),
+            Word::TooSlow => self.ended(link, WhyDown::TooSlow),
+        }
+    }
+
+    /// The peer's node says something.
+    fn said(&mut self, id: LinkId, kind: Kind, content: &Payload) {
+        if kind == Kind::Introduction {
+            return match Introduction::decode(content) {
+                Ok(said) => self.introduced(id, said),
+                Err(why) => self.cut(id, &why.to_string()),
+            };
+        }
+        if self.unnamed.contains_key(&id) {
+            return self.cut(id, "it speaks of links before it has introduced itself");
+        }
+        match Control::decode(kind, content) {
+            Ok(Some(control)) => self.feed(Input::Heard { link: id, control }),
+            Ok(None) => {}
+            Err(why) => self.cut(id, &why.to_string()),
+        }
+    }
+
+    /// The peer has said who it is: from now on the link stands.
+    fn introduced(&mut self, id: LinkId, said: Introduction) {
+        let Some(held) = self.shared().links.find(id) else { return };
+        if self.unnamed.remove(&id).is_none() {
+            return self.cut(id, "it introduced itself twice");
+        }
+        held.link.order(Order::PeerProfile(Profile::every(said.ping_interval)));
+        let same_machine = said.machine == self.shared().facts.machine;
+        let here = &self.parts.here;
+        let addresses: Vec<_> =
+            said.addresses.iter().filter(|address| here.may_dial(address, same_machine)).cloned().collect();
+        held.introduction.get_or_init(|| said);
+        self.feed(Input::Up { link: id });
+        self.feed(Input::Addresses { peer: held.established.peer, addresses });
+    }
+
+    fn sign_of_life(&mut self, id: LinkId, is_heard: bool) {
+        let Some(held) = self.shared().links.find(id) else { return };
+        let peer = held.established.peer;
+        if !self.shared().directory.find(&peer).is_ok_and(|link| link.is_same(&held.link)) {
+            return; // what a link does that is being given up says nothing about the peer
+        }
+        let (now, mut events) = (Instant::now().into_std(), Vec::new());
+        match is_heard {
+            true => self.neighbours.heard(now, peer, &mut events),
+            false => self.neighbours.quiet(now, peer, &mut events),
+        }
+        self.tell(events);
+    }
+
+    /// A link has ended.
+    fn ended(&mut self, id: LinkId, why: WhyDown) {
+        let Some(held) = self.shared().links.remove(id) else { return };
+        let (peer, metrics) = (held.established.peer, &self.shared().metrics);
+        match &why {
+            WhyDown::TooSlow => metrics.links_too_slow.add(1),
+            WhyDown::Lost(LinkLost::ClosedHere | LinkLost::PeerClosed) => metrics.links_closed.add(1),
+            WhyDown::Lost(LinkLost::Silent) => metrics.links_silent.add(1),
+            WhyDown::Lost(LinkLost::Misbehaved(_)) => metrics.links_misbehaved.add(1),
+            _ => metrics.links_lost.add(1),
+        }
+        tracing::info!(link = %id, %peer, path = %held.path, %why, "link ended");
+        self.unnamed.remove(&id);
+        if let Some(reply) = self.proposed.remove(&id) {
+            let _ = reply.send(Err(NotConnected { peer }));
+        }
+        self.shared().directory.forget(&peer, &held.link);
+        self.feed(Input::Down { link: id, why });
+        self.parted(peer);
+    }
+
+    /// The peer's word on a form that was proposed, or it proposed one itself.
+    fn form_is(&mut self, id: LinkId, form: Form) {
+        tracing::debug!(link = %id, %form, "form of frames");
+        if let Some(reply) = self.proposed.remove(&id) {
+            // Who asked may have gone.
+            let _ = reply.send(Ok(form));
+        }
+    }
+
+    /// Ends a link whose peer does not keep to the protocol.
+    pub(super) fn cut(&mut self, id: LinkId, why: &str) {
+        self.unnamed.remove(&id);
+        if let Some(held) = self.shared().links.find(id) {
+            let peer = held.established.peer;
+            tracing::warn!(link = %id, %peer, %why, "cut: the peer misbehaves");
+            self.shared().directory.forget(&peer, &held.link);
+            held.link.close();
+        }
+    }
+}
