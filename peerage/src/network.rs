@@ -1,7 +1,7 @@
 //! Which mesh: a name, a secret that proves membership, and where to find the first members.
 //!
 //! Whoever holds the secret is a member; the name keeps apart what belongs apart and is itself only ever proved, never
-//! sent. Both ends prove to each other that they know them before either says anything else (PROTOCOL, admission).
+//! sent. Both ends prove to each other that they know them before either says anything else (PROTOCOL §9).
 //!
 //! A network is handed on as a [`Ticket`], one line of text. A **network file** holds that line; it is a [private
 //! file](crate::private_file).

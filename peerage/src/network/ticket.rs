@@ -2,7 +2,7 @@
 //!
 //! A ticket holds the network's name, its secret and its seeds, with a checksum over all of it. **It is a secret itself**:
 //! whoever reads it can join. So it goes from file to file or through a pipe, never over a command line or an environment,
-//! where every process of the machine can read along. A network file holds the same line.
+//! where every process of the machine can read along. A network file holds the same line. PROTOCOL §12 has its form.
 //!
 //! ```text
 //!   content:  length of name (1 byte)  name   length of secret (1)  secret   number of seeds (1)   { length (2)  seed }*
@@ -149,6 +149,16 @@ mod tests {
         assert_eq!(joined.name(), network.name());
         assert_eq!(joined.secret().as_bytes(), secret);
         assert_eq!(joined.seeds(), network.seeds());
+    }
+
+    #[test]
+    fn the_ticket_of_the_protocol_document_is_written_and_read() {
+        let document = include_str!("../../../PROTOCOL.md");
+        let example = document.lines().find(|line| line.starts_with("peerage-ticket-1-")).unwrap();
+        let secret: [u8; 32] = std::array::from_fn(|i| u8::try_from(i).unwrap());
+        let network = network(&secret, &["tls://node-7.lab".to_owned()]);
+        assert_eq!(&**Ticket::of(&network).reveal(), example);
+        assert_eq!(Ticket::read(example).unwrap().network().secret().as_bytes(), secret);
     }
 
     #[test]
