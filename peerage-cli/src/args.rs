@@ -163,6 +163,12 @@ pub(crate) struct ChannelServe {
 
 #[derive(Arguments, Debug)]
 pub(crate) struct Demo {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=16))]
+    pub(crate) nodes: u16,
+    /// Leave the nodes running, with their home; so none of them is killed or drained
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Print one JSON object in place of the table
     #[arg(long)]
     pub(crate) json: bool,

@@ -67,15 +67,22 @@ impl Control {
 
     /// Lets it ping a peer.
     pub(crate) async fn ping(&self, peer: &str, deadline: Duration) -> Result<Answer, Abort> {
-        let called: Called = self.call("peerage/ping", peer, deadline).await?;
+        let called: Called<Value> = self.call("peerage/ping", peer, deadline).await?;
         Ok(match called.outcome() {
             Outcome::Ok => Answer::Came { rtt_us: called.elapsed_us },
             outcome => Answer::Failed { outcome, message: called.message.unwrap_or(called.outcome) },
         })
     }
 
+    /// Lets it ask a peer who that is.
+    pub(crate) async fn info_of(&self, peer: &str, deadline: Duration) -> Result<Info, Abort> {
+        let called: Called<Info> = self.call("peerage/info", peer, deadline).await?;
+        let (outcome, text) = (called.outcome(), called.message.unwrap_or(called.outcome));
+        called.value.ok_or_else(|| Abort::Ended(Exit::of(outcome), output::shown(&text)))
+    }
+
     /// Lets it call a service of a peer, without arguments.
-    async fn call(&self, tag: &str, peer: &str, deadline: Duration) -> Result<Called, Abort> {
+    async fn call<T: DeserializeOwned>(&self, tag: &str, peer: &str, deadline: Duration) -> Result<Called<T>, Abort> {
         let wanted = Call { peer, deadline_ms: millis(deadline) };
         let call = self.channel.request(&("peerage/local/call", (tag, NOTHING, Kwargs {}), wanted));
         call.deadline(deadline.saturating_add(NODE_GRACE)).await.map_err(ended)
@@ -154,14 +161,16 @@ struct Call<'p> {
 
 /// How a call ended that the node made for us.
 #[derive(Deserialize)]
-struct Called {
+struct Called<T> {
     outcome: String,
+    #[serde(default = "Option::default")]
+    value: Option<T>,
     #[serde(default)]
     message: Option<String>,
     elapsed_us: u64,
 }
 
-impl Called {
+impl<T> Called<T> {
     /// A word of a newer node means that nothing certain is known.
     fn outcome(&self) -> Outcome {
         Outcome::ALL.into_iter().find(|outcome| outcome.name() == self.outcome).unwrap_or(Outcome::Protocol)

@@ -4,8 +4,10 @@
 //! link sockets and all others through the seeds of the network. The command asks it as it would ask any other node, over
 //! a control socket; that one lies in a directory of its own, where nobody takes the guest for a node that stays.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use peerage::name::Name;
-use peerage::node::Builder;
 use peerage::{Identity, Network, Node};
 use tempfile::TempDir;
 
@@ -28,7 +30,8 @@ impl Guest {
         let network = joinable(home, network)?;
         let run = home.run_folder().join(network.name().as_str());
         peerage::private_file::private_folder(&run).map_err(|why| Abort::Failed(why.to_string()))?;
-        let folder = tempfile::Builder::new().prefix(".guest-").tempdir_in(&run);
+        let private = Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix(".guest-").permissions(private).tempdir_in(&run);
         let folder =
             folder.map_err(|why| Abort::Failed(format!("cannot make a directory in {}: {why}", run.display())))?;
         let socket = folder.path().join("sock");
@@ -39,8 +42,8 @@ impl Guest {
         });
         let name = NAME.parse().expect("letters are a name");
         let builder = Node::builder(identity).network(network).name(name).ephemeral(true).control(&socket);
-        let builder = local::neighbours(&run, None).into_iter().fold(builder, Builder::seed);
         let node = builder.start().await.map_err(|why| Abort::Failed(why.to_string()))?;
+        local::greet(&node, &run);
         let control = Control::connect(&socket).await;
         let control = control.ok_or_else(|| Abort::Failed("the node of this command cannot be reached".to_owned()))?;
         Ok(Guest { node, control, _folder: folder })

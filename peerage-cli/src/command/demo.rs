@@ -1,7 +1,7 @@
 //! `peerage demo`: shows what this release can do, with real processes, and what each step proves.
 //!
-//! The servers are this very program, started as anybody would start them, in a temporary directory that is removed at
-//! the end. This process is their client, through the public API. Nothing sleeps and hopes: servers are waited for by
+//! The nodes and servers are this very program, started as anybody would start them, in a temporary directory that is removed at
+//! the end. This process is their client, through the public API. Nothing sleeps and hopes: they are waited for by
 //! their ready lines, and whatever takes longer than the whole demo may is a failed step.
 
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ use crate::exit::{Abort, Exit};
 use crate::output;
 use crate::runtime::{self, Interrupts};
 
+mod member;
+mod nodes;
 mod servant;
 mod steps;
 
@@ -24,13 +26,18 @@ pub(super) fn run(typed: &args::Demo) -> Result<Exit, Abort> {
         let mut interrupts = Interrupts::listen()?;
         // However this ends, what was started is dropped with it: the processes are ended, the directory is removed.
         tokio::select! {
-            done = timeout(TIME_MAX, steps::all(&mut report)) => {
+            done = timeout(TIME_MAX, steps(&mut report, typed)) => {
                 done.unwrap_or_else(|_| report.failed("in time", format!("not over after {TIME_MAX:?}")))
             }
             () = interrupts.next() => report.failed("uninterrupted", "ended by a signal".to_owned()),
         }
     })?;
     report.close(began.elapsed())
+}
+
+async fn steps(report: &mut Report, typed: &args::Demo) -> Result<(), Abort> {
+    nodes::all(report, usize::from(typed.nodes), typed.keep).await?;
+    steps::all(report).await
 }
 
 /// What was shown so far.

@@ -46,7 +46,8 @@ async fn tell(actor: &mut Actor, typed: &args::Peers) -> Result<Exit, Abort> {
         peers = peers => peers?,
         () = interrupts.next() => return Ok(Exit::Failed),
     };
-    let filter = Filter(typed);
+    let machine = if typed.on_host { control.info().await?.machine } else { String::new() };
+    let filter = Filter { typed, machine };
     peers.peers.retain(|entry| filter.takes(entry));
     show(&peers, typed)?;
     if !typed.watch {
@@ -72,7 +73,7 @@ async fn watch(control: &mut Control, filter: &Filter<'_>, mut known: BTreeSet<S
                 continue;
             }
         }
-        events::print(&record, filter.0.jsonl)?;
+        events::print(&record, filter.typed.jsonl)?;
         if record.event == Event::Stopped {
             return Ok(Exit::Ok);
         }
@@ -81,11 +82,15 @@ async fn watch(control: &mut Control, filter: &Filter<'_>, mut known: BTreeSet<S
 }
 
 /// What was asked for.
-struct Filter<'t>(&'t args::Peers);
+struct Filter<'t> {
+    typed: &'t args::Peers,
+    /// The machine of the node that tells.
+    machine: String,
+}
 
 impl Filter<'_> {
     fn takes(&self, entry: &PeerEntry) -> bool {
-        let state = match self.0.state {
+        let state = match self.typed.state {
             Some(state) => state.includes(entry.state),
             None => matches!(entry.state, PeerState::Up | PeerState::Suspect),
         };
@@ -94,15 +99,15 @@ impl Filter<'_> {
 
     /// Whether it would be taken in another state.
     fn belongs(&self, entry: &PeerEntry) -> bool {
-        let args::Peers { group, hubs, peer, on_host, .. } = self.0;
+        let args::Peers { group, hubs, peer, on_host, .. } = self.typed;
         let in_group = group.is_empty() || group.iter().any(|group| entry.groups.contains(group));
         let is_named = peer.is_empty() || peer.iter().any(|who| presence::is_called(entry, who));
-        in_group && is_named && (!hubs || entry.hub) && (!on_host || on_this_machine(entry))
+        in_group && is_named && (!hubs || entry.hub) && (!on_host || entry.machine == self.machine)
     }
 
     /// Whether everybody belongs.
     fn is_open(&self) -> bool {
-        let args::Peers { group, hubs, peer, on_host, .. } = self.0;
+        let args::Peers { group, hubs, peer, on_host, .. } = self.typed;
         group.is_empty() && peer.is_empty() && !hubs && !on_host
     }
 }
@@ -119,7 +124,7 @@ fn show(peers: &Peers, typed: &args::Peers) -> Result<(), Abort> {
     }
     if !peers.complete {
         let missing: Vec<String> = peers.missing.iter().map(|missing| output::shown(missing)).collect();
-        let missing = if missing.is_empty() { "no other node was met".to_owned() } else { missing.join("; ") };
+        let missing = if missing.is_empty() { "this node has no link".to_owned() } else { missing.join("; ") };
         output::comment(&format!("this may not be all: {missing}"));
     }
     Ok(())
@@ -173,11 +178,6 @@ fn wide(peers: &Peers) -> Table<13> {
         ]);
     }
     table
-}
-
-/// Whether the link to it does not leave this machine.
-fn on_this_machine(entry: &PeerEntry) -> bool {
-    matches!(entry.path.as_deref(), Some("unix" | "memory"))
 }
 
 fn state(state: PeerState) -> &'static str {

@@ -56,13 +56,14 @@ async fn watch(control: &mut Control, jsonl: bool) -> Result<Exit, Abort> {
     let changes = async {
         control.watch().await?;
         loop {
-            let status = control.status().await?;
-            match jsonl {
-                true => output::record(&status)?,
-                false => {
+            match control.status().await {
+                Ok(status) if jsonl => output::record(&status)?,
+                Ok(status) => {
                     text(&status)?;
                     output::line("")?;
                 }
+                // It may have ended since it told of its last change.
+                Err(why) => return if has_stopped(control).await { Ok(Exit::Ok) } else { Err(why) },
             }
             match control.next_event().await {
                 Some(record) if record.event == Event::Stopped => return Ok(Exit::Ok),
@@ -75,6 +76,16 @@ async fn watch(control: &mut Control, jsonl: bool) -> Result<Exit, Abort> {
         done = changes => done,
         () = interrupts.next() => Ok(Exit::Ok),
     }
+}
+
+/// Whether the node has said that it has stopped.
+async fn has_stopped(control: &mut Control) -> bool {
+    while let Some(record) = control.next_event().await {
+        if record.event == Event::Stopped {
+            return true;
+        }
+    }
+    false
 }
 
 fn text(status: &Status) -> Result<(), Abort> {

@@ -10,15 +10,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage::node::{Event, Events};
-use peerage::{Identity, Node, limits};
+use peerage::node::{ConnectError, Event, Events};
+use peerage::{Address, Identity, Node, limits};
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::args;
 use crate::events;
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
+use crate::local;
 use crate::logs::{self, Logs};
 use crate::output;
 use crate::ready::{self, ReadyFd};
@@ -33,8 +34,10 @@ struct Plan {
     _identity: Identity,
     /// The node, ready to be started.
     builder: peerage::node::Builder,
-    /// Whether to end unless a seed takes this node in.
-    require_seed: bool,
+    /// Where other nodes of this user have their link sockets, if they are to be looked for.
+    neighbourhood: Option<PathBuf>,
+    /// The seeds of which one must take this node in, if one must.
+    required: Option<Vec<Address>>,
     /// Whether stdout is JSON.
     jsonl: bool,
     /// Where the ready line goes too.
@@ -68,7 +71,8 @@ impl Plan {
         let prepared = settings.prepare()?;
         Ok(Plan {
             builder: settings.builder(&prepared).log_filter(logs),
-            require_seed: settings.require_seed.value,
+            neighbourhood: prepared.neighbourhood,
+            required: settings.require_seed.value.then_some(prepared.seeds),
             jsonl: settings.jsonl.value,
             ready_fd,
             detached: detached.then(|| prepared.control.with_extension("log")),
@@ -83,20 +87,65 @@ async fn carry_out(plan: Plan) -> Result<Exit, Abort> {
     let mut interrupts = Interrupts::listen()?;
     let node = plan.builder.start().await.map_err(|why| Abort::Failed(why.to_string()))?;
     let events = node.events();
-    let mut voice = Voice { jsonl: plan.jsonl, is_heard: true };
-    let mut watch = Watch { node: &node, events, interrupts: &mut interrupts };
-    if plan.require_seed
-        && let Some(end) = watch.until_linked(&mut voice).await?
-    {
-        node.stop().await;
-        return end;
+    if let Some(folder) = &plan.neighbourhood {
+        local::greet(&node, folder);
     }
+    let mut voice = Voice { jsonl: plan.jsonl, is_heard: true };
+    if let Some(seeds) = plan.required {
+        let taken_in = tokio::select! {
+            taken_in = taken_in(&node, &seeds) => taken_in,
+            () = interrupts.next() => Err(Abort::Ended(Exit::Failed, "ended before a seed took this node in".to_owned())),
+        };
+        if let Err(why) = taken_in {
+            node.stop().await;
+            return Err(why);
+        }
+    }
+    let mut watch = Watch { node: &node, events, interrupts: &mut interrupts };
     ready::say(&Ready::of(&node).line(plan.jsonl)?, plan.ready_fd)?;
     if let Some(log) = &plan.detached {
         detach::let_go(log)?;
         voice.is_heard = false;
     }
     watch.until_stopped(&mut voice).await
+}
+
+/// Waits until a seed has taken the node in.
+///
+/// # Errors
+///
+/// What every seed says that no waiting will cure; or that none has answered in time.
+async fn taken_in(node: &Node, seeds: &[Address]) -> Result<(), Abort> {
+    let until = Instant::now() + SEED_WITHIN;
+    loop {
+        let mut last = None;
+        for seed in seeds {
+            match timeout_at(until, node.connect(seed)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(why)) => last = later_of(last, why),
+                Err(_) => break,
+            }
+        }
+        let why = last.as_ref().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+        let exit = last.map_or(Exit::NotYetKnown, |why| Exit::of(why.outcome()));
+        if matches!(exit, Exit::Refused | Exit::Incompatible) {
+            return Err(Abort::Ended(exit, format!("no seed takes this node in: {}", output::shown(&why))));
+        }
+        if Instant::now() + SEED_PAUSE > until {
+            let text = format!("no seed has taken this node in within {SEED_WITHIN:?}: {}", output::shown(&why));
+            return Err(Abort::Ended(Exit::NotYetKnown, text));
+        }
+        sleep(SEED_PAUSE).await;
+    }
+}
+
+/// Of two answers the one that leaves more hope: what may pass goes before what will not.
+fn later_of(known: Option<ConnectError>, new: ConnectError) -> Option<ConnectError> {
+    let is_final = |why: &ConnectError| matches!(Exit::of(why.outcome()), Exit::Refused | Exit::Incompatible);
+    match known {
+        Some(known) if is_final(&new) && !is_final(&known) => Some(known),
+        _ => Some(new),
+    }
 }
 
 /// Prints as long as somebody reads.
@@ -125,34 +174,6 @@ struct Watch<'n> {
 }
 
 impl Watch<'_> {
-    /// Waits for the first link. How to end instead, if there will be none.
-    async fn until_linked(&mut self, voice: &mut Voice) -> Result<Option<Result<Exit, Abort>>, Abort> {
-        let until = Instant::now() + SEED_WITHIN;
-        loop {
-            tokio::select! {
-                record = self.events.next() => {
-                    let Some(record) = record else { return Ok(Some(Ok(Exit::Failed))) };
-                    voice.tell(&record)?;
-                    match record.event {
-                        Event::Connected => return Ok(None),
-                        Event::Fault { fault, detail, remedy } => {
-                            if let Some(exit) = exit_of(&fault) {
-                                let text = format!("{fault}: {}; {}", output::shown(&detail), output::shown(&remedy));
-                                return Ok(Some(Err(Abort::Ended(exit, text))));
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-                () = self.interrupts.next() => return Ok(Some(Ok(Exit::Failed))),
-                () = sleep_until(until) => {
-                    let text = format!("no seed has answered within {SEED_WITHIN:?}; does one run, and is its address right?");
-                    return Ok(Some(Err(Abort::Ended(Exit::NotYetKnown, text))));
-                }
-            }
-        }
-    }
-
     /// Tells what happens until the node has stopped, whoever stopped it.
     async fn until_stopped(&mut self, voice: &mut Voice) -> Result<Exit, Abort> {
         let drained = self.node.clone();
@@ -183,6 +204,8 @@ impl Watch<'_> {
                 done = &mut drain, if leaving && abandoned.is_none() => abandoned = Some(done.abandoned),
             }
         }
+        // The last event comes before the last socket is gone.
+        let _ = timeout(GOODBYE_WITHIN, self.node.stopped()).await;
         let abandoned = match abandoned {
             Some(abandoned) => abandoned,
             None if leaving => drain.await.abandoned,
@@ -217,15 +240,6 @@ fn counted(abandoned: u64) -> String {
     match abandoned {
         1 => "1 call was abandoned".to_owned(),
         calls => format!("{calls} calls were abandoned"),
-    }
-}
-
-/// The exit code of a fault that no waiting will cure; `None` for any other.
-fn exit_of(fault: &str) -> Option<Exit> {
-    match fault {
-        "wrong-network" | "identity-mismatch" | "identity-conflict" => Some(Exit::Refused),
-        "incompatible" => Some(Exit::Incompatible),
-        _ => None,
     }
 }
 
@@ -268,6 +282,9 @@ impl Ready {
 
 /// How long `--require-seed` waits for a seed to answer.
 const SEED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Time between two attempts to reach a seed that is required.
+const SEED_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long links may take to close after a second signal.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);

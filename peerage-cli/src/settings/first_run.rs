@@ -16,7 +16,6 @@ use peerage::{Identity, Network, Node};
 use super::{NetworkChoice, Origin, Setting, Settings, default};
 use crate::exit::Abort;
 use crate::home::{self, Home};
-use crate::local;
 
 /// What a node needs to start: all of it exists, and the key is locked for this process.
 #[derive(Debug)]
@@ -26,8 +25,10 @@ pub(crate) struct Prepared {
     pub(crate) network: Network,
     /// Where it listens, its link socket for other nodes of this user included.
     pub(crate) listen: Vec<Address>,
-    /// Where other nodes of this user are likely to be found.
-    pub(crate) neighbours: Vec<Address>,
+    /// Where members are likely to be found: the network's seeds, and those that were said.
+    pub(crate) seeds: Vec<Address>,
+    /// The directory in which other nodes of this user have their link sockets, if they are to be looked for.
+    pub(crate) neighbourhood: Option<PathBuf>,
     /// The path of its control socket.
     pub(crate) control: PathBuf,
 }
@@ -51,14 +52,12 @@ impl Settings {
         let folder = self.home.run_folder().join(network.name().as_str());
         private_file::private_folder(&folder).map_err(failed)?;
         let mut listen = self.listen(network.name(), &place).value;
-        let mut neighbours = Vec::new();
-        if !self.no_local.value {
-            neighbours = local::neighbours(&folder, place.link.path());
-            if !listen.contains(&place.link) {
-                listen.insert(0, place.link);
-            }
+        if !self.no_local.value && !listen.contains(&place.link) {
+            listen.insert(0, place.link);
         }
-        Ok(Prepared { identity, name, network, listen, neighbours, control: place.control })
+        let seeds = network.seeds().iter().chain(&self.seed.value).cloned().collect();
+        let neighbourhood = (!self.no_local.value).then_some(folder);
+        Ok(Prepared { identity, name, network, listen, seeds, neighbourhood, control: place.control })
     }
 
     /// The node that is meant.
@@ -74,7 +73,7 @@ impl Settings {
         for address in &self.advertise.value {
             builder = builder.advertise(address.clone());
         }
-        for address in self.seed.value.iter().chain(&prepared.neighbours) {
+        for address in &self.seed.value {
             builder = builder.seed(address.clone());
         }
         for group in &self.group.value {

@@ -6,13 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::program::{PATIENCE, signal};
+use crate::program::{PATIENCE, ended, signal};
 
 impl Home {
     /// A running node of this name.
@@ -20,9 +20,20 @@ impl Home {
         Up::start(self.peerage(&[&["up", "--name", name, "--jsonl"], options].concat()))
     }
 
+    /// A node that listens on the loopback interface of a network.
+    pub(crate) fn up_at_loopback(&self, name: &str, network: &str, options: &[&str]) -> Up {
+        self.up(name, &[&["--network", network, "--listen", "tls://127.0.0.1:0"], options].concat())
+    }
+
     /// The control socket of a node.
     pub(crate) fn socket(&self, network: &str, name: &str) -> PathBuf {
         self.path(&format!("run/{network}/{name}.sock"))
+    }
+
+    /// Gives `other` the ticket of a network of ours, with this seed.
+    pub(crate) fn invite(&self, other: &Home, network: &str, seed: &str) {
+        let ticket = self.done(&["network", "ticket", "--network", network, "--seed", seed]).stdout;
+        other.run_with(ticket.as_bytes(), &["network", "join", "-"]);
     }
 }
 
@@ -82,10 +93,25 @@ impl Up {
 
     /// Waits for this event; others are skipped.
     pub(crate) fn event(&mut self, event: &str) -> Value {
-        let until = Instant::now() + PATIENCE;
+        self.event_within(event, PATIENCE)
+    }
+
+    /// Waits for this event no longer than this.
+    pub(crate) fn event_within(&mut self, event: &str, limit: Duration) -> Value {
+        let until = Instant::now() + limit;
         loop {
             let record = self.next_until(event, until);
             if record["event"] == event {
+                return record;
+            }
+        }
+    }
+
+    /// Waits for this event of that node.
+    pub(crate) fn event_of(&mut self, event: &str, name: &str) -> Value {
+        loop {
+            let record = self.event(event);
+            if record["name"] == name {
                 return record;
             }
         }
@@ -95,6 +121,13 @@ impl Up {
         self.ready["id"].as_str().expect("a ready line has an id").to_owned()
     }
 
+    /// The address of this scheme at which it listens.
+    pub(crate) fn address(&self, scheme: &str) -> String {
+        let addresses = self.ready["addresses"].as_array().expect("a ready line has addresses");
+        let address = addresses.iter().filter_map(Value::as_str).find(|address| address.starts_with(scheme));
+        address.unwrap_or_else(|| panic!("no {scheme} address: {}", self.ready)).to_owned()
+    }
+
     /// What it wrote to stderr so far.
     pub(crate) fn said(&self) -> String {
         self.stderr.lock().expect("no thread panics with it").clone()
@@ -102,6 +135,12 @@ impl Up {
 
     pub(crate) fn signal(&self, wanted: Signal) {
         signal(&self.child, wanted);
+    }
+
+    /// Asks it to end; its exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        ended(&mut self.child)
     }
 
     /// Ends it without a chance to say goodbye.
@@ -122,4 +161,15 @@ impl Drop for Up {
 /// The keys of an object, in order.
 pub(crate) fn keys(object: &Value) -> Vec<&str> {
     object.as_object().unwrap_or_else(|| panic!("no object: {object}")).keys().map(String::as_str).collect()
+}
+
+/// A process that is killed when this is dropped.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

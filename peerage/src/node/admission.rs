@@ -341,7 +341,8 @@ fn failure_of(why: &transport::DialError) -> DialError {
     use transport::DialError as Transport;
     match why {
         Transport::TimedOut { after, .. } => DialError::TimedOut(*after),
-        Transport::Handshake { why: HandshakeFailure::IdentityMismatch { expected, found }, .. } => {
+        Transport::IdentityMismatch { expected, found, .. }
+        | Transport::Handshake { why: HandshakeFailure::IdentityMismatch { expected, found }, .. } => {
             DialError::Hello(HelloError::IdentityMismatch { expected: *expected, found: *found })
         }
         Transport::Refused { .. } | Transport::NotFound { .. } | Transport::StaleSocket { .. } => {

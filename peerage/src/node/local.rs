@@ -21,10 +21,14 @@ use super::wall::wall;
 use crate::channel::{Caller, Failure};
 use crate::service::{Called, Origin, Reach, Services};
 
+mod call;
+
 /// Adds the services of the control socket.
 pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
     let node = shared.clone();
     services.waiting("peerage/local/drain", Reach::Local, move |called| drain(node.clone(), called));
+    let node = shared.clone();
+    services.waiting("peerage/local/call", Reach::Local, move |called| call::call(node.clone(), called));
     let node = shared.clone();
     services.waiting("peerage/local/redial", Reach::Local, move |called| redial(node.clone(), called));
     let node = shared.clone();
@@ -48,12 +52,15 @@ async fn drain(node: Arc<Shared>, called: Called) {
     };
     let within = wanted.within_ms.map_or(limits::DRAIN_TIME_DEFAULT, Duration::from_millis);
     tracing::info!(pid = pid(&called.origin), ?within, "told to drain through the control socket");
+    // As long as this is held, the control socket stays open for the answer.
+    let reader = node.reader();
     let (reply, drained) = oneshot::channel();
     let sent = node.commands.send(Command::Drain { within, reply }).await.is_ok();
     match drained.await {
         Ok(drained) if sent => called.request.reply(&Value::Map(vec![("abandoned".into(), drained.abandoned.into())])),
         _ => called.request.fail_with(shutting_down()),
     }
+    drop(reader);
 }
 
 /// Drops all links and dials all known addresses at a time on the wall, now if none is named. The answer comes at once.

@@ -250,9 +250,11 @@ impl Neighbour {
             groups: said.groups.iter().map(ToString::to_string).collect(),
             hub: said.hub,
             ephemeral: said.ephemeral,
+            machine: said.machine.iter().map(|byte| format!("{byte:02x}")).collect(),
             addresses: said.addresses.iter().map(Address::to_string).collect(),
             services: Vec::new(),
-            build: said.build.clone(),
+            // Others say which program they are, and its version; of ours the version is enough.
+            build: said.build.strip_prefix("peerage ").unwrap_or(&said.build).to_owned(),
             epoch: self.epoch.to_string(),
             since_ms: 0,
         }

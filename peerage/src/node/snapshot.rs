@@ -195,6 +195,8 @@ pub struct PeerEntry {
     pub hub: bool,
     /// Whether it is there for one command only.
     pub ephemeral: bool,
+    /// Its machine: something that is the same for all nodes of one machine, and says nothing else about it.
+    pub machine: String,
     /// Where it says it can be reached.
     pub addresses: Vec<String>,
     /// What it offers by name. In this release the built-in services, which are not listed.

@@ -1,4 +1,4 @@
-//! The steps, in the order in which a newcomer would try them.
+//! The steps with channels, in the order in which a newcomer would try them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Stage {
 }
 
 /// A directory whose sockets have paths that are short enough for the system.
-fn home() -> std::io::Result<TempDir> {
+pub(super) fn home() -> std::io::Result<TempDir> {
     let home = tempfile::Builder::new().prefix("peerage-demo-").tempdir()?;
     match home.path().as_os_str().len() {
         0..=HOME_BYTES_MAX => Ok(home),
@@ -243,5 +243,5 @@ const SENT_WITHIN: Duration = Duration::from_secs(5);
 
 const LOST_WITHIN: Duration = Duration::from_secs(1);
 
-/// Longest path of a directory for sockets: 107 bytes less the longest name in it.
-const HOME_BYTES_MAX: usize = 96;
+/// Longest path of a directory for sockets: 107 bytes less the longest name in it, that of a node's link.
+const HOME_BYTES_MAX: usize = 107 - "/run/local/n16.link".len();

@@ -1,7 +1,10 @@
 //! What others are told: events, the view, answers to those who wait.
 
+use std::time::Duration;
+
 use peerage_proto::id::NodeId;
 use peerage_proto::node::{self, Fault, WhyClosed, WhyDown};
+use peerage_proto::outcome::LinkLost;
 use tokio::time::Instant;
 
 use super::Driver;
@@ -29,7 +32,9 @@ impl Driver {
                 }
             }
             node::Event::LinkDown { peer, epoch, why } => {
-                let patience = self.patience();
+                // A link that ended for silence has had that time already.
+                let was_silent = matches!(why, WhyDown::Lost(LinkLost::Silent));
+                let patience = if was_silent { Duration::ZERO } else { self.patience() };
                 self.neighbours.down(now, peer, epoch, gone(&why), patience, &mut events);
             }
             node::Event::Connected => events.push(Event::Connected),
@@ -85,7 +90,7 @@ impl Driver {
     }
 
     /// How long a peer without a link is waited for before it is lost.
-    fn patience(&self) -> std::time::Duration {
+    fn patience(&self) -> Duration {
         let factor = self.shared().metrics.local_health.value().clamp(1, 8) as u32;
         self.shared().profile.lost_after() * factor
     }
