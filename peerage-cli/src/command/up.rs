@@ -85,8 +85,8 @@ impl Plan {
 async fn carry_out(plan: Plan) -> Result<Exit, Abort> {
     // Signals count from the first moment: what was bound is unbound in order.
     let mut interrupts = Interrupts::listen()?;
-    let node = plan.builder.start().await.map_err(|why| Abort::Failed(why.to_string()))?;
-    let events = node.events();
+    let started = plan.builder.start_with_events().await;
+    let (node, events) = started.map_err(|why| Abort::Failed(why.to_string()))?;
     if let Some(folder) = &plan.neighbourhood {
         local::greet(&node, folder);
     }

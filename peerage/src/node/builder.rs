@@ -12,7 +12,7 @@ use peerage_proto::liveness::Profile;
 
 use super::log_filter::LogFilter;
 use super::mistake::{Mistake, StartError};
-use super::{Node, start};
+use super::{Events, Node, start};
 use crate::identity::Identity;
 use crate::name::Name;
 use crate::network::Network;
@@ -185,6 +185,15 @@ impl Builder {
     /// [`StartError`]: the first mistake in what was said, or an address that cannot be listened at. Nothing is left
     /// behind then.
     pub async fn start(self) -> Result<Node, StartError> {
+        self.start_with_events().await.map(|(node, _)| node)
+    }
+
+    /// As [`start`](Self::start), for who wants all that happens: events from the first moment on, while
+    /// [`Node::events`] tells what happens after it was called.
+    ///
+    /// # Errors
+    /// As those of [`start`](Self::start).
+    pub async fn start_with_events(self) -> Result<(Node, Events), StartError> {
         self.check().map_err(StartError::from)?;
         start::start(self).await
     }

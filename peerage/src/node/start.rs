@@ -22,7 +22,7 @@ use super::mistake::{Mistake, StartError};
 use super::reach::{self, Here};
 use super::shared::{Facts, Servers, Shared};
 use super::snapshot::Build;
-use super::{Node, builtin, local, machine};
+use super::{Events, Node, builtin, local, machine};
 use crate::channel::{Listener, Server};
 use crate::control;
 use crate::metrics::Metrics;
@@ -38,7 +38,8 @@ struct Bound {
     doors: Vec<Listening>,
 }
 
-pub(super) async fn start(builder: Builder) -> Result<Node, StartError> {
+/// Starts a node; with its events from the first one on.
+pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError> {
     let network = builder.network.clone().ok_or(Mistake::NoNetwork)?;
     let gate = Gate::new(gate_limits(&builder.limits));
     let bound = bind(&builder, &gate).await?;
@@ -53,6 +54,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, StartError> {
     let introduction = introduction(&builder, &facts, &reachable);
     let shared = Shared::new(facts, epoch, builder.profile, gate, metrics.clone(), commands);
     let shared = Arc::new(shared);
+    let events = Events::new(shared.listen(), shared.stopped.clone());
 
     let mut services = Services::default();
     builtin::add_to(&mut services, &shared);
@@ -94,7 +96,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, StartError> {
     };
     tokio::spawn(Driver::new(parts).run());
     tracing::info!(id = %shared.facts.id, name = %shared.facts.name, %epoch, "node started");
-    Ok(Node::new(shared))
+    Ok((Node::new(shared), events))
 }
 
 async fn bind(builder: &Builder, gate: &Gate) -> Result<Bound, StartError> {

@@ -9,7 +9,7 @@ use peerage::node::{Event, LogFilter, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::place::{Place, soon};
+use crate::place::{Place, memory, soon};
 
 /// One program at the socket.
 struct Client(UnixStream);
@@ -195,4 +195,41 @@ async fn there_are_at_most_256_programs() {
     assert!(matches!(soon(one_more.0.read(&mut [0; 1])).await, Ok(0) | Err(_)));
     assert_eq!(node.status().counters["peerage_control_turned_away_total"], 1);
     assert_eq!(node.status().counters["peerage_control_clients"], 256);
+}
+
+#[tokio::test]
+async fn a_program_has_its_node_call_another_one_and_is_told_how_that_ended() {
+    let place = Place::new();
+    let path = place.control("a");
+    let a = place.node("a").control(&path).start().await.unwrap();
+    let b = place.node("b").listen(memory()).start().await.unwrap();
+    soon(a.connect(&b.addresses()[0])).await.unwrap();
+    let mut client = Client::connect(&path).await;
+    let mut call = async |tag: &str, args: &str, peer: &str, kind| {
+        let content =
+            format!(r#"["peerage/local/call", ["{tag}", {args}, {{}}], {{"peer": "{peer}", "deadline_ms": 5000}}]"#);
+        client.ask(&content, kind).await
+    };
+    let id = b.id().to_string();
+    let ended = call("peerage/pass_through", r#"["x"]"#, &id, 1).await;
+    assert_eq!((&ended["outcome"], &ended["class"], &ended["value"]), (&"ok".into(), &"ok".into(), &"x".into()));
+    assert_eq!((&ended["peer"], &ended["attempts"]), (&id.as_str().into(), &1.into()));
+    assert!(ended["elapsed_us"].is_u64() && ended.get("may_have_run").is_none(), "{ended}");
+
+    let ended = call("no/such", "[]", &id, 1).await;
+    assert_eq!((&ended["outcome"], &ended["why"]), (&"refused".into(), &"no-such-service".into()));
+    assert_eq!((&ended["class"], &ended["may_have_run"]), (&"did-not-run".into(), &false.into()));
+
+    let stranger = peerage::Identity::generate().id().to_string();
+    let ended = call("peerage/ping", "[]", &stranger, 1).await;
+    assert_eq!((&ended["outcome"], &ended["why"]), (&"not-sent".into(), &"no-route".into()));
+
+    let ended = call("peerage/stats", r#"["nonsense"]"#, &id, 1).await;
+    assert_eq!((&ended["outcome"], &ended["may_have_run"]), (&"remote".into(), &true.into()));
+    assert_eq!((&ended["code"], &ended["class"]), (&"bad-request".into(), &"failed".into()));
+
+    let refused = call("peerage/ping", "[]", "nobody", 2).await;
+    assert_eq!(refused, "[bad-request] peer is no node id");
+    let refused = client.ask(r#"["peerage/local/call", ["peerage/ping"], {}]"#, 2).await;
+    assert!(refused.as_str().is_some_and(|why| why.starts_with("[bad-request]")), "{refused}");
 }
