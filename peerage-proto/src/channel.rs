@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::codec::Encoding;
+use crate::codec::{Encoding, Form};
 use crate::frame::{Dialect, FrameDecoder, Unfinished};
 use crate::limits;
 use crate::outcome::{CallError, LinkLost};
@@ -38,6 +38,7 @@ mod budget;
 mod config;
 mod content;
 mod control;
+mod forms;
 mod in_flight;
 mod inbound;
 mod input;
@@ -45,6 +46,7 @@ mod outbound;
 mod outgoing;
 mod output;
 mod pieces;
+mod renegotiation;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -53,6 +55,7 @@ mod writing;
 
 use budget::{Allowance, Thrift};
 use control::Standing;
+use forms::Forms;
 use in_flight::{Ending, InFlight};
 use outgoing::Outgoing;
 use serving::Serving;
@@ -71,7 +74,13 @@ pub use serving::Served;
 #[derive(Debug)]
 pub struct Channel {
     config: Config,
+    /// What we write in; `None` while it is still to be recognised.
     encoding: Option<Encoding>,
+    /// Whether we compress large contents.
+    compresses: bool,
+    /// What we read.
+    reading: Option<Form>,
+    forms: Forms,
     phase: Phase,
     decoder: FrameDecoder,
     /// Bytes still missing of the frame that is lent out.
@@ -133,6 +142,8 @@ pub struct Counters {
     pub cancels_withheld: u64,
     /// Cancels that were never sent for the same reason; the callee's deadline ends that work.
     pub cancels_dropped: u64,
+    /// Contents that did not decompress.
+    pub bad_blocks: u64,
     /// Jumps of the time after which requests were kept back.
     pub pauses: u64,
     /// Bytes received, as frames count them.
@@ -164,6 +175,9 @@ impl Channel {
         };
         Channel {
             encoding: config.encoding,
+            compresses: false,
+            reading: config.encoding.map(Form::plain),
+            forms: Forms::new(config.side, config.compression),
             decoder: FrameDecoder::new(config.frame_bytes),
             config,
             phase: Phase::Open,
@@ -236,7 +250,7 @@ impl Channel {
             Input::LocalHealth(factor) => self.watch.set_local_health(now, factor),
             Input::Probe => self.probe(now),
             Input::Jumped => self.jumped(now),
-            Input::Propose(_) => {}
+            Input::Propose(form) => self.propose(now, form),
         }
         if resumes {
             self.resume(now);
@@ -340,7 +354,13 @@ impl Channel {
         self.calls.len() == 0 && self.serving.len() == 0
     }
 
-    /// The encoding of the link; `None` while it is still to be recognised.
+    /// The form in which this end writes; `None` while it is still to be recognised.
+    pub fn form(&self) -> Option<Form> {
+        let compressed = self.compresses.then_some(Form::COMPRESSED);
+        self.encoding.map(|encoding| compressed.unwrap_or(Form::plain(encoding)))
+    }
+
+    /// The encoding in which this end writes; `None` while it is still to be recognised.
     pub fn encoding(&self) -> Option<Encoding> {
         self.encoding
     }

@@ -17,6 +17,7 @@
 use std::{fmt, ops::Range, str::FromStr};
 
 mod check;
+mod compress;
 mod elements;
 mod form;
 mod invocation;
@@ -28,6 +29,7 @@ mod value;
 
 pub use self::{
     check::{EncodeError, Unsupported},
+    compress::{BadBlock, compress, decompress},
     elements::{Elements, NotAnArray},
     form::{Compression, Form},
     invocation::{Invocation, NotAnInvocation, call_of_parts, is_tag, put_call, put_kwargs},

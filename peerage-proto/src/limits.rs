@@ -32,6 +32,12 @@ pub const NESTING_DEFAULT: usize = 32;
 /// Deepest nesting that can be configured.
 pub const NESTING_MAX: usize = 64;
 
+/// How many times larger than its compressed form a content may be. LZ4 reaches 255; what is honest seldom reaches 20.
+pub const COMPRESSION_RATIO_MAX: usize = 100;
+
+/// Contents from this size on are compressed where that was agreed on, in bytes: below it little is saved, and time is lost.
+pub const COMPRESS_FROM_BYTES: usize = 1 << 10;
+
 /// Longest standstill in the middle of a frame before the link is cut.
 pub const FRAME_STALL: Duration = Duration::from_secs(10);
 

@@ -3,13 +3,28 @@
 //! A document with bytes in it goes stale silently, so its `frames` blocks are test vectors: each line names a codec, a
 //! frame in hex and what a reader must find in it. The form of a line is described in PROTOCOL §1.
 
-use peerage_proto::codec::Encoding;
+use peerage_proto::codec::{self, Encoding, Payload};
 
 const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
 
 /// Names of the kinds as §4 gives them; others are written `kind-<number>`.
-const KINDS: &[(u64, &str)] =
-    &[(0, "request"), (1, "result"), (2, "exception"), (3, "cancel"), (4, "stopped"), (5, "busy"), (7, "rejected")];
+const KINDS: &[(u64, &str)] = &[
+    (0, "request"),
+    (1, "result"),
+    (2, "exception"),
+    (3, "cancel"),
+    (4, "stopped"),
+    (5, "busy"),
+    (7, "rejected"),
+    (12, "ping"),
+    (13, "pong"),
+    (20, "propose"),
+    (21, "agree"),
+    (22, "decline"),
+];
+
+/// What stands before the name of a kind whose content is compressed, and what is then added to its number.
+const COMPRESSED: (&str, u64) = ("compressed-", 128);
 
 #[test]
 fn every_length_in_the_document_is_that_of_its_body() {
@@ -35,6 +50,16 @@ fn every_example_is_split_into_the_kind_id_and_content_written_beside_it() {
             (None, _) => assert_eq!(value_of(found), json_of(content), "{place}"),
         }
     }
+}
+
+#[test]
+fn the_example_of_a_compressed_content_opens_and_is_what_we_write() {
+    let examples = examples();
+    let packed: Vec<&[u8]> = examples.iter().filter_map(Example::compressed).collect();
+    assert_eq!(packed.len(), 1);
+    let content = Payload::encode(&"peerage ".repeat(8), Encoding::MsgPack).expect("a text");
+    assert_eq!(codec::decompress(packed[0], 100), Ok(content.clone()));
+    assert_eq!(codec::compress(content.bytes()).as_deref(), Some(packed[0]));
 }
 
 #[test]
@@ -68,6 +93,15 @@ struct Example {
     length: [u8; 4],
     body: Vec<u8>,
     meaning: Meaning,
+}
+
+impl Example {
+    /// The content as it stands in the frame, if that is a compressed one.
+    fn compressed(&self) -> Option<&[u8]> {
+        let triple = self.encoding.split(&self.body).ok()?;
+        let kinds = COMPRESSED.1..COMPRESSED.1 + 3;
+        kinds.contains(&triple.kind).then(|| &self.body[triple.content])
+    }
 }
 
 /// What the document says the body means.
@@ -128,6 +162,9 @@ fn word(text: &str) -> Option<(&str, &str)> {
 }
 
 fn kind_of(name: &str) -> u64 {
+    if let Some(name) = name.strip_prefix(COMPRESSED.0) {
+        return kind_of(name) + COMPRESSED.1;
+    }
     match KINDS.iter().find(|(_, known)| *known == name) {
         Some((kind, _)) => *kind,
         None => name.strip_prefix("kind-").and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no kind is {name}")),

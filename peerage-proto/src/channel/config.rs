@@ -27,6 +27,8 @@ pub struct Config {
     ///
     /// The watch begins with the first input, whatever it is, and from then on there is always a next timeout.
     pub liveness: Option<Profile>,
+    /// Whether both ends may agree to compress large contents. Default not. Full dialect only.
+    pub compression: bool,
     /// From when the grid of [`limits::PING_GRID`] is counted on which pings leave: one moment for all links of a node,
     /// another for each node. Default the beginning of the link.
     pub grid: Option<Instant>,
@@ -57,6 +59,7 @@ impl Default for Config {
             calls_in_flight: limits::CALLS_IN_FLIGHT_DEFAULT,
             served_at_once: limits::SERVED_AT_ONCE_DEFAULT,
             liveness: None,
+            compression: false,
             grid: None,
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::in_flight::Ending;
 use super::pieces::Pieces;
 use super::{Channel, Output, Phase};
-use crate::codec::{Encoding, Payload, Value};
+use crate::codec::{Encoding, Form, Payload, Value};
 use crate::frame::{Body, Dialect, Kind};
 use crate::id::RequestId;
 use crate::limits;
@@ -97,9 +97,12 @@ impl Channel {
         pieces: &mut Pieces<'_>,
         rest: &[u8],
     ) -> Result<(), PeerMisbehaved> {
-        let encoding = self.encoding_of(body.bytes())?;
+        let encoding = self.form_of(body.bytes())?.encoding();
         let triple = encoding.split(body.bytes()).map_err(PeerMisbehaved::BadFrame)?;
         let Some(kind) = Kind::from_number(triple.kind, self.config.dialect) else {
+            if let Some(kind) = Kind::from_compressed(triple.kind, self.config.dialect) {
+                return self.compressed(now, kind, triple.id, &body.bytes()[triple.content]);
+            }
             if self.config.dialect == Dialect::Full && triple.kind >= Kind::SKIPPABLE_FROM {
                 self.counters.skipped_frames += 1;
                 return Ok(());
@@ -119,15 +122,22 @@ impl Channel {
                     self.thrift.completed();
                 }
             }
-            Kind::Exception => {
-                let dialect = self.config.dialect;
-                if self.answered(id, || Ending::Failed(Box::new(failure(&content(), dialect)))) {
-                    self.thrift.completed();
-                }
-            }
+            Kind::Exception => self.answer(kind, id, content),
             kind => self.word(now, kind, id, content())?,
         }
         Ok(())
+    }
+
+    /// Takes in an answer whose content has memory of its own.
+    pub(super) fn answer(&mut self, kind: Kind, id: u64, content: impl FnOnce() -> Payload) {
+        let dialect = self.config.dialect;
+        let awaited = self.answered(id, || match kind {
+            Kind::Exception => Ending::Failed(Box::new(failure(&content(), dialect))),
+            _ => Ending::Owned(content()),
+        });
+        if awaited {
+            self.thrift.completed();
+        }
     }
 
     /// Takes in a word about a request or about the link.
@@ -172,29 +182,33 @@ impl Channel {
         match kind {
             Kind::Ping => self.put_small(now, Kind::Pong, id),
             Kind::Pong => self.pong(now, id)?,
-            Kind::Propose => self.put_empty(Kind::Decline, id),
-            Kind::Agree | Kind::Decline => return Err(PeerMisbehaved::Unasked(kind.number().into())),
+            Kind::Propose | Kind::Agree | Kind::Decline => self.heard_of_forms(now, kind, id, &content)?,
             kind => self.orders.push_back(Output::Control { kind, content }),
         }
         Ok(())
     }
 
-    /// The encoding of the link, recognised from the first byte of its first body where it was left open.
-    fn encoding_of(&mut self, body: &[u8]) -> Result<Encoding, PeerMisbehaved> {
-        if let Some(encoding) = self.encoding {
-            return Ok(encoding);
+    /// The form of what is read, recognised from the first byte of the first body where it was left open.
+    fn form_of(&mut self, body: &[u8]) -> Result<Form, PeerMisbehaved> {
+        if let Some(form) = self.reading {
+            return Ok(form);
         }
         let first = *body.first().ok_or(PeerMisbehaved::BadFrame(crate::codec::BadTriple::Empty))?;
         let encoding = Encoding::recognise(first).ok_or(PeerMisbehaved::UnknownCodec(first))?;
         self.encoding = Some(encoding);
-        Ok(encoding)
+        Ok(*self.reading.insert(Form::plain(encoding)))
     }
 
-    fn request(&mut self, id: u64, content: impl FnOnce() -> Payload) -> Result<(), PeerMisbehaved> {
+    /// A request arrived, whatever becomes of it.
+    pub(super) fn count_request(&mut self, id: u64) -> Result<(), PeerMisbehaved> {
         self.counters.requests += 1;
+        if self.config.dialect == Dialect::Full { self.check_peer_id(id) } else { Ok(()) }
+    }
+
+    pub(super) fn request(&mut self, id: u64, content: impl FnOnce() -> Payload) -> Result<(), PeerMisbehaved> {
+        self.count_request(id)?;
         let full = self.config.dialect == Dialect::Full;
         if full {
-            self.check_peer_id(id)?;
             if self.standing.draining {
                 self.refuse(id, Busy::Draining, RETRY_AFTER_DRAIN);
                 return Ok(());

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::{Channel, Config, Content, Counters, Input, Output, Room, Served, Side, Token, Transmit};
-use crate::codec::{Encoding, Payload};
+use crate::codec::{Encoding, Payload, compress, decompress};
 use crate::frame::{Dialect, FrameDecoder, Kind};
 use crate::limits;
 use crate::outcome::{Busy, CallError, Code, LinkLost, NotSent, PeerMisbehaved, Refused, Stop};
@@ -21,6 +21,7 @@ mod budget;
 mod calls;
 mod endings;
 mod failures;
+mod forms;
 mod giving_up;
 mod misbehaviour;
 mod nodes;
@@ -71,10 +72,27 @@ fn rejected(id: u64, why: u64, detail: &str) -> Frame {
 impl Frame {
     fn bytes(&self, encoding: Encoding) -> Vec<u8> {
         let mut body = Vec::new();
-        encoding.put_head(u8::try_from(self.kind).expect("a small number"), self.id, &mut body);
-        body.extend_from_slice(Payload::encode(&self.content, encoding).expect("plain data").bytes());
+        let kind = u8::try_from(self.kind).expect("a small number");
+        encoding.put_head(kind, self.id, &mut body);
+        let content = Payload::encode(&self.content, encoding).expect("plain data");
+        match kind {
+            128..=130 => body.extend_from_slice(&compress(content.bytes()).expect("worth it")),
+            _ => body.extend_from_slice(content.bytes()),
+        }
         encoding.put_tail(&mut body);
         framed(&body)
+    }
+
+    /// Reads a body, whatever its codec; compressed content is opened.
+    fn of(body: &[u8]) -> Frame {
+        let encoding = Encoding::recognise(body[0]).expect("we write in a codec");
+        let triple = encoding.split(body).expect("we write frames");
+        let content = &body[triple.content];
+        let content = match triple.kind {
+            128..=130 => decompress(content, limits::FRAME_BYTES_MAX).expect("we compress well"),
+            _ => Payload::from_parts(encoding, Bytes::copy_from_slice(content)),
+        };
+        Frame { kind: triple.kind, id: triple.id, content: content.decode().expect("a value") }
     }
 }
 
@@ -164,12 +182,12 @@ impl Transcript {
     }
 
     fn peer_sends(self, frame: Frame) -> Self {
-        let bytes = frame.bytes(self.channel.encoding().expect("known"));
+        let bytes = frame.bytes(self.channel.reading.expect("known").encoding());
         self.peer_sends_bytes(&bytes)
     }
 
     fn peer_sends_all(self, frames: &[Frame]) -> Self {
-        let encoding = self.channel.encoding().expect("known");
+        let encoding = self.channel.reading.expect("known").encoding();
         let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.bytes(encoding)).collect();
         self.peer_sends_bytes(&bytes)
     }
@@ -314,12 +332,7 @@ impl Transcript {
         let written = std::mem::take(&mut self.written);
         let mut rest = &written[..];
         while let Some(body) = self.wire.next(&mut rest).expect("we keep to our own limits") {
-            let encoding = self.channel.encoding().expect("known");
-            let triple = encoding.split(body.bytes()).expect("we write frames");
-            let content = Payload::from_parts(encoding, bytes::Bytes::copy_from_slice(&body.bytes()[triple.content]))
-                .decode()
-                .expect("a value");
-            self.sent.push_back(Frame { kind: triple.kind, id: triple.id, content });
+            self.sent.push_back(Frame::of(body.bytes()));
         }
         assert_eq!(self.sent.pop_front().as_ref(), Some(&expected));
         self

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use super::content::Part;
 use super::outgoing::Outgoing;
 use super::{Channel, Content, Phase};
-use crate::codec::{Encoding, Payload, Value};
+use crate::codec::{Encoding, Payload, Value, compress};
 use crate::frame::{Dialect, Kind};
 use crate::limits;
 use crate::outcome::{Code, Refused};
@@ -111,6 +111,20 @@ impl Channel {
         if matches!(self.phase, Phase::Flushing | Phase::Ended(_)) {
             return Ok(());
         }
+        if self.compresses
+            && bytes.len() >= limits::COMPRESS_FROM_BYTES
+            && kind.is_compressible()
+            && let Some(packed) = compress(bytes)
+        {
+            return self.put_numbered(encoding, kind.number() | Kind::COMPRESSED, id, Part::Shared(&packed));
+        }
+        self.put_numbered(encoding, kind.number(), id, content)
+    }
+
+    #[inline]
+    fn put_numbered(&mut self, encoding: Encoding, kind: u8, id: u64, content: Part<'_>) -> Result<(), Refused> {
+        let limit = self.config.frame_bytes;
+        let bytes = content.bytes();
         let shared = Outgoing::shares(content);
         let mut too_large = None;
         self.outgoing.begin(|buffer| {
@@ -118,7 +132,7 @@ impl Channel {
             // Room for head and small content at once.
             buffer.reserve(HEAD_BYTES_MAX + bytes.len().min(SMALL_BYTES));
             buffer.extend_from_slice(&[0; 4]);
-            encoding.put_head(kind.number(), id, buffer);
+            encoding.put_head(kind, id, buffer);
             let size = buffer.len() - start - 4 + bytes.len() + encoding.tail_len();
             if size > limit as usize {
                 buffer.truncate(start);

@@ -255,9 +255,13 @@ pub enum PeerMisbehaved {
     /// More cancels, pings and other small frames than a peer may send.
     #[error("more cancels and other small frames than are allowed")]
     TooManyResets,
-    /// The answer to a question this end never asked: a pong to no ping, a word on a form nobody proposed.
-    #[error("a frame of type {0} that answers nothing")]
+    /// The answer to a question this end never asked: a pong to no ping, a word on a form nobody proposed; or a proposal
+    /// before the last one is settled.
+    #[error("a frame of type {0} that answers nothing, or out of its turn")]
     Unasked(u64),
+    /// A compressed content without an agreement on compression.
+    #[error("a frame of type {0}, compressed, which was not agreed on")]
+    NotAgreed(u64),
 }
 
 /// What kind of failure a handler reports, for programs: a short kebab-case word.

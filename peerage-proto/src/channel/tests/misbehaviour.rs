@@ -124,8 +124,36 @@ fn a_rejected_frame_whose_content_does_not_decode() {
 
 #[test]
 fn an_answer_to_what_was_never_asked() {
-    for kind in [13, 21, 22] {
-        ends_with(full_dialler(), &frame(kind, 0, Json::Null).bytes(Encoding::MsgPack), PeerMisbehaved::Unasked(kind));
+    for (kind, content) in [(13, Json::Null), (21, json!([0, 0])), (22, Json::Null)] {
+        ends_with(full_dialler(), &frame(kind, 0, content).bytes(Encoding::MsgPack), PeerMisbehaved::Unasked(kind));
+    }
+}
+
+#[test]
+fn a_proposal_before_the_last_one_is_settled() {
+    let twice = [frame(20, 1, json!([0, 0])), frame(20, 3, json!([1, 0]))].map(|frame| frame.bytes(Encoding::MsgPack));
+    ends_with(full_dialler(), &twice.concat(), PeerMisbehaved::Unasked(20));
+}
+
+#[test]
+fn a_word_on_forms_whose_content_does_not_decode() {
+    for content in [json!("json"), json!([1]), json!([1, 2, 3]), json!([-1, 0]), json!(null)] {
+        let bytes = frame(20, 1, content.clone()).bytes(Encoding::MsgPack);
+        ends_with(full_dialler(), &bytes, PeerMisbehaved::BadContent("propose"));
+        let bytes = frame(21, 1, content).bytes(Encoding::MsgPack);
+        ends_with(full_dialler(), &bytes, PeerMisbehaved::BadContent("agree"));
+    }
+    let unknown = frame(21, 1, json!([0, 1])).bytes(Encoding::MsgPack);
+    ends_with(full_dialler(), &unknown, PeerMisbehaved::BadContent("agree"));
+}
+
+#[test]
+fn a_compressed_frame_without_an_agreement() {
+    for kind in [128, 129, 130] {
+        let bytes = frame(kind, 3, "x".repeat(400)).bytes(Encoding::MsgPack);
+        ends_with(full_dialler(), &bytes, PeerMisbehaved::NotAgreed(kind));
+        let allowed = Config { compression: true, ..full_dialler() };
+        ends_with(allowed, &bytes, PeerMisbehaved::NotAgreed(kind));
     }
 }
 
