@@ -334,18 +334,17 @@ pub const QUIC_WINDOW_BYTES: u32 = 4 << 20;
 /// Streams that the other end of a QUIC connection may have open, of each kind.
 pub const QUIC_STREAMS: u32 = 256;
 
-/// Silence after which QUIC itself gives a connection up.
-///
-/// 120 s: longer than any profile of liveness, so that those decide. A plain channel has no other judge.
-pub const QUIC_IDLE: Duration = Duration::from_secs(120);
+/// Silence after which QUIC gives up the connection of a plain channel, which has no other judge. Between nodes liveness
+/// is the only one.
+pub const QUIC_IDLE_CHANNEL: Duration = Duration::from_secs(30);
 
 /// Silence after which QUIC sends a sign of life by itself.
 ///
-/// 25 s: less than the shortest memory of address translators that is common for UDP, 30 s.
-pub const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(25);
+/// 10 s: two may be lost before a plain channel is given up, and address translators remember UDP for 30 s and more.
+pub const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 const _: () = assert!(HALF_OPEN_SOURCE_DEFAULT <= HALF_OPEN_DEFAULT && HALF_OPEN_DEFAULT <= HALF_OPEN_MAX);
-const _: () = assert!(4 * QUIC_KEEP_ALIVE.as_secs() < QUIC_IDLE.as_secs());
+const _: () = assert!(3 * QUIC_KEEP_ALIVE.as_secs() <= QUIC_IDLE_CHANNEL.as_secs());
 const _: () = assert!(LINKS_DEFAULT <= LINKS_MAX);
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NODE_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);

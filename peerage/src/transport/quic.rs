@@ -13,8 +13,9 @@
 //! shares one endpoint for each family of addresses: an endpoint has receive buffers for bursts, about 3 MB once they
 //! have been in use, which a node with many links would pay for each. It ends with its last connection.
 //!
-//! **Who decides that a connection is dead?** QUIC's own timer is longer than any of ours, and it keeps silent connections
-//! alive. So liveness decides between nodes, and a plain channel may be silent as long as it likes, as over TCP.
+//! **Who decides that a connection is dead?** Between nodes liveness does, and QUIC has no timer of its own.
+//! On a plain channel QUIC does, after 30 s without a sign of life: there is no system that ends the connections of a
+//! process that dies, as there is over TCP. Its signs of life are its own, so that a channel may be silent as long as it likes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(super) async fn dial(address: &Address, terms: ClientTerms) -> Result<Connec
     let no_suite = |_| handshake(HandshakeFailure::Other { why: "no cipher for QUIC".to_owned() });
     let crypto = QuicClientConfig::try_from(terms.config.clone()).map_err(no_suite)?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    config.transport_config(transport());
+    config.transport_config(transport(&terms.insists));
     let dialling = Arc::new(Dialling { address: address.clone(), terms, config, name });
     race::connect(address, |candidate| dialling.clone().connect_to(candidate)).await
 }
@@ -111,11 +112,12 @@ fn connection(
 fn server_config(terms: &ServerTerms) -> Option<Arc<ServerConfig>> {
     let crypto = QuicServerConfig::try_from(terms.config.clone()).ok()?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(transport()).max_incoming(INCOMING_MAX);
+    config.transport_config(transport(&terms.insists)).max_incoming(INCOMING_MAX);
     Some(Arc::new(config))
 }
 
-fn transport() -> Arc<TransportConfig> {
+fn transport(insists: &Insists) -> Arc<TransportConfig> {
+    let idle = if insists.between_nodes() { None } else { IdleTimeout::try_from(limits::QUIC_IDLE_CHANNEL).ok() };
     let mut config = TransportConfig::default();
     let window = VarInt::from_u32(limits::QUIC_WINDOW_BYTES);
     config
@@ -126,7 +128,7 @@ fn transport() -> Arc<TransportConfig> {
         .send_window(u64::from(limits::QUIC_WINDOW_BYTES))
         .datagram_receive_buffer_size(None)
         .keep_alive_interval(Some(limits::QUIC_KEEP_ALIVE))
-        .max_idle_timeout(IdleTimeout::try_from(limits::QUIC_IDLE).ok());
+        .max_idle_timeout(idle);
     Arc::new(config)
 }
 

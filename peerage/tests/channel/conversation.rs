@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use peerage::channel::Peer;
 use peerage::outcome::{CallError, LinkLost, Refused};
-use peerage::{Channel, Encoding, Listener, Payload, Request};
+use peerage::{Encoding, Payload, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::meeting::{Place, answer_all, step, within_limit};
+use crate::meeting::{Place, answer_all, bind, connect, step, within_limit};
 use crate::raw::Raw;
 
-over_every_transport!(tcp, unix, memory; [
+over_every_transport!(tcp, tls, quic, unix, memory; [
     a_request_gets_its_reply_over_every_transport,
     both_ends_may_call_at_once,
     requests_arrive_in_the_order_they_were_sent,
@@ -121,7 +121,7 @@ async fn both_codecs_carry_the_same_conversation(place: Place) {
     let server = place.listen().await.serve(|reading: Reading| async move { Ok(reading) });
     for encoding in [Encoding::Json, Encoding::MsgPack] {
         let by_option = server.local_address().clone().with_codec(encoding);
-        for connect in [Channel::connect(server.local_address()).encoding(encoding), Channel::connect(&by_option)] {
+        for connect in [connect(server.local_address()).encoding(encoding), connect(&by_option)] {
             let channel = connect.await.unwrap();
             assert_eq!(channel.encoding(), Some(encoding));
             assert_eq!(channel.request(&reading).await, Ok(reading.clone()));
@@ -149,7 +149,7 @@ async fn content_and_answer_travel_unopened(place: Place) {
 
 async fn a_listener_recognises_the_codec_of_each_connection(place: Place) {
     let server = place.listen().await.serve(|n: u64| async move { Ok(n + 1) });
-    let connect = |encoding| Channel::connect(server.local_address()).encoding(encoding);
+    let connect = |encoding| connect(server.local_address()).encoding(encoding);
     let json = connect(Encoding::Json).await.unwrap();
     let msgpack = connect(Encoding::MsgPack).await.unwrap();
     for n in 0..10 {
@@ -160,7 +160,7 @@ async fn a_listener_recognises_the_codec_of_each_connection(place: Place) {
 
 async fn who_accepted_can_ask_as_soon_as_the_codec_is_known(place: Place) {
     let mut listener = place.listen().await;
-    let dialled = Channel::connect(listener.local_address()).encoding(Encoding::MsgPack).await.unwrap();
+    let dialled = connect(listener.local_address()).encoding(Encoding::MsgPack).await.unwrap();
     let mut accepted = listener.accept().await;
     assert_eq!(accepted.encoding(), None);
     let Err(CallError::Refused { why: Refused::BadRequest(why) }) = accepted.request::<u64>(&1).await else {
@@ -184,22 +184,22 @@ async fn a_listener_tells_the_port_it_got_and_closing_twice_is_harmless(place: P
     let listener = place.listen().await;
     let got = listener.local_address().clone();
     assert_ne!(got.port(), Some(0));
-    let in_use = Listener::bind(&got).await.unwrap_err().to_string();
+    let in_use = bind(&got).await.unwrap_err().to_string();
     assert!(in_use.contains(&got.to_string()), "{in_use}");
     // Closing takes the listener, so only a new one could be closed again; what was bound is free at once.
     listener.close();
-    Listener::bind(&got).await.unwrap().close();
-    Channel::connect(&got).await.unwrap_err();
-    let server = Listener::bind(&got).await.unwrap().serve(|n: u64| async move { Ok(n) });
+    bind(&got).await.unwrap().close();
+    connect(&got).await.unwrap_err();
+    let server = bind(&got).await.unwrap().serve(|n: u64| async move { Ok(n) });
     assert_eq!(server.local_address(), &got);
-    let channel = Channel::connect(&got).await.unwrap();
+    let channel = connect(&got).await.unwrap();
     assert_eq!(channel.request::<u64>(&1).await, Ok(1));
     within_limit(server.close()).await;
-    Channel::connect(&got).await.unwrap_err();
+    connect(&got).await.unwrap_err();
     assert_eq!(within_limit(channel.ended()).await, LinkLost::PeerClosed);
     // Connections that were accepted outlive their listener.
-    let mut listener = Listener::bind(&got).await.unwrap().encoding(Encoding::Json);
-    let channel = Channel::connect(&got).await.unwrap();
+    let mut listener = bind(&got).await.unwrap().encoding(Encoding::Json);
+    let channel = connect(&got).await.unwrap();
     let accepted = listener.accept().await;
     listener.close();
     let serving = tokio::spawn(answer_all(accepted, |n| n));
@@ -260,7 +260,7 @@ async fn a_thousand_calls_on_many_connections_each_get_their_own_answer(place: P
         .await;
     let mut calls = Vec::new();
     for part in 0..10 {
-        let channel = Channel::connect(server.local_address()).await.unwrap();
+        let channel = connect(server.local_address()).await.unwrap();
         calls.push(tokio::spawn(async move {
             let mut calls = Vec::new();
             for n in part * 100..part * 100 + 100 {

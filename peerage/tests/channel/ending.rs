@@ -6,10 +6,10 @@ use peerage::channel::Call;
 use peerage::outcome::{CallError, LinkLost, NotSent};
 use peerage::{Caller, Channel, Encoding, Payload, Request};
 
-use crate::meeting::{Place, bell, large, step, within_limit};
+use crate::meeting::{Place, bell, connect, large, step, within_limit};
 use crate::raw::{Raw, RawListener, tcp};
 
-over_every_transport!(tcp, unix, memory; [
+over_every_transport!(tcp, tls, quic, unix, memory; [
     closing_twice_is_harmless_and_ends_every_waiting_call,
     every_waiting_call_ends_when_the_link_ends,
     a_dropped_channel_ends_the_calls_of_its_callers,
@@ -194,7 +194,7 @@ async fn answers_under_way_arrive_after_the_peer_half_closed(place: Place) {
 
 async fn a_peer_that_half_closes_ends_our_calls_and_not_its_own(place: Place) {
     let (listener, address) = RawListener::bind(&place).await;
-    let mut channel = Channel::connect(&address).await.unwrap();
+    let mut channel = connect(&address).await.unwrap();
     let mut raw = listener.accept().await;
     let mut call = channel.request::<u64>(&1).into_future();
     assert!(step(&mut call).await.is_none());
@@ -214,7 +214,7 @@ async fn a_peer_that_half_closes_ends_our_calls_and_not_its_own(place: Place) {
 
 async fn a_peer_that_goes_in_the_middle_of_a_frame_is_lost(place: Place) {
     let (listener, address) = RawListener::bind(&place).await;
-    let channel = Channel::connect(&address).await.unwrap();
+    let channel = connect(&address).await.unwrap();
     let mut raw = listener.accept().await;
     let mut call = channel.request::<u64>(&1).into_future();
     assert!(step(&mut call).await.is_none());

@@ -9,9 +9,9 @@ use peerage::outcome::{CallError, LinkLost};
 use peerage::{Channel, Encoding, Failure, Payload, Request};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use crate::meeting::{Bell, Place, bell, step, within_limit};
+use crate::meeting::{Bell, Place, bell, connect, step, within_limit};
 
-over_every_transport!(tcp, unix, memory; [
+over_every_transport!(tcp, tls, quic, unix, memory; [
     handlers_take_typed_arguments_and_one_that_panics_disturbs_nobody,
     a_panic_while_a_handler_is_dropped_disturbs_nobody,
     answers_that_handlers_give_in_one_go_reach_each_its_own_caller,
@@ -43,7 +43,7 @@ async fn handlers_take_typed_arguments_and_one_that_panics_disturbs_nobody(place
             }
         })
         .await;
-    let beside = Channel::connect(channel.remote_address()).await.unwrap();
+    let beside = connect(channel.remote_address()).await.unwrap();
     let mut waiting = beside.request::<u64>(&("fine", 100)).into_future();
     assert!(step(&mut waiting).await.is_none());
     for how in ["before", "at first", "later"] {
@@ -165,7 +165,7 @@ async fn as_many_handlers_run_at_once_as_are_allowed_over_all_connections(place:
     let server = place.listen().await.concurrency(3).serve(handler);
     let mut channels = Vec::new();
     for _ in 0..3 {
-        channels.push(Channel::connect(server.local_address()).await.unwrap());
+        channels.push(connect(server.local_address()).await.unwrap());
     }
     let mut calls = Vec::new();
     for n in 0..12 {
@@ -239,7 +239,7 @@ async fn closing_a_server_ends_its_handlers_and_its_connections(place: Place) {
         let why = LinkLost::PeerClosed;
         assert_eq!(call.await, Err(CallError::ConnectionLost { why }));
     }
-    Channel::connect(channel.remote_address()).await.unwrap_err();
+    connect(channel.remote_address()).await.unwrap_err();
 }
 
 async fn dropping_a_server_ends_its_handlers_and_its_connections(place: Place) {
@@ -299,9 +299,9 @@ async fn what_a_handler_does_after_its_answer_is_its_own_business(place: Place) 
 
 async fn connections_beyond_the_limit_are_turned_away_and_counted(place: Place) {
     let server = place.listen().await.max_connections(1).serve(|n: u64| async move { Ok(n) });
-    let first = Channel::connect(server.local_address()).await.unwrap();
+    let first = connect(server.local_address()).await.unwrap();
     assert_eq!(first.request(&1_u64).await, Ok(1_u64));
-    let second = Channel::connect(server.local_address()).await.unwrap();
+    let second = connect(server.local_address()).await.unwrap();
     second.request::<u64>(&2).await.unwrap_err();
     assert_eq!(server.turned_away(), 1);
     assert_eq!(first.request(&3_u64).await, Ok(3_u64));
@@ -309,7 +309,7 @@ async fn connections_beyond_the_limit_are_turned_away_and_counted(place: Place) 
     // The place is free once the server has seen the end; until then we are turned away.
     within_limit(async {
         loop {
-            let next = Channel::connect(server.local_address()).await.unwrap();
+            let next = connect(server.local_address()).await.unwrap();
             if next.request(&4_u64).await == Ok(4_u64) {
                 break;
             }

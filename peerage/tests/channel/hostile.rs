@@ -5,7 +5,7 @@ use std::time::Duration;
 use peerage::outcome::{CallError, LinkLost};
 use peerage::{Channel, Encoding, Payload, Server};
 
-use crate::meeting::{Place, step, within_limit};
+use crate::meeting::{Place, connect, step, within_limit};
 use crate::raw::{Raw, RawListener, frame};
 
 over_every_transport!(tcp, unix; [
@@ -19,7 +19,7 @@ over_every_transport!(tcp, unix; [
 mod by_payload {
     use super::a_body_that_is_no_triple_ends_the_connection_of_its_sender;
 
-    over_every_transport!(tcp, unix, memory; [a_body_that_is_no_triple_ends_the_connection_of_its_sender]);
+    over_every_transport!(tcp, tls, quic, unix, memory; [a_body_that_is_no_triple_ends_the_connection_of_its_sender]);
 }
 
 async fn echo(place: &Place) -> (Server, Channel) {
@@ -30,7 +30,7 @@ async fn a_frame_of_unknown_kind_ends_the_channel_and_every_waiting_call(place: 
     let (listener, address) = RawListener::bind(&place).await;
     // Cancel, stopped and busy belong to the full dialect, which nobody agreed on.
     for kind in [3, 4, 5, 6, 32, 1_000_000] {
-        let channel = Channel::connect(&address).await.unwrap();
+        let channel = connect(&address).await.unwrap();
         let mut raw = listener.accept().await;
         let mut calls = Vec::new();
         for n in 0..3_u64 {
@@ -86,7 +86,7 @@ async fn a_bad_frame_ends_its_own_connection_and_no_other(place: Place) {
 
 async fn a_body_that_is_no_triple_ends_the_connection_of_its_sender(place: Place) {
     let (server, channel) = echo(&place).await;
-    let bad = Channel::connect(server.local_address()).await.unwrap();
+    let bad = connect(server.local_address()).await.unwrap();
     // Two elements where one belongs: nobody looks before it arrives.
     let content = Payload::from_parts(Encoding::Json, "1,2".into());
     let error = bad.request_payload(content).await.unwrap_err();
@@ -97,7 +97,7 @@ async fn a_body_that_is_no_triple_ends_the_connection_of_its_sender(place: Place
 async fn a_frame_above_the_limit_ends_its_own_connection_and_no_other(place: Place) {
     let server = place.listen().await.max_frame(100);
     let server = server.serve(|text: String| async move { Ok(text) });
-    let channel = Channel::connect(server.local_address()).await.unwrap();
+    let channel = connect(server.local_address()).await.unwrap();
     let mut fits = Raw::connect(server.local_address()).await;
     fits.say(format!("[0,0,\"{}\"]", "x".repeat(92))).await;
     assert!(fits.hear().await.is_some());
@@ -115,7 +115,7 @@ async fn a_frame_above_the_limit_ends_its_own_connection_and_no_other(place: Pla
 
 async fn answers_nobody_waits_for_are_counted_and_ignored(place: Place) {
     let (listener, address) = RawListener::bind(&place).await;
-    let channel = Channel::connect(&address).await.unwrap();
+    let channel = connect(&address).await.unwrap();
     let mut raw = listener.accept().await;
     let mut call = channel.request::<u64>(&1).into_future();
     assert!(step(&mut call).await.is_none());

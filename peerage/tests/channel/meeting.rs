@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use peerage::channel::Handler;
-use peerage::{Address, Channel, Encoding, Listener, Payload, Server};
+use peerage::address::Scheme;
+use peerage::channel::{Bind, Connect, Handler};
+use peerage::{Address, Channel, Encoding, Identity, Listener, Payload, Server};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -47,13 +49,39 @@ pub(crate) fn memory() -> Place {
     Place { address: Address::memory(&name).unwrap(), _directory: None }
 }
 
+pub(crate) fn tls() -> Place {
+    Place { address: "tls://127.0.0.1:0".parse().unwrap(), _directory: None }
+}
+
+pub(crate) fn quic() -> Place {
+    Place { address: "quic://127.0.0.1:0".parse().unwrap(), _directory: None }
+}
+
+/// Connects, with a key to show where that is asked for.
+pub(crate) fn connect(address: &Address) -> Connect {
+    static DIALLER: LazyLock<Identity> = LazyLock::new(Identity::generate);
+    match address.scheme() {
+        Scheme::Tls | Scheme::Quic => Channel::connect(address).tls(DIALLER.clone()),
+        _ => Channel::connect(address),
+    }
+}
+
+/// Listens, with a key to show where that is asked for.
+pub(crate) fn bind(address: &Address) -> Bind {
+    static LISTENER: LazyLock<Identity> = LazyLock::new(Identity::generate);
+    match address.scheme() {
+        Scheme::Tls | Scheme::Quic => Listener::bind(address).tls(LISTENER.clone()),
+        _ => Listener::bind(address),
+    }
+}
+
 impl Place {
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
     pub(crate) async fn listen(&self) -> Listener {
-        Listener::bind(&self.address).await.unwrap()
+        bind(&self.address).await.unwrap()
     }
 
     /// A second listener of the same transport.
@@ -63,13 +91,13 @@ impl Place {
             (_, Some(name)) => Address::memory(&format!("{name}-beside")).unwrap(),
             (None, None) => self.address.clone(),
         };
-        Listener::bind(&beside).await.unwrap()
+        bind(&beside).await.unwrap()
     }
 
     /// Two ends of one connection that both speak JSON.
     pub(crate) async fn meet(&self) -> (Channel, Channel) {
         let mut listener = self.listen().await.encoding(Encoding::Json);
-        let dialled = Channel::connect(listener.local_address()).await.unwrap();
+        let dialled = connect(listener.local_address()).await.unwrap();
         (dialled, within_limit(listener.accept()).await)
     }
 
@@ -85,7 +113,7 @@ impl Place {
 }
 
 async fn connected(server: Server) -> (Server, Channel) {
-    let channel = Channel::connect(server.local_address()).await.unwrap();
+    let channel = connect(server.local_address()).await.unwrap();
     (server, channel)
 }
 

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use peerage::channel::Failure;
 use peerage::outcome::{CallError, Class, Code, NotSent, Refused, Stop};
-use peerage::{Channel, Encoding, Payload, Request, Value};
+use peerage::{Encoding, Payload, Request, Value};
 use serde::Deserialize;
 
-use crate::meeting::{Place, step, within_limit};
+use crate::meeting::{Place, connect, step, within_limit};
 
-over_every_transport!(tcp, unix, memory; [
+over_every_transport!(tcp, tls, quic, unix, memory; [
     a_call_ends_by_its_deadline_whatever_the_peer_does,
     a_call_without_a_deadline_ends_with_its_connection,
     a_failure_reaches_the_caller_with_its_text,
@@ -119,7 +119,7 @@ async fn a_long_failure_is_cut_between_characters_to_what_fits(place: Place) {
             let failure = Failure::new("\u{1}".repeat(5000));
             Err::<(), _>(failure.code(Code::new(code)))
         });
-        let channel = Channel::connect(server.local_address()).await.unwrap();
+        let channel = connect(server.local_address()).await.unwrap();
         let told = message_of(channel.request::<()>("x").await);
         let fits = (frame as usize - 64) / 6;
         assert!(told.starts_with("[x] ") && told.len() >= 4 + fits, "{frame}: {told}");
@@ -167,7 +167,7 @@ async fn a_result_that_cannot_be_encoded_reaches_the_caller_as_a_failure(place: 
     assert!(told.starts_with("[internal] the answer: "), "{told}");
     assert!(told.contains("$[1]"), "it says where: {told}");
     // The codec decides, not the value.
-    let msgpack = Channel::connect(channel.remote_address()).encoding(Encoding::MsgPack).await.unwrap();
+    let msgpack = connect(channel.remote_address()).encoding(Encoding::MsgPack).await.unwrap();
     assert_eq!(msgpack.request(&1.5).await, Ok(vec![1.5, f64::INFINITY]));
     // Of an answer that was encoded elsewhere, only what can be translated goes through.
     let (_server, channel) = place
@@ -193,7 +193,7 @@ async fn a_value_the_codec_cannot_carry_is_refused_before_anything_is_sent(place
 
 async fn a_request_too_large_for_a_frame_is_refused_before_anything_is_sent(place: Place) {
     let server = place.listen().await.serve(|text: String| async move { Ok(text.len()) });
-    let channel = Channel::connect(server.local_address()).max_frame(1000).await.unwrap();
+    let channel = connect(server.local_address()).max_frame(1000).await.unwrap();
     // `[0, 0, "…"]` is the frame: ten bytes and the text.
     let text = |frame: usize| "x".repeat(frame - 10);
     let refused = channel.request::<usize>(&text(1001)).await;
@@ -240,7 +240,7 @@ async fn an_answer_of_another_type_fails_that_call_only(place: Place) {
 async fn an_answer_too_large_for_a_frame_reaches_the_caller_as_a_failure(place: Place) {
     let server = place.listen().await.max_frame(1000);
     let server = server.serve(|n: usize| async move { Ok("x".repeat(n)) });
-    let channel = Channel::connect(server.local_address()).await.unwrap();
+    let channel = connect(server.local_address()).await.unwrap();
     let told = message_of(channel.request::<String>(&5000).await.map(drop));
     assert!(told.starts_with("[internal] the answer of 5002 bytes does not fit"), "{told}");
     assert_eq!(channel.request::<String>(&3).await, Ok("xxx".to_owned()));

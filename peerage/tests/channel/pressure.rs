@@ -6,10 +6,10 @@ use peerage::channel::{Call, Counters};
 use peerage::outcome::{CallError, NotSent};
 use peerage::{Caller, Channel, Encoding, Payload, Request};
 
-use crate::meeting::{Place, answer_all, large, step, within_limit};
+use crate::meeting::{Place, answer_all, connect, large, step, within_limit};
 use crate::raw::{Raw, frame};
 
-over_every_transport!(tcp, unix, memory; [
+over_every_transport!(tcp, tls, quic, unix, memory; [
     callers_wait_for_room_in_the_order_they_came,
     a_call_that_finds_no_room_before_its_deadline_is_not_sent,
     a_caller_that_stops_waiting_gives_up_its_place,
@@ -30,7 +30,7 @@ mod by_hand {
 /// Two ends of which the dialling one may have two calls in flight.
 async fn meet_narrow(place: &Place) -> (Channel, Channel) {
     let mut listener = place.listen().await.encoding(Encoding::Json);
-    let channel = Channel::connect(listener.local_address()).calls_in_flight(2);
+    let channel = connect(listener.local_address()).calls_in_flight(2);
     let channel = channel.await.unwrap();
     (channel, listener.accept().await)
 }
@@ -130,7 +130,7 @@ async fn a_caller_that_stops_waiting_gives_up_its_place(place: Place) {
 async fn callers_waiting_for_room_learn_that_the_connection_has_ended(place: Place) {
     for here in [true, false] {
         let mut listener = place.listen_beside().await.encoding(Encoding::Json);
-        let channel = Channel::connect(listener.local_address()).calls_in_flight(2);
+        let channel = connect(listener.local_address()).calls_in_flight(2);
         let (channel, mut peer) = (channel.await.unwrap(), listener.accept().await);
         let caller = channel.caller();
         let calls = begin(&caller, 0..30).await;
@@ -150,7 +150,7 @@ async fn callers_waiting_for_room_learn_that_the_connection_has_ended(place: Pla
 
 async fn reading_stops_over_the_limit_and_goes_on_when_answers_are_given(place: Place) {
     let mut listener = place.listen().await.encoding(Encoding::Json).concurrency(2);
-    let channel = Channel::connect(listener.local_address()).calls_in_flight(10_000);
+    let channel = connect(listener.local_address()).calls_in_flight(10_000);
     let (channel, mut peer) = (channel.await.unwrap(), listener.accept().await);
     // 32 MiB, more than sockets and pipes take.
     let content = large(16 << 10);

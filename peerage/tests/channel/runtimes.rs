@@ -1,16 +1,25 @@
 //! Ends on runtimes of their own, and runtimes that end.
 
+use peerage::Request;
 use peerage::outcome::{CallError, LinkLost, NotSent};
-use peerage::{Channel, Request};
 
-use crate::meeting::{Place, bell, one_thread, step, two_threads, within_limit};
+use crate::meeting::{Place, bell, connect, one_thread, step, two_threads, within_limit};
 
-over_every_transport!(tcp, unix, memory; [
+over_every_transport!(tcp, tls, quic, unix, memory; [
     a_call_may_be_awaited_on_another_runtime_than_its_link,
     a_call_may_move_between_tasks_while_it_waits,
-    calls_end_when_the_runtime_of_their_link_is_shut_down,
-    a_server_ends_with_its_runtime,
 ]);
+
+/// Over QUIC there is no system that ends a connection for a runtime that is gone: the other end hears nothing any more, and
+/// notices that by its silence.
+mod ended_by_the_system {
+    use super::*;
+
+    over_every_transport!(tcp, tls, unix, memory; [
+        calls_end_when_the_runtime_of_their_link_is_shut_down,
+        a_server_ends_with_its_runtime,
+    ]);
+}
 
 async fn a_call_may_be_awaited_on_another_runtime_than_its_link(place: Place) {
     let (_server, channel) = place.serve(|n: u64| async move { Ok(n + 1) }).await;
@@ -60,7 +69,7 @@ async fn calls_end_when_the_runtime_of_their_link_is_shut_down(place: Place) {
     let address = listener.local_address().clone();
     let (runtime, channel) = tokio::task::spawn_blocking(move || {
         let runtime = two_threads();
-        let channel = runtime.block_on(Channel::connect(&address).into_future()).unwrap();
+        let channel = runtime.block_on(connect(&address).into_future()).unwrap();
         (runtime, channel)
     })
     .await
@@ -98,7 +107,7 @@ async fn a_server_ends_with_its_runtime(place: Place) {
     })
     .await
     .unwrap();
-    let channel = Channel::connect(server.0.local_address()).await.unwrap();
+    let channel = connect(server.0.local_address()).await.unwrap();
     let mut call = channel.request::<u64>(&1).into_future();
     assert!(step(&mut call).await.is_none());
     let stopped = told.recv().await.unwrap();
@@ -106,5 +115,5 @@ async fn a_server_ends_with_its_runtime(place: Place) {
     assert!(within_limit(call).await.is_err());
     within_limit(stopped).await.unwrap();
     within_limit(server.0.close()).await;
-    Channel::connect(channel.remote_address()).await.unwrap_err();
+    connect(channel.remote_address()).await.unwrap_err();
 }

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use peerage::outcome::{CallError, LinkLost, NotSent, Stop};
-use peerage::{Address, Channel, Encoding, Listener, limits};
+use peerage::{Address, Encoding, limits};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 
-use crate::meeting::{answer_all, large, memory, one_thread, step};
+use crate::meeting::{answer_all, bind, connect, large, memory, one_thread, step};
 
 /// Milliseconds on the clock of the test since `begun`.
 fn since(begun: Instant) -> u128 {
@@ -38,7 +38,7 @@ async fn a_call_ends_exactly_at_its_deadline() {
 async fn a_deadline_counts_from_the_await_and_waiting_for_room_is_inside_it() {
     let place = memory();
     let mut listener = place.listen().await.encoding(Encoding::Json);
-    let channel = Channel::connect(place.address()).calls_in_flight(1).await.unwrap();
+    let channel = connect(place.address()).calls_in_flight(1).await.unwrap();
     let mut peer = listener.accept().await;
     let second = |ms| channel.request::<u64>(&2).deadline(Duration::from_millis(ms));
     let (made, queued) = (second(1000), second(500));
@@ -81,7 +81,7 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
         move || {
             let runtime = one_thread();
             let channel = runtime.block_on(async {
-                let channel = Channel::connect(&address).await.unwrap();
+                let channel = connect(&address).await.unwrap();
                 let mut call = channel.request::<u64>(&1).into_future();
                 assert!(step(&mut call).await.is_none());
                 while channel.counters().bytes_out == 0 {
@@ -109,10 +109,10 @@ async fn a_peer_that_does_not_take_the_last_answers_holds_up_closing_for_a_secon
 fn a_peer_that_stands_still_in_the_middle_of_a_frame_is_cut_after_ten_seconds() {
     let address: Address = "memory://stands-still".parse().unwrap();
     let clock = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let mut listener = clock.block_on(Listener::bind(&address).into_future()).unwrap().encoding(Encoding::Json);
+    let mut listener = clock.block_on(bind(&address).into_future()).unwrap().encoding(Encoding::Json);
     // A runtime that is not driven any more after the first 64 KiB of a frame have left.
     let still = one_thread();
-    let channel = still.block_on(Channel::connect(&address).into_future()).unwrap();
+    let channel = still.block_on(connect(&address).into_future()).unwrap();
     let half_sent = still.block_on(async {
         let mut call = channel.request_payload(large(1 << 20)).into_future();
         assert!(step(&mut call).await.is_none());
@@ -128,7 +128,7 @@ fn a_peer_that_stands_still_in_the_middle_of_a_frame_is_cut_after_ten_seconds() 
         let stall = limits::FRAME_STALL.as_millis();
         assert!((stall..=stall + 2).contains(&since(begun)), "{}", since(begun));
         // Others are not concerned, and silence between frames is nobody's fault.
-        let other = Channel::connect(&address).await.unwrap();
+        let other = connect(&address).await.unwrap();
         let answering = tokio::spawn(answer_all(listener.accept().await, |n| n));
         for n in 0..3 {
             assert_eq!(other.request::<u64>(&n).await, Ok(n));

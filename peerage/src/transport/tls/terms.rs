@@ -218,6 +218,11 @@ impl Insists {
         HandshakeFailure::of(why, self.protocol)
     }
 
+    /// Whether what follows is a link between nodes, not a plain channel.
+    pub(in crate::transport) fn between_nodes(&self) -> bool {
+        self.protocol == Some(NODE_PROTOCOL)
+    }
+
     /// What a handshake proved, once it is complete: `spoken` is the protocol agreed on, `shown` what the other end
     /// proved itself with, `export` gives the exporter's value.
     pub(in crate::transport) fn judge(
