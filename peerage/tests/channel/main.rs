@@ -9,6 +9,8 @@
 //!   hostile       what a peer does that the protocol does not allow
 //!   handlers      serving: typed arguments, panics, limits, being told to stop
 //!   pressure      queues that are full, large values, readers that are slow
+//!   secured       over TLS and QUIC: who proves what to whom, and what goes wrong
+//!   certificates  an authority of one's own, for those
 //!   timing        deadlines to the millisecond, on a clock that stands still
 //!   runtimes      ends on runtimes of their own, and runtimes that end
 //! ```
@@ -19,6 +21,7 @@
 #[macro_use]
 mod meeting;
 
+mod certificates;
 mod conversation;
 mod ending;
 mod handlers;
@@ -27,4 +30,5 @@ mod outcomes;
 mod pressure;
 mod raw;
 mod runtimes;
+mod secured;
 mod timing;

@@ -136,7 +136,7 @@ fn certificate_fault(why: &CertificateError) -> String {
     match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".to_owned(),
-        CertificateError::BadSignature => "it did not sign the handshake".to_owned(),
+        CertificateError::BadSignature => "its signature, or that of the handshake, is not good".to_owned(),
         CertificateError::UnknownIssuer => "its issuer is not trusted here".to_owned(),
         CertificateError::NotValidForName => "it was made for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {

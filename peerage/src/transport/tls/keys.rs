@@ -65,7 +65,8 @@ impl KeyVerifier {
         }
         let found = node_of(shown).map_err(carried)?;
         let key = SubjectPublicKeyInfoDer::from(shown.as_ref());
-        let valid = verify_tls13_signature_with_raw_key(message, &key, signature, &self.algorithms)?;
+        let valid = verify_tls13_signature_with_raw_key(message, &key, signature, &self.algorithms)
+            .map_err(|_| carried(HandshakeFailure::UnfitKey { why: "the handshake was not signed with it" }))?;
         match self.expected {
             Some(expected) if expected != found => Err(carried(HandshakeFailure::IdentityMismatch { expected, found })),
             _ => Ok(valid),

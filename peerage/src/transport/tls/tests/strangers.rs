@@ -40,7 +40,7 @@ fn unfit(why: &HandshakeFailure) -> bool {
 
 /// The signature of the handshake was not made with the key that was shown.
 fn unsigned(why: &HandshakeFailure) -> bool {
-    matches!(why, HandshakeFailure::Certificate { why } if why == "it did not sign the handshake")
+    matches!(why, HandshakeFailure::UnfitKey { why: "the handshake was not signed with it" })
 }
 
 fn of_dialling(why: DialError) -> HandshakeFailure {
