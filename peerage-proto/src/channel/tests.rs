@@ -14,7 +14,7 @@ use super::{Channel, Config, Content, Counters, Input, Output, Room, Served, Sid
 use crate::codec::{Encoding, Payload, compress, decompress};
 use crate::frame::{Dialect, FrameDecoder, Kind};
 use crate::limits;
-use crate::outcome::{Busy, CallError, Code, LinkLost, NotSent, PeerMisbehaved, Refused, Stop};
+use crate::outcome::{Busy, CallError, Code, LinkLost, NotSent, Outcome, PeerMisbehaved, Refused, Stop};
 
 mod answers;
 mod budget;
@@ -26,6 +26,7 @@ mod giving_up;
 mod misbehaviour;
 mod nodes;
 mod pressure;
+mod two_ends;
 mod watch;
 mod writing;
 
