@@ -99,6 +99,8 @@ metrics! {
     connections_crowded_out: Counter,
     /// Errors of accepting that were survived.
     accept_errors: Counter,
+    /// Connections that could not be secured.
+    handshakes_failed: Counter,
     /// Connections that have not been admitted yet.
     half_open: Gauge,
     /// Attempts to reach an address.

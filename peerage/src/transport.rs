@@ -42,7 +42,7 @@ mod quic;
 mod race;
 #[cfg(test)]
 mod suite;
-mod tally;
+pub(crate) mod tally;
 mod tcp;
 #[cfg(test)]
 mod tests;

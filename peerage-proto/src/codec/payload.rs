@@ -82,6 +82,11 @@ impl Payload {
         Ok(Payload::encode(&value, to)?)
     }
 
+    /// Whether it is a map, as far as its first byte tells.
+    pub fn is_map(&self) -> bool {
+        super::elements::begins_map(self.encoding, &self.bytes)
+    }
+
     /// The codec.
     pub fn encoding(&self) -> Encoding {
         self.encoding

@@ -35,6 +35,7 @@ pub struct Builder {
     pub(super) control: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) plaintext: bool,
+    pub(super) compression: bool,
     pub(super) profile: Profile,
     pub(super) log_filter: Option<Arc<dyn LogFilter>>,
 }
@@ -88,6 +89,7 @@ impl Builder {
             control: None,
             limits: Limits::default(),
             plaintext: false,
+            compression: false,
             profile: Profile::default(),
             log_filter: None,
         }
@@ -151,6 +153,13 @@ impl Builder {
     /// and must be this user's alone (0700). Default none.
     pub fn control(mut self, path: impl Into<PathBuf>) -> Builder {
         self.control = Some(path.into());
+        self
+    }
+
+    /// Whether large contents may travel compressed (LZ4). Where both ends of a link allow it, they are from the beginning;
+    /// [`Node::propose`] changes that later. Default no: it costs time, and helps on slow networks alone.
+    pub fn compression(mut self, allowed: bool) -> Builder {
+        self.compression = allowed;
         self
     }
 

@@ -75,7 +75,8 @@ impl<'a, R> NodeCall<'a, R> {
     /// The named arguments: a map or a struct. Default none.
     pub fn kwargs(mut self, kwargs: &(impl Serialize + ?Sized)) -> Self {
         match Payload::encode(kwargs, Encoding::MsgPack) {
-            Ok(kwargs) => self.kwargs = Some(kwargs),
+            Ok(kwargs) if kwargs.is_map() => self.kwargs = Some(kwargs),
+            Ok(_) => self.asking.spoil(bad_request("the named arguments of a call are a map or a struct")),
             Err(why) => self.asking.spoil(bad_request(why)),
         }
         self

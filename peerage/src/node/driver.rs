@@ -73,6 +73,8 @@ pub(super) struct Parts {
     pub(super) services: Arc<Services>,
     /// What this node says of itself to every peer.
     pub(super) introduction: Payload,
+    /// Whether contents may travel compressed.
+    pub(super) compression: bool,
     pub(super) here: Here,
     pub(super) doors: Doors,
     pub(super) plain: Vec<Server>,

@@ -11,6 +11,7 @@ use super::snapshot::{Build, Info, Myself, PeerEntry, Peers, QueueStatus, Status
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
+use crate::transport::tally::Tally;
 
 /// Reads a node. Whoever holds its shared parts can; nothing waits and nothing changes.
 pub(crate) trait Reading {
@@ -102,7 +103,10 @@ impl Shared {
         self.metrics.half_open.set(self.gate.half_open() as u64);
         self.links.measure(&self.metrics, &self.directory);
         self.metrics.faults.set(self.view().faults.len() as u64);
-        let Some(Servers { plain, control }) = self.servers.get() else { return };
+        let Some(Servers { doors, plain, control }) = self.servers.get() else { return };
+        self.metrics.accept_errors.raise_to(doors.iter().map(Tally::errors).sum());
+        self.metrics.connections_over_rate.raise_to(doors.iter().map(Tally::turned_away).sum());
+        self.metrics.handshakes_failed.raise_to(doors.iter().map(Tally::failed_handshakes).sum());
         let sum = |figure: fn(&ServerFigures) -> u64| plain.iter().map(figure).sum();
         self.metrics.plain_connections.set(sum(ServerFigures::connections));
         self.metrics.plain_turned_away.raise_to(sum(ServerFigures::turned_away));
@@ -122,7 +126,7 @@ impl Shared {
             dropped: 0,
         };
         let mut queues = vec![commands];
-        if let Some(Servers { plain, control }) = self.servers.get() {
+        if let Some(Servers { plain, control, .. }) = self.servers.get() {
             let row = |name: &str, figures: &ServerFigures| QueueStatus {
                 name: name.into(),
                 peer: None,

@@ -24,6 +24,7 @@ use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::name::Name;
 use crate::transport::gate::Gate;
+use crate::transport::tally::Tally;
 
 /// What the parts of one node hold in common.
 pub(crate) struct Shared {
@@ -74,9 +75,11 @@ pub(crate) struct Facts {
     pub(crate) started_wall: SystemTime,
 }
 
-/// Figures of the servers for programs.
+/// Figures of all listeners.
 #[derive(Debug)]
 pub(crate) struct Servers {
+    /// Of the listeners for nodes.
+    pub(crate) doors: Vec<Tally>,
     pub(crate) plain: Vec<ServerFigures>,
     pub(crate) control: Option<ServerFigures>,
 }

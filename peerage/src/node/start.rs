@@ -63,8 +63,11 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let plain: Vec<Server> =
         bound.plain.into_iter().map(|listener| serve_plain(listener, &services, &metrics)).collect();
     let control = bound.control.map(|listener| control::serve(listener, services.clone(), metrics.clone()));
-    let figures =
-        Servers { plain: plain.iter().map(Server::figures).collect(), control: control.as_ref().map(Server::figures) };
+    let figures = Servers {
+        doors: bound.doors.iter().map(|listening| listening.tally().clone()).collect(),
+        plain: plain.iter().map(Server::figures).collect(),
+        control: control.as_ref().map(Server::figures),
+    };
     shared.servers.get_or_init(|| figures);
 
     let (arrivals, arrived) = mpsc::channel(ARRIVALS_WAITING);
@@ -89,6 +92,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
         arrivals: arrived,
         services,
         introduction,
+        compression: builder.compression,
         here: Here { own: reachable, interfaces, plaintext: builder.plaintext },
         plain,
         control,
@@ -162,7 +166,7 @@ fn introduction(builder: &Builder, facts: &Facts, reachable: &[Address]) -> Payl
         ephemeral: facts.ephemeral,
         addresses: reachable.iter().take(limits::INTRODUCED_ADDRESSES_MAX).cloned().collect(),
         encodings: Encoding::ALL.into(),
-        compression: ["lz4".to_owned()].into(),
+        compression: builder.compression.then(|| LZ4.to_owned()).into_iter().collect(),
         build: format!("peerage {}", Build::this().version),
         ping_interval: builder.profile.interval(),
     };
@@ -196,6 +200,9 @@ fn random_bits() -> u64 {
     aws_lc_rs::rand::fill(&mut bits).expect("random numbers are drawn or the process has ended");
     u64::from_be_bytes(bits)
 }
+
+/// What the only compression is called.
+pub(super) const LZ4: &str = "lz4";
 
 /// Characters of an id that make the name of a node without one.
 const NAME_CHARACTERS: usize = 8;

@@ -11,7 +11,7 @@ use crate::place::{Place, address, event, memory, pair, soon, until};
 /// A place of each kind.
 fn places(place: &Place) -> Vec<Address> {
     let unix = Address::unix(place.path("a.link")).unwrap();
-    vec![memory(), unix, address("tls://127.0.0.1:0"), address("tcp://127.0.0.1:0")]
+    vec![memory(), unix, address("tls://127.0.0.1:0"), address("quic://127.0.0.1:0"), address("tcp://127.0.0.1:0")]
 }
 
 #[tokio::test]

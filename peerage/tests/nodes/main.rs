@@ -5,11 +5,15 @@
 //!   starting  what a configuration can say, and what it cannot mean
 //!   plain     plain listeners of a node, and the services found there
 //!   linking   two nodes become a pair
+//!   calls     calls between nodes, and how those end that do not arrive
+//!   admission who is let in and who is not
 //!   control   the control socket, by frames written by hand
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by ending")]
 
+mod admission;
+mod calls;
 mod control;
 mod linking;
 mod place;

@@ -19,6 +19,7 @@ use crate::node::admission::{Admitted, Arrival};
 use crate::node::error::NotConnected;
 use crate::node::held::Held;
 use crate::node::snapshot::Direction;
+use crate::node::start::LZ4;
 use crate::service::{Dispatch, Origin};
 
 impl Driver {
@@ -68,7 +69,12 @@ impl Driver {
             return self.feed(Input::Down { link: id, why: WhyDown::TooSlow });
         };
         let shared = self.shared().clone();
-        let config = Config { liveness: Some(shared.profile), grid: Some(shared.grid), ..Config::for_node(side) };
+        let config = Config {
+            liveness: Some(shared.profile),
+            grid: Some(shared.grid),
+            compression: self.parts.compression,
+            ..Config::for_node(side)
+        };
         let origin = Origin::Link(established.peer);
         let server = Dispatch::new(self.parts.services.clone(), origin, shared.metrics.clone());
         let link = Link::start_of_node(connection, &behind, config, Box::new(server), reporter);
@@ -125,6 +131,10 @@ impl Driver {
             return self.cut(id, "it introduced itself twice");
         }
         held.link.order(Order::PeerProfile(Profile::every(said.ping_interval)));
+        // One of both ends asks, or they would ask each other.
+        if self.parts.compression && said.compression.contains(LZ4) && held.direction == Direction::Out {
+            held.link.order(Order::Propose(Form::COMPRESSED));
+        }
         let same_machine = said.machine == self.shared().facts.machine;
         let here = &self.parts.here;
         let addresses: Vec<_> =
