@@ -43,7 +43,12 @@ pub(crate) const ROWS: &[Row] = &[
     Row { label: "peerage joined, 1 thread", binary: "peerage", runtime: Runtime::Current, mode: "joined" },
     Row { label: "node over TLS, 1 thread", binary: "peerage", runtime: Runtime::Current, mode: "node-tls" },
     Row { label: "node over TLS, 2 workers", binary: "peerage", runtime: Runtime::Multi, mode: "node-tls" },
-    Row { label: "node over TLS joined, 1 thread", binary: "peerage", runtime: Runtime::Current, mode: "node-tls-joined" },
+    Row {
+        label: "node over TLS joined, 1 thread",
+        binary: "peerage",
+        runtime: Runtime::Current,
+        mode: "node-tls-joined",
+    },
     Row { label: "design-a, 1 thread", binary: "design-a", runtime: Runtime::Current, mode: "" },
     Row { label: "design-a, 2 workers", binary: "design-a", runtime: Runtime::Multi, mode: "" },
     Row { label: "tarpc, 1 thread", binary: TARPC, runtime: Runtime::Current, mode: "" },

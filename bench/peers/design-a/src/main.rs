@@ -265,7 +265,11 @@ impl Link {
                 self.slots.len() as u32 - 1
             });
             self.slots[token as usize] = Some(slot);
-            self.feed(Input::Call { token: Token(token), content: Content::Copied(Encoding::MsgPack, &content), deadline });
+            self.feed(Input::Call {
+                token: Token(token),
+                content: Content::Copied(Encoding::MsgPack, &content),
+                deadline,
+            });
         }
     }
 
