@@ -52,7 +52,7 @@ impl Backoff {
     pub fn next(&mut self, jitter: u32) -> Duration {
         let step = self.advance();
         let half = step / 2;
-        half + scaled(step - half, jitter.into(), 1 << 32)
+        half.saturating_add(scaled(step.saturating_sub(half), jitter.into(), 1 << 32))
     }
 
     /// Like [`next`](Self::next), but anything between nothing and the whole step.
@@ -79,7 +79,8 @@ impl Backoff {
 
 /// `duration × numerator / denominator`, rounded down to nanoseconds; [`Duration::MAX`] if it does not fit.
 fn scaled(duration: Duration, numerator: u64, denominator: u64) -> Duration {
-    let nanos = duration.as_nanos().saturating_mul(numerator.into()) / u128::from(denominator);
+    let nanos =
+        duration.as_nanos().saturating_mul(numerator.into()).checked_div(denominator.into()).unwrap_or(u128::MAX);
     let seconds = nanos / NANOS_PER_SECOND;
     match u64::try_from(seconds) {
         // The remainder of a division by 10⁹ fits into 32 bits.

@@ -152,6 +152,11 @@ pub struct Counters {
     pub bytes_out: u64,
 }
 
+/// Counts so many more.
+fn count(counter: &mut u64, more: u64) {
+    *counter = counter.saturating_add(more);
+}
+
 /// Whether a call could be admitted now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Room {
@@ -299,7 +304,7 @@ impl Channel {
 
     /// Takes back what [`lend`](Self::lend) gave out.
     pub fn take_back(&mut self, unfinished: Unfinished) {
-        self.counters.bytes_in += (self.lent - unfinished.missing()) as u64;
+        count(&mut self.counters.bytes_in, self.lent.saturating_sub(unfinished.missing()) as u64);
         if self.phase == Phase::Open {
             self.decoder.take_back(unfinished);
         }
@@ -443,7 +448,7 @@ impl Channel {
     }
 
     fn written(&mut self, transmit: Transmit) {
-        self.counters.bytes_out += self.outgoing.give_back(transmit);
+        count(&mut self.counters.bytes_out, self.outgoing.give_back(transmit));
         if self.is_ended() {
             self.outgoing.clear();
         }

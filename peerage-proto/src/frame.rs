@@ -107,7 +107,7 @@ pub struct Unfinished {
 impl Unfinished {
     /// Bytes still missing.
     pub fn missing(&self) -> usize {
-        self.size - self.body.len()
+        self.size.saturating_sub(self.body.len())
     }
 
     /// The buffer to append to, with room for what may be read now: never more than [`limits::BUFFER_AHEAD_BYTES`]
@@ -179,10 +179,11 @@ impl FrameDecoder {
                     self.partial = Partial::Body(Unfinished { body: Vec::new(), size });
                 }
                 Partial::Length { bytes, have } => {
-                    let take = (4 - *have).min(input.len());
-                    bytes[*have..*have + take].copy_from_slice(&input[..take]);
-                    *have += take;
-                    *input = &input[take..];
+                    let missing = bytes.len().saturating_sub(*have);
+                    let (now, later) = input.split_at(missing.min(input.len()));
+                    bytes.iter_mut().skip(*have).zip(now).for_each(|(place, byte)| *place = *byte);
+                    *have = have.saturating_add(now.len());
+                    *input = later;
                     if *have < 4 {
                         return Ok(None);
                     }

@@ -218,7 +218,8 @@ impl Handshake {
                 Ok(None) => return Ok(()),
                 Err(_) => return Err(HelloError::TooMuch),
             };
-            let taken = u32::try_from(body.bytes().len() + LENGTH_BYTES).expect("no longer than the limit");
+            let taken =
+                u32::try_from(body.bytes().len().saturating_add(LENGTH_BYTES)).expect("no longer than the limit");
             self.allowance = self.allowance.saturating_sub(taken);
             let greeting = Greeting::read(body.bytes()).map_err(HelloError::Misbehaved)?;
             if let Some(established) = self.greeted(greeting)? {

@@ -10,6 +10,10 @@
 //!
 //! The wire is written down in `PROTOCOL.md`; comments cite it as "PROTOCOL §n".
 
+// Whatever a peer sends may end up in a sum. Where the terms are places and lengths of what lies in memory, the file says so.
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 pub mod address;
 pub mod backoff;
 pub mod channel;
@@ -25,4 +29,5 @@ pub mod outcome;
 pub mod outputs;
 mod peers;
 #[cfg(any(test, feature = "sim"))]
+#[allow(clippy::arithmetic_side_effects, reason = "tests and what they are made of: a fault there is to be seen")]
 pub mod sim;

@@ -229,8 +229,11 @@ impl Liveness {
 fn on_grid(grid: Instant, at: Instant) -> Instant {
     let step = limits::PING_GRID.as_nanos();
     let missing = match at.checked_duration_since(grid) {
-        Some(since) => step.saturating_sub(since.as_nanos() % step) % step,
-        None => grid.saturating_duration_since(at).as_nanos() % step,
+        Some(since) => match since.as_nanos().checked_rem(step) {
+            Some(beyond) if beyond > 0 => step.saturating_sub(beyond),
+            _ => 0,
+        },
+        None => grid.saturating_duration_since(at).as_nanos().checked_rem(step).unwrap_or(0),
     };
     // Less than a step, which is far less than 2^64 nanoseconds.
     later(at, Duration::from_nanos(missing.try_into().unwrap_or(0)))

@@ -271,7 +271,7 @@ impl Node {
             self.faults.learn(now, &fact, &mut self.outputs);
             let was = connected;
             match &fact {
-                Fact::Up { .. } => connected += 1,
+                Fact::Up { .. } => connected = connected.saturating_add(1),
                 Fact::Down { .. } => connected = connected.saturating_sub(1),
                 _ => {}
             }

@@ -71,7 +71,7 @@ fn node(rest: &str) -> Result<(Option<NodeId>, &str), InvalidAddress> {
         return Ok((None, rest));
     };
     let node = id.parse().map_err(|why| InvalidAddress::InvalidNode { text: shown(id), why })?;
-    Ok((Some(node), &rest[id.len() + 1..]))
+    Ok((Some(node), &rest[id.len().saturating_add(1)..]))
 }
 
 fn port(rest: &str, scheme: Scheme) -> Result<Place, InvalidAddress> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Channel, Content, Output, Served};
+use super::{Channel, Content, Output, Served, count};
 use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
 use crate::id::RequestId;
@@ -10,7 +10,7 @@ use crate::outcome::{Busy, Code, Refused, Stop};
 
 impl Channel {
     pub(super) fn refuse(&mut self, id: u64, why: Busy, retry_after: Duration) {
-        self.counters.refused_busy += 1;
+        count(&mut self.counters.refused_busy, 1);
         let content = (why.number(), retry_after.as_millis() as u64);
         self.put_value(Kind::Busy, id, &content);
     }

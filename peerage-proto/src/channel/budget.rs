@@ -299,8 +299,7 @@ impl<const SECONDS: usize> Window<SECONDS> {
     }
 
     fn place(&self, second: u64) -> usize {
-        // The remainder of a division by a small number.
-        (second % SECONDS as u64) as usize
+        second.checked_rem(SECONDS as u64).map_or(0, |place| place as usize)
     }
 }
 

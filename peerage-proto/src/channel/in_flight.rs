@@ -8,6 +8,8 @@
 //! An outcome lies in the slot of its call until the caller collects it. A small value is copied into memory that the slot
 //! keeps from call to call, so the usual answer costs one copy, no allocation and no count of references.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of what lies in memory")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

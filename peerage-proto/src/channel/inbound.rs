@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::in_flight::Ending;
 use super::pieces::Pieces;
-use super::{Channel, Output, Phase};
+use super::{Channel, Output, Phase, count};
 use crate::codec::{Encoding, Form, Payload, Value};
 use crate::frame::{Body, Dialect, Kind};
 use crate::id::RequestId;
@@ -18,7 +18,7 @@ impl Channel {
         if self.phase != Phase::Open {
             return;
         }
-        self.counters.bytes_in += bytes.len() as u64;
+        count(&mut self.counters.bytes_in, bytes.len() as u64);
         self.heard(now);
         if self.held.is_empty() {
             let rest = self.frames(now, bytes);
@@ -36,7 +36,7 @@ impl Channel {
         let held = std::mem::take(&mut self.held);
         let left = self.frames(now, &held).len();
         if self.phase == Phase::Open {
-            self.held = held.slice(held.len() - left..);
+            self.held = held.slice(held.len().saturating_sub(left)..);
             if left == 0 && self.peer_is_closed {
                 self.peer_closed();
             }
@@ -104,7 +104,7 @@ impl Channel {
                 return self.compressed(now, kind, triple.id, &body.bytes()[triple.content]);
             }
             if self.config.dialect == Dialect::Full && triple.kind >= Kind::SKIPPABLE_FROM {
-                self.counters.skipped_frames += 1;
+                count(&mut self.counters.skipped_frames, 1);
                 return Ok(());
             }
             return Err(PeerMisbehaved::UnknownKind(triple.kind));
@@ -201,7 +201,7 @@ impl Channel {
 
     /// A request arrived, whatever becomes of it.
     pub(super) fn count_request(&mut self, id: u64) -> Result<(), PeerMisbehaved> {
-        self.counters.requests += 1;
+        count(&mut self.counters.requests, 1);
         if self.config.dialect == Dialect::Full { self.check_peer_id(id) } else { Ok(()) }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::budget::Fate;
 use super::in_flight::{Ending, State};
-use super::{Channel, Content, Output, Phase, Token};
+use super::{Channel, Content, Output, Phase, Token, count};
 use crate::frame::{Dialect, Kind};
 use crate::id::RequestId;
 use crate::limits;
@@ -36,9 +36,10 @@ impl Channel {
             return;
         }
         self.is_busy_again();
-        self.next_id += if self.config.dialect == Dialect::Full { 2 } else { 1 };
-        self.counters.calls += 1;
-        let len = (self.outgoing.end() - place) as usize;
+        // Ids do not end: at a million calls a second 2⁶⁴ of them last for half a million years.
+        self.next_id = self.next_id.wrapping_add(if self.config.dialect == Dialect::Full { 2 } else { 1 });
+        count(&mut self.counters.calls, 1);
+        let len = self.outgoing.end().saturating_sub(place) as usize;
         self.calls.open(now, token, RequestId(id), deadline, (place, len));
     }
 
@@ -84,8 +85,8 @@ impl Channel {
     fn send_cancel(&mut self, now: Instant, id: RequestId) {
         match self.thrift.cancel(now, id.0) {
             Fate::Leaves => self.put_empty(Kind::Cancel, id.0),
-            Fate::Waits => self.counters.cancels_withheld += 1,
-            Fate::Dropped => self.counters.cancels_dropped += 1,
+            Fate::Waits => count(&mut self.counters.cancels_withheld, 1),
+            Fate::Dropped => count(&mut self.counters.cancels_dropped, 1),
         }
     }
 
@@ -102,13 +103,15 @@ impl Channel {
     #[inline]
     pub(super) fn answered<'a>(&mut self, id: u64, ending: impl FnOnce() -> Ending<'a>) -> bool {
         let Some(token) = self.calls.by_id(RequestId(id)) else {
-            self.counters.late_replies += 1;
+            count(&mut self.counters.late_replies, 1);
             self.thrift.answered(id);
             return false;
         };
         match self.calls.get(token).map(|waiting| (waiting.state, waiting.place)) {
             // Nothing was asked under this id yet: the peer guesses.
-            Some((State::Answer, place)) if !self.outgoing.may_be_written(place) => self.counters.late_replies += 1,
+            Some((State::Answer, place)) if !self.outgoing.may_be_written(place) => {
+                count(&mut self.counters.late_replies, 1)
+            }
             Some((State::Answer, _)) => {
                 self.calls.settle(token, ending());
                 self.orders.push_back(Output::Settled(token));
@@ -116,7 +119,7 @@ impl Channel {
             }
             // The work was done before the callee heard that nobody waits.
             Some((State::StopAfterDeadline | State::StopAfterCancel, _)) => {
-                self.counters.late_replies += 1;
+                count(&mut self.counters.late_replies, 1);
                 let refused = matches!(ending(), Ending::Failed(error)
                     if matches!(*error, CallError::Busy { .. } | CallError::Refused { .. }));
                 let stop = if refused { Stop::NotStarted } else { Stop::Completed };

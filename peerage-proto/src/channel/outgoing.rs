@@ -15,6 +15,8 @@
 //! case, so a cancel stays behind its request. For the sake of control frames no more than a portion is handed out at a
 //! time, always of whole frames.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places and lengths of what lies in memory")]
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
 

@@ -4,6 +4,8 @@
 //! together are copied together, into one block that they share: one allocation instead of one each. A content that is
 //! kept keeps its block in memory, so blocks are small; a large content gets memory of its own.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places and lengths of what lies in memory")]
+
 use std::ops::Range;
 
 use bytes::Bytes;

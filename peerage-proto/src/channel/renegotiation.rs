@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::content::Part;
 use super::forms::{OutOfTurn, Step};
 use super::in_flight::Ending;
-use super::{Channel, Output, Phase};
+use super::{Channel, Output, Phase, count};
 use crate::codec::{BadBlock, Compression, Form, Payload, decompress};
 use crate::frame::{Dialect, Kind};
 use crate::outcome::{CallError, PeerMisbehaved, Refused};
@@ -115,7 +115,7 @@ impl Channel {
 
     /// The call that the frame belongs to fails, and no other; the peer is asked to leave compression alone.
     fn does_not_decompress(&mut self, now: Instant, kind: Kind, id: u64, why: &BadBlock) -> Result<(), PeerMisbehaved> {
-        self.counters.bad_blocks += 1;
+        count(&mut self.counters.bad_blocks, 1);
         let why = format!("the content does not decompress: {why}");
         if kind == Kind::Request {
             self.count_request(id)?;

@@ -3,6 +3,8 @@
 //! Each gets a key of our own, because the peer's id need not be unique: a plain peer may use one id twice and is then
 //! served twice. A key is used up by the answer, so a second answer finds nothing and is never sent.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of what lies in memory")]
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::Payload;

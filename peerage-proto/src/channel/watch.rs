@@ -11,7 +11,7 @@
 
 use std::time::Instant;
 
-use super::{Channel, Output, Phase};
+use super::{Channel, Output, Phase, count};
 use crate::frame::Kind;
 use crate::limits;
 use crate::liveness::{Act, Liveness, Profile};
@@ -84,7 +84,7 @@ impl Channel {
             Phase::Open => {
                 let ping = liveness.begin_round(now);
                 self.watch.gate = Some(ping);
-                self.counters.pauses += 1;
+                count(&mut self.counters.pauses, 1);
                 self.put_small(now, Kind::Ping, ping);
             }
             // No pong can come any more.

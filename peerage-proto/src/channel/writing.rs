@@ -3,6 +3,8 @@
 //! Requests and answers are queued one behind the other. What is said about them, or about the link, is small and
 //! urgent, and leaves ahead of what has not been handed out yet.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places and lengths of what lies in memory")]
+
 use std::time::Instant;
 
 use serde::de::IgnoredAny;

@@ -7,6 +7,8 @@
 //! The path is not kept while walking, as that would cost every value for the sake of the few bad ones. It grows on the
 //! way back out of the recursion, each level putting its own step in front.
 
+#![allow(clippy::arithmetic_side_effects, reason = "depths and counts of a value that lies in memory")]
+
 use std::fmt::{self, Display, Write as _};
 
 use serde::ser::{self, Serialize};

@@ -3,6 +3,8 @@
 //! Who hands a call to its handler needs the name of the function and the place of its arguments, and must leave the
 //! arguments alone: they are opened by the handler, as the type it wants, or not at all.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places and lengths of what lies in memory")]
+
 use std::ops::Range;
 
 use super::{Encoding, json, msgpack};

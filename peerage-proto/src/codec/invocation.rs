@@ -4,6 +4,8 @@
 //! opened, and a service that passes them on passes bytes. A fourth element is for facts about the call; whoever does
 //! not know it leaves it alone.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places and lengths of what lies in memory")]
+
 use std::borrow::Cow;
 use std::ops::Range;
 

@@ -4,6 +4,11 @@
 //! opened. That is enough to know where it ends, and everything in between leaves as it came. The open brackets are one
 //! bit each, in one word as long as there are no more than 64; beyond, one bit per byte of input at most.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "places in bytes that lie in memory; of a number no more digits are added up than fit"
+)]
+
 use super::{BadTriple, Encoding, Triple};
 
 /// Appends `[kind, id, `.

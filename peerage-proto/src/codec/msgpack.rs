@@ -9,6 +9,11 @@
 //! a `Serialize` that announces another length than it delivers, and strings that are not UTF-8, which it hands over as
 //! bytes.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "places in bytes that lie in memory; lengths of 32 bits are added up in 64"
+)]
+
 use super::{BadTriple, Encoding, Triple};
 
 pub(super) mod reader;

@@ -42,7 +42,7 @@ impl Greeting {
         let mut frame = vec![0; 4];
         Encoding::MsgPack.put_head(self.kind(), 0, &mut frame);
         frame.extend_from_slice(content.bytes());
-        let length = u32::try_from(frame.len() - 4).expect("a frame of the handshake is small");
+        let length = u32::try_from(frame.len().saturating_sub(4)).expect("a frame of the handshake is small");
         frame[..4].copy_from_slice(&length.to_be_bytes());
         frame
     }

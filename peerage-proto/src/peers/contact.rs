@@ -93,9 +93,9 @@ impl Contact {
 
     /// The route whose turn it is; the turn passes on to the next one.
     pub(super) fn next_route(&mut self) -> Route {
-        let route = self.routes[self.turn % self.routes.len()].clone();
-        self.turn = (self.turn + 1) % self.routes.len();
-        route
+        let turn = self.turn.checked_rem(self.routes.len()).unwrap_or(0);
+        self.turn = turn.saturating_add(1);
+        self.routes[turn].clone()
     }
 
     /// Whether it may lead to this node, as far as is known.

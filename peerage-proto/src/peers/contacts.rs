@@ -82,7 +82,7 @@ impl Contacts {
         }
         let id = known.unwrap_or_else(|| {
             let id = ContactId(self.next_contact);
-            self.next_contact += 1;
+            self.next_contact = self.next_contact.wrapping_add(1);
             self.by_id.insert(id, Contact::new(route, keep));
             self.ready.insert(id);
             id
@@ -102,7 +102,7 @@ impl Contacts {
             (State::Held, ..) => {}
             _ => {
                 contact.asks.extend(connect);
-                self.asks += usize::from(connect.is_some());
+                self.asks = self.asks.saturating_add(connect.is_some().into());
                 if let State::Waiting(_) | State::Parked = contact.state {
                     self.set(id, State::Ready);
                 }
@@ -117,7 +117,7 @@ impl Contacts {
         } else if !addresses.is_empty() && self.by_id.len() < limits::CONTACTS_MAX {
             let first = addresses.remove(0);
             self.by_id.insert(ContactId(self.next_contact), Contact::of_member(peer, first, addresses));
-            self.next_contact += 1;
+            self.next_contact = self.next_contact.wrapping_add(1);
         }
     }
 
@@ -151,7 +151,7 @@ impl Contacts {
             let given = contact.routes.iter().filter(|route| route.given);
             out.facts.extend(given.map(|route| Fact::Reached { address: route.address.clone() }));
         }
-        self.asks -= contact.asks.len();
+        self.asks = self.asks.saturating_sub(contact.asks.len());
         let answers = contact.asks.drain(..).map(|connect| Order::Answer { connect, result: Ok(peer) });
         out.orders.extend(answers);
     }
@@ -203,7 +203,7 @@ impl Contacts {
             kept: contact.kept == Kept::Forever,
         });
         if over {
-            self.asks -= contact.asks.len();
+            self.asks = self.asks.saturating_sub(contact.asks.len());
             let error = ConnectError::Dial(why.clone());
             out.orders
                 .extend(contact.asks.drain(..).map(|connect| Order::Answer { connect, result: Err(error.clone()) }));
@@ -264,10 +264,10 @@ impl Contacts {
         if taken || self.dials.len() >= limits::DIALS_AT_ONCE_MAX {
             return;
         }
-        contact.tried += 1;
+        contact.tried = contact.tried.saturating_add(1);
         let dial = DialId(self.next_dial);
-        self.next_dial += 1;
-        self.next_seq += 1;
+        self.next_dial = self.next_dial.wrapping_add(1);
+        self.next_seq = self.next_seq.saturating_add(1);
         out.orders.push_back(Order::Dial {
             dial,
             address: route.address.clone(),
