@@ -411,3 +411,6 @@ const REST_LOOK: Duration = Duration::from_millis(5);
 
 /// Connections of a listener unless configured otherwise or descriptors are fewer.
 const CONNECTIONS_DEFAULT: usize = 16_384;
+
+#[cfg(test)]
+mod tests;

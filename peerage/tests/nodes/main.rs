@@ -5,6 +5,7 @@
 //!   starting  what a configuration can say, and what it cannot mean
 //!   plain     plain listeners of a node, and the services found there
 //!   linking   two nodes become a pair
+//!   leaving   leaving in good order
 //!   calls     calls between nodes, and how those end that do not arrive
 //!   admission who is let in and who is not
 //!   control   the control socket, by frames written by hand
@@ -15,6 +16,7 @@
 mod admission;
 mod calls;
 mod control;
+mod leaving;
 mod linking;
 mod place;
 mod plain;
