@@ -1,7 +1,7 @@
 //! The handshake of `PROTOCOL.md` §9.7, byte for byte: what the document shows is what the machines say, and what its own
 //! formulas give.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use peerage_proto::keys::Signer;
 use peerage_proto::sim;
 use sha2::{Digest, Sha256};
 
-const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
+use crate::vectors::Vectors;
 
 #[test]
 fn the_machines_write_the_bytes_of_the_document_over_tls() {
@@ -121,41 +121,8 @@ fn run(ada: Config, bob: Config) -> (Vec<Vec<u8>>, Established) {
     (written, admitted.remove(0))
 }
 
-/// The values of the document by their names.
-struct Vectors(BTreeMap<String, Vec<u8>>);
-
+/// What the document gives for both ends.
 impl Vectors {
-    fn read() -> Vectors {
-        let mut found = BTreeMap::new();
-        let mut inside = false;
-        for line in PROTOCOL.lines() {
-            match line {
-                "```vectors" => inside = true,
-                "```" => inside = false,
-                _ if inside => {
-                    let (name, hex) = line.rsplit_once(' ').expect("a name and a value");
-                    let bytes = bytes_of(hex);
-                    // A long value goes on in the next line under the same name.
-                    found.entry(name.trim().to_owned()).or_insert_with(Vec::new).extend(bytes);
-                }
-                _ => {}
-            }
-        }
-        Vectors(found)
-    }
-
-    fn bytes(&self, name: &str) -> Vec<u8> {
-        self.0.get(name).unwrap_or_else(|| panic!("PROTOCOL.md §9.7 has no {name}")).clone()
-    }
-
-    fn array<const N: usize>(&self, name: &str) -> [u8; N] {
-        self.bytes(name).try_into().unwrap_or_else(|_| panic!("{name} has not {N} bytes"))
-    }
-
-    fn named(&self, names: &[&str]) -> Vec<Vec<u8>> {
-        names.iter().map(|name| self.bytes(name)).collect()
-    }
-
     /// The id of the node whose secret key the document gives.
     fn id(&self, node: &str) -> NodeId {
         let (seed, id) = if node == "ada" { ("seed d", "id d") } else { ("seed a", "id a") };
@@ -211,10 +178,4 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({:?})", self.id())
     }
-}
-
-fn bytes_of(hex: &str) -> Vec<u8> {
-    assert!(hex.len().is_multiple_of(2), "half a byte: {hex}");
-    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap_or_else(|_| panic!("not hex: {hex}"));
-    (0..hex.len()).step_by(2).map(byte).collect()
 }
