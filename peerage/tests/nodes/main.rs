@@ -8,6 +8,7 @@
 //!   leaving   leaving in good order
 //!   calls     calls between nodes, and how those end that do not arrive
 //!   admission who is let in and who is not
+//!   hostile   who must not get in, a thousand times each
 //!   control   the control socket, by frames written by hand
 //! ```
 
@@ -16,8 +17,10 @@
 mod admission;
 mod calls;
 mod control;
+mod hostile;
 mod leaving;
 mod linking;
 mod place;
 mod plain;
+mod rogue;
 mod starting;
