@@ -141,6 +141,14 @@ metrics! {
     link_refused_busy: Counter,
     /// Frames of a newer version that were skipped.
     link_skipped_frames: Counter,
+    /// Contents that did not decompress. Each ended its call, and compression on its link.
+    link_bad_blocks: Counter,
+    /// Cancels that waited so that the peer does not take offence.
+    link_cancels_withheld: Counter,
+    /// Cancels that were never sent for the same reason. The deadline at the peer ends that work.
+    link_cancels_dropped: Counter,
+    /// Pauses of this process that a link noticed: requests waited until the peer had been heard again.
+    link_pauses: Counter,
     /// Requests whose content was no call of a function.
     requests_malformed: Counter,
     /// Requests for a service that is not offered to whoever asked.

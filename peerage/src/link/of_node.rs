@@ -52,20 +52,23 @@ pub(crate) struct LinkFigures {
 }
 
 impl Link {
-    /// Starts the link of a node. `behind` are the bytes that came behind the peer's admission.
+    /// Starts the link of a node, which introduces itself before it says anything else. `behind` are the bytes that came
+    /// behind the peer's admission.
     pub(crate) fn start_of_node(
         connection: Connection,
+        introduction: &Payload,
         behind: &Bytes,
         config: Config,
         server: Box<dyn Serve>,
         reporter: Reporter,
     ) -> Link {
         let (link, stream) = Link::made_of(connection, config, Some(reporter));
+        let mut state = link.lock();
+        state.carry_out(Instant::now(), Input::Control { kind: Kind::Introduction, content: introduction });
         if !behind.is_empty() {
-            let mut state = link.lock();
             state.carry_out(Instant::now(), Input::Received(behind));
-            link.release(state);
         }
+        link.release(state);
         link.drive(stream, Some(server), None);
         link
     }

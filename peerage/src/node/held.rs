@@ -159,6 +159,10 @@ impl Links {
         metrics.link_late_replies.raise_to(total.late_replies);
         metrics.link_refused_busy.raise_to(total.refused_busy);
         metrics.link_skipped_frames.raise_to(total.skipped_frames);
+        metrics.link_bad_blocks.raise_to(total.bad_blocks);
+        metrics.link_cancels_withheld.raise_to(total.cancels_withheld);
+        metrics.link_cancels_dropped.raise_to(total.cancels_dropped);
+        metrics.link_pauses.raise_to(total.pauses);
         metrics.link_bytes_in.raise_to(total.bytes_in);
         metrics.link_bytes_out.raise_to(total.bytes_out);
         let active = self.status(directory).iter().filter(|link| link.active).count();
@@ -174,8 +178,11 @@ fn sum(a: Counters, b: Counters) -> Counters {
         late_replies: a.late_replies + b.late_replies,
         refused_busy: a.refused_busy + b.refused_busy,
         skipped_frames: a.skipped_frames + b.skipped_frames,
+        cancels_withheld: a.cancels_withheld + b.cancels_withheld,
+        cancels_dropped: a.cancels_dropped + b.cancels_dropped,
+        bad_blocks: a.bad_blocks + b.bad_blocks,
+        pauses: a.pauses + b.pauses,
         bytes_in: a.bytes_in + b.bytes_in,
         bytes_out: a.bytes_out + b.bytes_out,
-        ..a
     }
 }

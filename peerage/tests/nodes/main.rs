@@ -9,6 +9,8 @@
 //!   calls     calls between nodes, and how those end that do not arrive
 //!   admission who is let in and who is not
 //!   hostile   who must not get in, a thousand times each
+//!   newer     a peer of a newer version is served, whatever it adds
+//!   damage    what happens to a block on its way is a matter of one call
 //!   control   the control socket, by frames written by hand
 //! ```
 
@@ -17,9 +19,11 @@
 mod admission;
 mod calls;
 mod control;
+mod damage;
 mod hostile;
 mod leaving;
 mod linking;
+mod newer;
 mod place;
 mod plain;
 mod rogue;

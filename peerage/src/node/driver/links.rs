@@ -77,8 +77,8 @@ impl Driver {
         };
         let origin = Origin::Link(established.peer);
         let server = Dispatch::new(self.parts.services.clone(), origin, shared.metrics.clone());
-        let link = Link::start_of_node(connection, &behind, config, Box::new(server), reporter);
-        link.order(Order::Say(Kind::Introduction, &self.parts.introduction));
+        let said = &self.parts.introduction;
+        let link = Link::start_of_node(connection, said, &behind, config, Box::new(server), reporter);
         let direction = if side == Side::Dialler { Direction::Out } else { Direction::In };
         let now = Instant::now();
         shared.links.insert(id, Arc::new(Held::new(link, established, direction, now)));
