@@ -1,0 +1,46 @@
+//! Nodes as processes of their own, in the weather they live in: many at once, other networks, cut cables, stopped and
+//! killed processes.
+//!
+//! ```text
+//!   storm      sixteen nodes dial each other at one time, again and again
+//!   namespaces two network namespaces joined by a cable: linking over it, and cutting it
+//!   stalls     processes that are killed or stopped
+//!   cable      network namespaces of these tests' own
+//! ```
+//!
+//! Where a machine does not let us make network namespaces, those tests say `skipped: …`; with `CI=true` they fail.
+
+mod cable;
+#[path = "../cli/home.rs"]
+#[allow(dead_code, reason = "shared with the tests of the commands")]
+mod home;
+mod namespaces;
+#[path = "../cli/node.rs"]
+#[allow(dead_code, reason = "shared with the tests of the commands")]
+mod node;
+#[path = "../cli/program.rs"]
+#[allow(dead_code, reason = "shared with the tests of the commands")]
+mod program;
+mod stalls;
+mod storm;
+
+use std::env;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// For a test that loads the machine, beside which no times can be measured.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    // A test that failed while it had the machine leaves nothing behind.
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a test that mostly waits.
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether these are the checks of a change, which leave nothing out.
+fn is_thorough() -> bool {
+    env::var("CI").is_ok_and(|ci| ci == "true")
+}
