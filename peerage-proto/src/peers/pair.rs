@@ -3,26 +3,33 @@
 //! Two nodes may dial each other at the same moment, and several times. Each must end up with one link, the same one, and
 //! on the way there must be no moment without a usable link and no call that is lost to tidying up. So the survivor is the
 //! greatest link in an order that both ends compute alike ([`LinkOrder`]), and the others are not cut but given up in
-//! steps that both ends confirm (PROTOCOL §9):
+//! steps that both ends confirm (`docs/guarantees.md`, Duplicate links):
 //!
 //! ```text
-//!                 ┌──────── greatest of those not given up ────────┐
-//!                 ▼                                                │
-//!   Pending ──▶ Active ──a greater one is up──▶ Retired ◀──"I keep it", heard──┐
-//!      (up)               say Superseded(it)       │                           │
-//!                                                  │ the peer has named one as well, and ours is at least
-//!                                                  ▼ as great: say SupersededOk
-//!                          closed ◀────────── GivenUp ──no greater one is left──▶ Asking
-//!                    OK heard, no call open              say "I keep it"       (no calls before the peer
-//!                                                                              has said the same)
+//!   Pending ──up──▶ Active ──a greater one is up: say Superseded(it)──▶ Retired ◀──────────────┐
+//!                      ▲                                                │    │                 │
+//!                      └──the winner died: say "I keep it"──────────────┘    │                 │
+//!                                            the winner that the peer named  │                 │ the peer says
+//!                                            is up here too: say OK to it    ▼                 │ "I keep it"
+//!                                       closed ◀──OK heard, nothing open── GivenUp ────────────┤
+//!                                                                            │                 │
+//!                                                     no greater one is left ▼                 │
+//!                                                       say "I keep it"    Asking ─────────────┘
 //! ```
 //!
-//! *Given up* is the point of no return: from here on the peer may close at any moment, because it knows that nothing new
-//! comes from here. So who has given a link up writes no new call to it, not even when the winner dies right then; it asks
-//! for the link back first, and the peer either says yes or has closed it already. Up to that point the death of the winner
-//! brings the loser back at once, and the peer is told, so that it does not go on giving it up.
+//! *Given up* is the point of no return: the peer may close at any moment, because it knows that nothing new comes from
+//! here. So who has given a link up writes no new call to it, not even when the winner dies right then. It asks for the
+//! link back; the peer says that it keeps it too, or has closed it already. Up to that point the death of the winner brings
+//! the loser back at once.
 //!
-//! "I keep it" is a `Superseded` that names the link it travels on.
+//! "I keep it" is a `Superseded` that names the link it travels on. It makes void whatever either end has said on that link
+//! before. Three things are easily done wrong, and a search through all interleavings finds each of them
+//! (`tests/model`):
+//!
+//! * an OK is for the very winner it names, and given only while that one is up at both ends: a greater one that is up here
+//!   may be dead or unknown there;
+//! * a winner that is to be confirmed must not itself be given up before it is;
+//! * every `Superseded` is answered by an OK of its own: an earlier one may have crossed a word that made it void.
 
 use std::collections::VecDeque;
 
@@ -44,13 +51,10 @@ struct Held {
     link: LinkId,
     order: LinkOrder,
     standing: Standing,
-    /// The winner that we named last; `None` if our last word was that we keep it, or if we said none.
-    named: Option<LinkOrder>,
-    /// The winner that the peer named last; `None` as above.
-    heard: Option<LinkOrder>,
-    /// The winner for which we have said OK since.
-    answered: Option<LinkOrder>,
-    /// The peer has said OK to `named`.
+    said: Said,
+    /// The winner that the peer has named, as long as we have not confirmed it.
+    owed: Option<LinkOrder>,
+    /// The peer has said OK to the winner that we named last.
     confirmed: bool,
     /// How often we asked to be told of idleness.
     asks: u32,
@@ -73,6 +77,17 @@ pub(super) enum Standing {
     Asking,
 }
 
+/// Our last word on a link.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Said {
+    /// That we keep it; or none, which means the same.
+    Keep,
+    /// That this one takes its place.
+    Winner(LinkOrder),
+    /// The same, but the one that was named has died since, or the peer has said that it keeps this link.
+    Void,
+}
+
 /// The peer named a winner that is no winner.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct NoWinner;
@@ -89,9 +104,8 @@ impl Pair {
             link,
             order,
             standing: Standing::Pending,
-            named: None,
-            heard: None,
-            answered: None,
+            said: Said::Keep,
+            owed: None,
             confirmed: false,
             asks: 0,
             idle: false,
@@ -107,9 +121,14 @@ impl Pair {
         }
     }
 
-    /// The link is gone, whatever the reason.
+    /// The link is gone, for another reason than this rule.
     pub(super) fn down(&mut self, link: LinkId, orders: &mut VecDeque<Order>) {
-        self.links.retain(|held| held.link != link);
+        let Some(at) = self.links.iter().position(|held| held.link == link) else { return };
+        let dead = self.links.remove(at).order;
+        // What was given up for it is given up for another one from now on, and the peer is to confirm that one.
+        for held in self.links.iter_mut().filter(|held| held.said == Said::Winner(dead)) {
+            held.said = Said::Void;
+        }
         self.settle(orders);
     }
 
@@ -128,12 +147,15 @@ impl Pair {
             return Err(NoWinner);
         }
         if winner > held.order {
-            held.heard = Some(winner);
+            held.owed = Some(winner);
         } else {
-            // The peer keeps it: whatever it had named or confirmed before is void, and so is our giving it up.
-            (held.heard, held.answered, held.confirmed, held.idle) = (None, None, false, false);
+            // The peer keeps it: whatever was said on the link before, by either end, is void.
+            held.begin_anew();
             if matches!(held.standing, Standing::GivenUp | Standing::Asking) {
                 held.standing = Standing::Retired;
+            }
+            if held.said != Said::Keep {
+                held.said = Said::Void;
             }
         }
         self.settle(orders);
@@ -143,7 +165,7 @@ impl Pair {
     /// The peer has given the link up for the one we named.
     pub(super) fn superseded_ok(&mut self, link: LinkId, winner: LinkOrder, orders: &mut VecDeque<Order>) {
         // An OK for a winner that has died since says nothing about its successor.
-        if let Some(held) = self.held(link).filter(|held| held.named == Some(winner)) {
+        if let Some(held) = self.held(link).filter(|held| held.said == Said::Winner(winner)) {
             held.confirmed = true;
             self.settle(orders);
         }
@@ -185,12 +207,13 @@ impl Pair {
 
     /// Applies the rule to what is known now.
     fn settle(&mut self, orders: &mut VecDeque<Order>) {
-        let usable = |held: &&Held| matches!(held.standing, Standing::Active | Standing::Retired);
-        let best = self.links.iter().rev().find(usable).map(|held| (held.order, held.link));
-        for held in &mut self.links {
+        let best = self.links.iter().rev().find(|held| held.is_usable()).map(|held| (held.order, held.link));
+        for at in 0..self.links.len() {
+            let winner = self.winner_to_confirm(at);
+            let held = &mut self.links[at];
             match best {
                 Some((best, _)) if held.order == best => held.take_up(orders),
-                Some((best, _)) if held.order < best => held.give_way(best, orders),
+                Some((best, _)) if held.order < best => held.give_way(best, winner, orders),
                 _ => held.ask_back(orders),
             }
         }
@@ -202,35 +225,57 @@ impl Pair {
         self.close_what_is_done(orders);
     }
 
+    /// What the peer has named in place of this link, if it may be confirmed: it is up here as well, and no lesser link
+    /// still waits for the peer to confirm this one. So a link that is to be confirmed is there at both ends until it is.
+    fn winner_to_confirm(&self, at: usize) -> Option<LinkOrder> {
+        let held = &self.links[at];
+        let waits = |other: &Held| other.said == Said::Winner(held.order) && !other.confirmed;
+        let is_up = |winner: &LinkOrder| self.links.iter().any(|other| other.order == *winner && other.is_up());
+        held.owed.filter(is_up).filter(|_| !self.links.iter().any(waits))
+    }
+
     fn close_what_is_done(&mut self, orders: &mut VecDeque<Order>) {
-        let done = |held: &Held| held.standing == Standing::GivenUp && held.confirmed && held.idle;
-        for held in self.links.iter().filter(|held| done(held)) {
+        for done in self.links.extract_if(.., |held| held.is_done()) {
             // The promise that tidying up never costs the last link, checked where links are closed and nowhere else.
             assert!(
-                self.active.is_some_and(|active| active != held.link),
+                self.active.is_some_and(|active| active != done.link),
                 "a tie-break is about to close the last usable link, {}",
-                held.link
+                done.link
             );
-            orders.push_back(Order::Close { link: held.link, why: WhyClosed::Superseded });
+            orders.push_back(Order::Close { link: done.link, why: WhyClosed::Superseded });
         }
-        self.links.retain(|held| !done(held));
     }
 }
 
 impl Held {
+    /// Both ends have taken it.
+    fn is_up(&self) -> bool {
+        self.standing != Standing::Pending
+    }
+
+    /// New calls may go here.
+    fn is_usable(&self) -> bool {
+        matches!(self.standing, Standing::Active | Standing::Retired)
+    }
+
+    /// Both ends have given it up, and nothing is open on it.
+    fn is_done(&self) -> bool {
+        self.standing == Standing::GivenUp && self.confirmed && self.idle
+    }
+
     /// This is the greatest link: new calls go here.
     fn take_up(&mut self, orders: &mut VecDeque<Order>) {
         if self.standing == Standing::Retired {
             self.standing = Standing::Active;
             orders.push_back(Order::Restore { link: self.link });
-            if self.named.is_some() {
+            if self.said != Said::Keep {
                 self.keep(orders);
             }
         }
     }
 
-    /// A greater link is up: new calls go there.
-    fn give_way(&mut self, best: LinkOrder, orders: &mut VecDeque<Order>) {
+    /// A greater link is up: new calls go there. `winner`: what is to be confirmed to the peer.
+    fn give_way(&mut self, best: LinkOrder, winner: Option<LinkOrder>, orders: &mut VecDeque<Order>) {
         match self.standing {
             Standing::Pending => return,
             Standing::Active => {
@@ -240,11 +285,10 @@ impl Held {
             Standing::Asking => self.standing = Standing::Retired,
             Standing::Retired | Standing::GivenUp => {}
         }
-        // A name that is greater than the best is that of a winner which has died: the peer cannot confirm it.
-        if self.named.is_none_or(|named| named > best) {
+        if !matches!(self.said, Said::Winner(_)) {
             self.name(best, orders);
         }
-        self.answer(best, orders);
+        self.answer(winner.filter(|winner| *winner <= best), orders);
     }
 
     /// Whatever this link was given up for has died.
@@ -256,22 +300,27 @@ impl Held {
     }
 
     fn name(&mut self, winner: LinkOrder, orders: &mut VecDeque<Order>) {
-        self.named = Some(winner);
+        self.said = Said::Winner(winner);
         self.confirmed = false;
         orders.push_back(Order::Send { link: self.link, control: Control::Superseded { winner } });
+    }
+
+    fn begin_anew(&mut self) {
+        (self.owed, self.confirmed, self.idle) = (None, false, false);
     }
 
     /// Says that this end uses the link again, which takes back whatever it has said before.
     fn keep(&mut self, orders: &mut VecDeque<Order>) {
         let winner = self.order;
-        (self.named, self.answered, self.confirmed, self.idle) = (None, None, false, false);
+        self.begin_anew();
+        self.said = Said::Keep;
         orders.push_back(Order::Send { link: self.link, control: Control::Superseded { winner } });
     }
 
-    /// Confirms what the peer has named, if what is active here is at least as great.
-    fn answer(&mut self, best: LinkOrder, orders: &mut VecDeque<Order>) {
-        let Some(winner) = self.heard.filter(|heard| *heard <= best && self.answered != Some(*heard)) else { return };
-        self.answered = Some(winner);
+    /// Confirms what the peer has named. What is active here is that link or a greater one.
+    fn answer(&mut self, winner: Option<LinkOrder>, orders: &mut VecDeque<Order>) {
+        let Some(winner) = winner else { return };
+        self.owed = None;
         orders.push_back(Order::Send { link: self.link, control: Control::SupersededOk { winner } });
         if self.standing == Standing::Retired {
             self.standing = Standing::GivenUp;

@@ -204,6 +204,40 @@ fn losers_are_given_up_for_the_next_best_when_the_winner_dies() {
 }
 
 #[test]
+fn ok_is_not_said_because_of_a_greater_link_that_the_peer_may_not_have() {
+    let (middle, large) = (LinkId(2), LinkId(3));
+    let mut end = End::with(&[SMALL, large]);
+    end.hears(SMALL, middle);
+    end.expect(&[]);
+    end.up(middle);
+    end.expect(&[says_ok(SMALL, middle), when_idle(SMALL, 1), retire(middle), says(middle, large)]);
+}
+
+#[test]
+fn a_winner_that_is_to_be_confirmed_is_not_given_up_before_it_is() {
+    let (middle, large) = (LinkId(2), LinkId(3));
+    let mut end = End::with(&[SMALL, middle]);
+    end.up(large);
+    end.orders.clear();
+    end.hears(middle, large);
+    end.expect(&[]);
+    end.hears_ok(SMALL, middle);
+    end.expect(&[says_ok(middle, large), when_idle(middle, 1)]);
+}
+
+#[test]
+fn each_time_a_winner_is_named_it_is_confirmed_anew() {
+    let (middle, large) = (LinkId(2), LinkId(3));
+    let mut end = End::with(&[SMALL, middle]);
+    end.hears(SMALL, middle);
+    end.expect(&[says_ok(SMALL, middle), when_idle(SMALL, 1)]);
+    end.hears(SMALL, large);
+    end.expect(&[]);
+    end.hears(SMALL, middle);
+    end.expect(&[says_ok(SMALL, middle)]);
+}
+
+#[test]
 fn a_peer_that_names_a_lesser_winner_misbehaves() {
     let mut end = End::with(&[LARGE]);
     assert_eq!(end.pair.superseded(LARGE, place(SMALL), &mut end.orders), Err(NoWinner));
