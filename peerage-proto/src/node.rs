@@ -34,6 +34,8 @@ use crate::peers::{Fact, Peers};
 
 mod event;
 mod faults;
+#[cfg(test)]
+mod tests;
 mod words;
 use faults::Faults;
 

@@ -271,7 +271,7 @@ impl Peers {
         if why == WhyDown::TooSlow {
             self.facts.push_back(Fact::TooSlow { peer: link.peer });
             if let Some(peer) = self.peers.get_mut(&link.peer) {
-                peer.healthy_at = peer.healthy_at.map(|_| now + limits::RECONNECT_HEALTH);
+                peer.healthy_at = peer.up.map(|_| now + limits::RECONNECT_HEALTH);
             }
         }
         self.trial_lost(now, link.peer, id);
@@ -291,16 +291,16 @@ impl Peers {
                 return;
             }
             Control::Superseded { .. } | Control::SupersededOk { .. } if !is_paired => return,
-            Control::Superseded { winner } => {
+            Control::Superseded { winner, round } => {
                 let pair = &mut self.peers.get_mut(&peer).expect("a paired link has a peer").pair;
-                if let Err(NoWinner) = pair.superseded(id, winner, &mut self.orders) {
+                if let Err(NoWinner) = pair.superseded(id, (winner, round), &mut self.orders) {
                     let why = WhyClosed::Misbehaved("it gives up a link for a lesser one");
                     self.close(now, id, why);
                 }
             }
-            Control::SupersededOk { winner } => {
+            Control::SupersededOk { winner, round } => {
                 let pair = &mut self.peers.get_mut(&peer).expect("a paired link has a peer").pair;
-                pair.superseded_ok(id, winner, &mut self.orders);
+                pair.superseded_ok(id, (winner, round), &mut self.orders);
             }
         }
         self.observe(now, peer, None);

@@ -15,8 +15,8 @@ impl Control {
     /// Kind and content of the frame.
     pub fn encode(&self) -> (Kind, Payload) {
         let (kind, value) = match self {
-            Control::Superseded { winner } => (Kind::Superseded, order(winner)),
-            Control::SupersededOk { winner } => (Kind::SupersededOk, order(winner)),
+            Control::Superseded { winner, round } => (Kind::Superseded, naming(winner, *round)),
+            Control::SupersededOk { winner, round } => (Kind::SupersededOk, naming(winner, *round)),
             Control::Disconnect { reason } => (Kind::Disconnect, Value::Text(reason.clone())),
             Control::Disconnected => (Kind::Disconnected, Value::Null),
             Control::Draining => (Kind::Draining, Value::Null),
@@ -32,10 +32,16 @@ impl Control {
     pub fn decode(kind: Kind, content: &Payload) -> Result<Option<Control>, InvalidControl> {
         let invalid = InvalidControl(kind);
         let value = || content.decode::<Value>().map_err(|_| invalid);
-        let winner = || read_order(value()?).ok_or(invalid);
+        let named = || read_naming(value()?).ok_or(invalid);
         Ok(Some(match kind {
-            Kind::Superseded => Control::Superseded { winner: winner()? },
-            Kind::SupersededOk => Control::SupersededOk { winner: winner()? },
+            Kind::Superseded => {
+                let (winner, round) = named()?;
+                Control::Superseded { winner, round }
+            }
+            Kind::SupersededOk => {
+                let (winner, round) = named()?;
+                Control::SupersededOk { winner, round }
+            }
             Kind::Disconnect => match value()? {
                 Value::Text(reason) => Control::Disconnect { reason: cut(reason) },
                 _ => return Err(invalid),
@@ -48,19 +54,21 @@ impl Control {
     }
 }
 
-/// As hexadecimal text and a number, so that a link whose encoding is JSON can carry it.
-fn order(order: &LinkOrder) -> Value {
+/// A link and a round, as hexadecimal text and numbers, so that a link whose encoding is JSON can carry them.
+fn naming(order: &LinkOrder, round: u32) -> Value {
     let LinkOrder { dialer, dial_seq, binding } = order;
-    Value::List(vec![hex(dialer.as_bytes()).into(), (*dial_seq).into(), hex(binding).into()])
+    Value::List(vec![hex(dialer.as_bytes()).into(), (*dial_seq).into(), hex(binding).into(), u64::from(round).into()])
 }
 
-fn read_order(value: Value) -> Option<LinkOrder> {
+fn read_naming(value: Value) -> Option<(LinkOrder, u32)> {
     let Value::List(parts) = value else { return None };
-    let Ok([Value::Text(dialer), Value::Int(dial_seq), Value::Text(binding)]) = <[Value; 3]>::try_from(parts) else {
+    let parts = <[Value; 4]>::try_from(parts);
+    let Ok([Value::Text(dialer), Value::Int(dial_seq), Value::Text(binding), Value::Int(round)]) = parts else {
         return None;
     };
     let dialer = NodeId::from_bytes(read_hex(&dialer)?);
-    Some(LinkOrder { dialer, dial_seq: dial_seq.try_into().ok()?, binding: read_hex(&binding)? })
+    let order = LinkOrder { dialer, dial_seq: dial_seq.try_into().ok()?, binding: read_hex(&binding)? };
+    Some((order, round.try_into().ok()?))
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
@@ -94,8 +102,8 @@ mod tests {
     #[test]
     fn every_word_is_read_as_it_was_said() {
         for control in [
-            Control::Superseded { winner: winner() },
-            Control::SupersededOk { winner: winner() },
+            Control::Superseded { winner: winner(), round: 0 },
+            Control::SupersededOk { winner: winner(), round: u32::MAX },
             Control::Disconnect { reason: "gone for lunch".into() },
             Control::Disconnected,
             Control::Draining,
@@ -111,17 +119,20 @@ mod tests {
     #[test]
     fn content_of_another_shape_is_refused_and_other_kinds_are_not_looked_at() {
         let content = |value: Value| Payload::encode(&value, Encoding::MsgPack).unwrap();
-        let order =
-            |dialer: &str, seq: i64, binding: &str| Value::List(vec![dialer.into(), seq.into(), binding.into()]);
+        let order = |dialer: &str, seq: i64, binding: &str, round: i64| {
+            Value::List(vec![dialer.into(), seq.into(), binding.into(), round.into()])
+        };
         let (id, hex) = ("7b".repeat(32), "0a".repeat(32));
         for value in [
             Value::Null,
             Value::List(Vec::new()),
-            order(&id[1..], 1, &hex),
-            order(&id, -1, &hex),
-            order(&id, 1, &hex[2..]),
-            order(&id, 1, &"+1".repeat(32)),
-            order(&id, 1, &"é".repeat(32)),
+            order(&id[1..], 1, &hex, 0),
+            order(&id, -1, &hex, 0),
+            order(&id, 1, &hex[2..], 0),
+            order(&id, 1, &"+1".repeat(32), 0),
+            order(&id, 1, &"é".repeat(32), 0),
+            order(&id, 1, &hex, -1),
+            order(&id, 1, &hex, 1 << 32),
         ] {
             for kind in [Kind::Superseded, Kind::SupersededOk] {
                 assert_eq!(Control::decode(kind, &content(value.clone())), Err(InvalidControl(kind)));

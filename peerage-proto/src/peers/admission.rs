@@ -58,7 +58,7 @@ impl Suspicion {
 
     fn is_strong(&self, now: Instant) -> bool {
         let recent = self.replaced.iter().filter(|at| now.saturating_duration_since(**at) < limits::CLONE_WINDOW);
-        recent.count().saturating_add(1) >= limits::CLONE_CHANGES
+        self.conflict.is_some() || recent.count().saturating_add(1) >= limits::CLONE_CHANGES
     }
 }
 

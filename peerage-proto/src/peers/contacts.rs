@@ -250,8 +250,11 @@ impl Contacts {
                 self.forget_one(id);
             }
         }
-        let ready: Vec<ContactId> = self.ready.iter().copied().collect();
-        for id in ready {
+        let mut after = ContactId(0);
+        while self.dials.len() < limits::DIALS_AT_ONCE_MAX
+            && let Some(id) = self.ready.range(after..).next().copied()
+        {
+            after = ContactId(id.0.saturating_add(1));
             self.dial(now, id, out);
         }
     }

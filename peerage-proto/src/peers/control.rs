@@ -5,16 +5,20 @@ use crate::id::LinkOrder;
 /// A word about the link it travels on, or about the node that sends it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Control {
-    /// "I open nothing more on this link, the link with this order takes its place." Named after the link it travels on,
-    /// it is a word of keeping: "I use this link (again)."
+    /// "I open nothing more on this link, the link with this order takes its place." Where it names the link it travels on
+    /// it means "I keep this link", and takes back whatever its sender has said on it before.
     Superseded {
         /// The link that stays.
         winner: LinkOrder,
+        /// How often the sender has kept this link so far, this word included.
+        round: u32,
     },
-    /// "You named that link as the one that stays; it, or a greater one, carries my calls. I have given this one up."
+    /// "The link that you named is up here too. I have given this one up."
     SupersededOk {
         /// The link that the peer had named.
         winner: LinkOrder,
+        /// The peer's number, so that an answer which crosses a word of keeping is seen to be void.
+        round: u32,
     },
     /// "I leave, or want no link with you."
     Disconnect {

@@ -14,7 +14,10 @@
 //!                                       closed ◀──OK heard, nothing open── GivenUp ────────────┤
 //!                                                                            │                 │
 //!                                                     no greater one is left ▼                 │
-//!                                                       say "I keep it"    Asking ─────────────┘
+//!                                                       say "I keep it"    Asking ─────────────┤
+//!                                                                         ▲  │ a greater one   │
+//!                                                          that one died  │  ▼ is up           │
+//!                                                                         Forgone ─────────────┘
 //! ```
 //!
 //! *Given up* is the point of no return: the peer may close at any moment, because it knows that nothing new comes from
@@ -29,7 +32,8 @@
 //! * an OK is for the very winner it names, and given only while that one is up at both ends: a greater one that is up here
 //!   may be dead or unknown there;
 //! * a winner that is to be confirmed must not itself be given up before it is;
-//! * every `Superseded` is answered by an OK of its own: an earlier one may have crossed a word that made it void.
+//! * every `Superseded` is answered by an OK of its own, and an OK that has crossed a word of keeping is void. The same
+//!   winner may be named again later, so words of keeping are counted and an OK repeats the count.
 
 use std::collections::VecDeque;
 
@@ -52,8 +56,10 @@ struct Held {
     order: LinkOrder,
     standing: Standing,
     said: Said,
-    /// The winner that the peer has named, as long as we have not confirmed it.
-    owed: Option<LinkOrder>,
+    /// How often we have kept it.
+    round: u32,
+    /// The winner that the peer has named, with its round, as long as we have not confirmed it.
+    owed: Option<(LinkOrder, u32)>,
     /// The peer has said OK to the winner that we named last.
     confirmed: bool,
     /// How often we asked to be told of idleness.
@@ -75,6 +81,8 @@ pub(super) enum Standing {
     GivenUp,
     /// Given up, and wanted back.
     Asking,
+    /// Wanted back no longer, because a greater one came. The peer may still have closed it, so that it is no way back.
+    Forgone,
 }
 
 /// Our last word on a link.
@@ -105,6 +113,7 @@ impl Pair {
             order,
             standing: Standing::Pending,
             said: Said::Keep,
+            round: 0,
             owed: None,
             confirmed: false,
             asks: 0,
@@ -139,7 +148,7 @@ impl Pair {
     pub(super) fn superseded(
         &mut self,
         link: LinkId,
-        winner: LinkOrder,
+        (winner, round): (LinkOrder, u32),
         orders: &mut VecDeque<Order>,
     ) -> Result<(), NoWinner> {
         let Some(held) = self.held(link) else { return Ok(()) };
@@ -147,11 +156,11 @@ impl Pair {
             return Err(NoWinner);
         }
         if winner > held.order {
-            held.owed = Some(winner);
+            held.owed = Some((winner, round));
         } else {
             // The peer keeps it: whatever was said on the link before, by either end, is void.
             held.begin_anew();
-            if matches!(held.standing, Standing::GivenUp | Standing::Asking) {
+            if matches!(held.standing, Standing::GivenUp | Standing::Asking | Standing::Forgone) {
                 held.standing = Standing::Retired;
             }
             if held.said != Said::Keep {
@@ -163,9 +172,16 @@ impl Pair {
     }
 
     /// The peer has given the link up for the one we named.
-    pub(super) fn superseded_ok(&mut self, link: LinkId, winner: LinkOrder, orders: &mut VecDeque<Order>) {
-        // An OK for a winner that has died since says nothing about its successor.
-        if let Some(held) = self.held(link).filter(|held| held.said == Said::Winner(winner)) {
+    pub(super) fn superseded_ok(
+        &mut self,
+        link: LinkId,
+        (winner, round): (LinkOrder, u32),
+        orders: &mut VecDeque<Order>,
+    ) {
+        // An OK for a winner that has died since says nothing about its successor, and one that crossed our word of keeping
+        // has become void by it.
+        let is_meant = |held: &&mut Held| held.said == Said::Winner(winner) && held.round == round;
+        if let Some(held) = self.held(link).filter(is_meant) {
             held.confirmed = true;
             self.settle(orders);
         }
@@ -227,10 +243,11 @@ impl Pair {
 
     /// What the peer has named in place of this link, if it may be confirmed: it is up here as well, and no lesser link
     /// still waits for the peer to confirm this one. So a link that is to be confirmed is there at both ends until it is.
-    fn winner_to_confirm(&self, at: usize) -> Option<LinkOrder> {
+    fn winner_to_confirm(&self, at: usize) -> Option<(LinkOrder, u32)> {
         let held = &self.links[at];
         let waits = |other: &Held| other.said == Said::Winner(held.order) && !other.confirmed;
-        let is_up = |winner: &LinkOrder| self.links.iter().any(|other| other.order == *winner && other.is_up());
+        let is_up =
+            |(winner, _): &(LinkOrder, u32)| self.links.iter().any(|other| other.order == *winner && other.is_up());
         held.owed.filter(is_up).filter(|_| !self.links.iter().any(waits))
     }
 
@@ -275,25 +292,25 @@ impl Held {
     }
 
     /// A greater link is up: new calls go there. `winner`: what is to be confirmed to the peer.
-    fn give_way(&mut self, best: LinkOrder, winner: Option<LinkOrder>, orders: &mut VecDeque<Order>) {
+    fn give_way(&mut self, best: LinkOrder, winner: Option<(LinkOrder, u32)>, orders: &mut VecDeque<Order>) {
         match self.standing {
             Standing::Pending => return,
             Standing::Active => {
                 orders.push_back(Order::Retire { link: self.link });
                 self.standing = Standing::Retired;
             }
-            Standing::Asking => self.standing = Standing::Retired,
-            Standing::Retired | Standing::GivenUp => {}
+            Standing::Asking => self.standing = Standing::Forgone,
+            Standing::Retired | Standing::GivenUp | Standing::Forgone => {}
         }
         if !matches!(self.said, Said::Winner(_)) {
             self.name(best, orders);
         }
-        self.answer(winner.filter(|winner| *winner <= best), orders);
+        self.answer(winner.filter(|(winner, _)| *winner <= best), orders);
     }
 
     /// Whatever this link was given up for has died.
     fn ask_back(&mut self, orders: &mut VecDeque<Order>) {
-        if self.standing == Standing::GivenUp {
+        if matches!(self.standing, Standing::GivenUp | Standing::Forgone) {
             self.standing = Standing::Asking;
             self.keep(orders);
         }
@@ -302,7 +319,12 @@ impl Held {
     fn name(&mut self, winner: LinkOrder, orders: &mut VecDeque<Order>) {
         self.said = Said::Winner(winner);
         self.confirmed = false;
-        orders.push_back(Order::Send { link: self.link, control: Control::Superseded { winner } });
+        self.say(winner, orders);
+    }
+
+    fn say(&self, winner: LinkOrder, orders: &mut VecDeque<Order>) {
+        let control = Control::Superseded { winner, round: self.round };
+        orders.push_back(Order::Send { link: self.link, control });
     }
 
     fn begin_anew(&mut self) {
@@ -311,18 +333,18 @@ impl Held {
 
     /// Says that this end uses the link again, which takes back whatever it has said before.
     fn keep(&mut self, orders: &mut VecDeque<Order>) {
-        let winner = self.order;
         self.begin_anew();
         self.said = Said::Keep;
-        orders.push_back(Order::Send { link: self.link, control: Control::Superseded { winner } });
+        self.round = self.round.saturating_add(1);
+        self.say(self.order, orders);
     }
 
     /// Confirms what the peer has named. What is active here is that link or a greater one.
-    fn answer(&mut self, winner: Option<LinkOrder>, orders: &mut VecDeque<Order>) {
-        let Some(winner) = winner else { return };
+    fn answer(&mut self, winner: Option<(LinkOrder, u32)>, orders: &mut VecDeque<Order>) {
+        let Some((winner, round)) = winner else { return };
         self.owed = None;
-        orders.push_back(Order::Send { link: self.link, control: Control::SupersededOk { winner } });
-        if self.standing == Standing::Retired {
+        orders.push_back(Order::Send { link: self.link, control: Control::SupersededOk { winner, round } });
+        if matches!(self.standing, Standing::Retired | Standing::Forgone) {
             self.standing = Standing::GivenUp;
             self.asks = self.asks.saturating_add(1);
             orders.push_back(Order::WhenIdle { link: self.link, ask: self.asks });

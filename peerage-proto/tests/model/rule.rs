@@ -13,6 +13,9 @@ use peerage_proto::outcome::LinkLost;
 /// A link, by the order in which it was dialled.
 pub(crate) type Wire = u8;
 
+/// How often a link was kept.
+pub(crate) type Round = u8;
+
 /// An end, 0 or 1.
 pub(crate) type End = usize;
 
@@ -29,8 +32,8 @@ pub(crate) enum Fact {
     Up(Wire),
     Refused(Wire),
     Lost(Wire),
-    Superseded(Wire, Place),
-    SupersededOk(Wire, Place),
+    Superseded(Wire, Place, Round),
+    SupersededOk(Wire, Place, Round),
     Idle(Wire, u8),
 }
 
@@ -43,8 +46,8 @@ pub(crate) enum Act {
     Retire(Wire),
     Restore(Wire),
     WhenIdle(Wire, u8),
-    Superseded(Wire, Place),
-    SupersededOk(Wire, Place),
+    Superseded(Wire, Place, Round),
+    SupersededOk(Wire, Place, Round),
     /// `true`: by the rule for duplicates.
     Close(Wire, bool),
 }
@@ -89,12 +92,14 @@ impl Rule for Shipped {
             Fact::Up(wire) => Input::Up { link: link(wire) },
             Fact::Refused(wire) => down(wire, WhyDown::Hello(HelloError::Refused(Refusal::Draining))),
             Fact::Lost(wire) => down(wire, WhyDown::Lost(LinkLost::PeerClosed)),
-            Fact::Superseded(wire, winner) => {
-                Input::Heard { link: link(wire), control: Control::Superseded { winner: order(winner) } }
-            }
-            Fact::SupersededOk(wire, winner) => {
-                Input::Heard { link: link(wire), control: Control::SupersededOk { winner: order(winner) } }
-            }
+            Fact::Superseded(wire, winner, round) => Input::Heard {
+                link: link(wire),
+                control: Control::Superseded { winner: order(winner), round: round.into() },
+            },
+            Fact::SupersededOk(wire, winner, round) => Input::Heard {
+                link: link(wire),
+                control: Control::SupersededOk { winner: order(winner), round: round.into() },
+            },
             Fact::Idle(wire, ask) => Input::Idle { link: link(wire), ask: ask.into() },
         };
         acts.extend(self.0.handle(*NOW, input).filter_map(|output| match output {
@@ -113,8 +118,12 @@ fn act(order: Order) -> Act {
         Order::Retire { link } => Act::Retire(wire(link)),
         Order::Restore { link } => Act::Restore(wire(link)),
         Order::WhenIdle { link, ask } => Act::WhenIdle(wire(link), ask as u8),
-        Order::Send { link, control: Control::Superseded { winner } } => Act::Superseded(wire(link), place(winner)),
-        Order::Send { link, control: Control::SupersededOk { winner } } => Act::SupersededOk(wire(link), place(winner)),
+        Order::Send { link, control: Control::Superseded { winner, round } } => {
+            Act::Superseded(wire(link), place(winner), round as Round)
+        }
+        Order::Send { link, control: Control::SupersededOk { winner, round } } => {
+            Act::SupersededOk(wire(link), place(winner), round as Round)
+        }
         Order::Close { link, why } => Act::Close(wire(link), why == WhyClosed::Superseded),
         other => panic!("nobody asked for {other}"),
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use crate::rule::{Act, End, Fact, Place, Rule, Wire};
+use crate::rule::{Act, End, Fact, Place, Round, Rule, Wire};
 
 /// Links that can be dialled in one run.
 pub(crate) const WIRES: usize = 4;
@@ -116,8 +116,8 @@ enum Frame {
     HelloAdmitted,
     Admitted,
     Refused,
-    Superseded(Wire),
-    SupersededOk(Wire),
+    Superseded(Wire, Round),
+    SupersededOk(Wire, Round),
     Request(u8),
     Reply(u8),
     Fin,
@@ -126,7 +126,7 @@ enum Frame {
 /// Frames on their way, oldest first.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Queue {
-    frames: u64,
+    frames: u128,
     len: u8,
 }
 
@@ -153,25 +153,25 @@ impl Queue {
     const EMPTY: Queue = Queue { frames: 0, len: 0 };
 
     fn push(&mut self, frame: Frame) {
-        let code: u64 = match frame {
+        let code: u128 = match frame {
             Frame::Hello => 0,
             Frame::HelloAdmitted => 1,
             Frame::Admitted => 2,
             Frame::Refused => 3,
             Frame::Fin => 4,
-            Frame::Superseded(wire) => 8 + u64::from(wire),
-            Frame::SupersededOk(wire) => 12 + u64::from(wire),
-            Frame::Request(call) => 16 + u64::from(call),
-            Frame::Reply(call) => 20 + u64::from(call),
+            Frame::Request(call) => 8 + u128::from(call),
+            Frame::Reply(call) => 12 + u128::from(call),
+            Frame::Superseded(wire, round) => 64 + 4 * u128::from(round) + u128::from(wire),
+            Frame::SupersededOk(wire, round) => 128 + 4 * u128::from(round) + u128::from(wire),
         };
-        assert!(self.len < 12, "frames pile up: somebody says the same again and again");
-        self.frames |= code << (5 * self.len);
+        assert!(self.len < 16, "frames pile up: somebody says the same again and again");
+        self.frames |= code << (8 * self.len);
         self.len += 1;
     }
 
     fn pop(&mut self) -> Frame {
-        let code = (self.frames & 31) as u8;
-        self.frames >>= 5;
+        let code = (self.frames & 255) as u8;
+        self.frames >>= 8;
         self.len -= 1;
         match code {
             0 => Frame::Hello,
@@ -179,10 +179,11 @@ impl Queue {
             2 => Frame::Admitted,
             3 => Frame::Refused,
             4 => Frame::Fin,
-            8..12 => Frame::Superseded(code - 8),
-            12..16 => Frame::SupersededOk(code - 12),
-            16..20 => Frame::Request(code - 16),
-            _ => Frame::Reply(code - 20),
+            8..12 => Frame::Request(code - 8),
+            12..64 => Frame::Reply(code - 12),
+            64..128 => Frame::Superseded(code % 4, (code - 64) / 4),
+            128.. => Frame::SupersededOk(code % 4, (code - 128) / 4),
+            5..8 => unreachable!("no frame has this code"),
         }
     }
 
@@ -388,8 +389,12 @@ impl World {
                 self.wires[wire as usize].ends[end] = State::None;
                 self.tell(end, Fact::Refused(wire), machines);
             }
-            Frame::Superseded(winner) => self.tell(end, Fact::Superseded(wire, self.place(winner)), machines),
-            Frame::SupersededOk(winner) => self.tell(end, Fact::SupersededOk(wire, self.place(winner)), machines),
+            Frame::Superseded(winner, round) => {
+                self.tell(end, Fact::Superseded(wire, self.place(winner), round), machines);
+            }
+            Frame::SupersededOk(winner, round) => {
+                self.tell(end, Fact::SupersededOk(wire, self.place(winner), round), machines);
+            }
             Frame::Request(n) => self.calls[1 - end][n as usize] = Call::Served(wire),
             Frame::Reply(n) => {
                 self.calls[end][n as usize] = Call::Over;
@@ -461,8 +466,8 @@ impl World {
                 Act::Activate(wire) => self.active[end] = Some(wire),
                 Act::Retire(wire) | Act::Restore(wire) => self.wires[wire as usize].asked[end] = 0,
                 Act::WhenIdle(wire, number) => self.wires[wire as usize].asked[end] = number,
-                Act::Superseded(wire, winner) => self.send(wire, end, Frame::Superseded(winner.wire)),
-                Act::SupersededOk(wire, winner) => self.send(wire, end, Frame::SupersededOk(winner.wire)),
+                Act::Superseded(wire, winner, round) => self.send(wire, end, Frame::Superseded(winner.wire, round)),
+                Act::SupersededOk(wire, winner, round) => self.send(wire, end, Frame::SupersededOk(winner.wire, round)),
                 Act::Close(wire, by_rule) => {
                     self.send(wire, end, Frame::Fin);
                     self.close(wire, end, by_rule);
@@ -530,6 +535,14 @@ impl World {
 
     fn check(&mut self) {
         let links = &self.wires[..self.dialled as usize];
+        // Whatever an end would say now, if it had something to say.
+        let speaks_into = |end: End| {
+            let wire = self.active[end].map(|wire| links[wire as usize]);
+            wire.is_some_and(|link| link.ends[1 - end] == State::Closed { by_rule: true })
+        };
+        if speaks_into(0) || speaks_into(1) {
+            self.broken = Some(Broken::IntoClosed);
+        }
         let usable = links.iter().any(|link| self.is_usable(link));
         let storms = self.kills > 0 || self.restarts > 0;
         if !self.calm {
@@ -592,6 +605,13 @@ impl Hasher for Fast {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
             self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u128(&mut self, n: u128) {
+        self.write_u64(n as u64);
+        if n >> 64 != 0 {
+            self.write_u64((n >> 64) as u64);
         }
     }
 

@@ -79,9 +79,9 @@ fn the_end_of_a_link_is_said_in_the_frames_of_the_document() {
     let mut link = Link::in_use();
     let dialer = NodeId::from_bytes(link.vectors.array("id d"));
     let winner = LinkOrder { dialer, dial_seq: 7, binding: link.vectors.array("tls order") };
-    link.says(D, &Control::Superseded { winner }.encode());
+    link.says(D, &Control::Superseded { winner, round: 0 }.encode());
     link.shows(D, &["superseded"]);
-    link.says(A, &Control::SupersededOk { winner }.encode());
+    link.says(A, &Control::SupersededOk { winner, round: 0 }.encode());
     link.shows(A, &["superseded-ok"]);
     link.feed(A, Input::Drain);
     link.says(A, &Control::Draining.encode());

@@ -44,11 +44,15 @@ impl End {
     }
 
     fn hears(&mut self, link: LinkId, names: LinkId) {
-        self.pair.superseded(link, place(names), &mut self.orders).unwrap();
+        self.pair.superseded(link, (place(names), 0), &mut self.orders).unwrap();
     }
 
     fn hears_ok(&mut self, link: LinkId, names: LinkId) {
-        self.pair.superseded_ok(link, place(names), &mut self.orders);
+        self.hears_ok_in(0, link, names);
+    }
+
+    fn hears_ok_in(&mut self, round: u32, link: LinkId, names: LinkId) {
+        self.pair.superseded_ok(link, (place(names), round), &mut self.orders);
     }
 
     fn is_idle(&mut self, link: LinkId, ask: u32) {
@@ -66,11 +70,20 @@ fn activate(link: LinkId) -> Order {
 }
 
 fn says(link: LinkId, winner: LinkId) -> Order {
-    Order::Send { link, control: Control::Superseded { winner: place(winner) } }
+    names(link, winner, 0)
+}
+
+fn names(link: LinkId, winner: LinkId, round: u32) -> Order {
+    Order::Send { link, control: Control::Superseded { winner: place(winner), round } }
+}
+
+/// The word of keeping, said for the first time on this link.
+fn keeps(link: LinkId) -> Order {
+    names(link, link, 1)
 }
 
 fn says_ok(link: LinkId, winner: LinkId) -> Order {
-    Order::Send { link, control: Control::SupersededOk { winner: place(winner) } }
+    Order::Send { link, control: Control::SupersededOk { winner: place(winner), round: 0 } }
 }
 
 fn retire(link: LinkId) -> Order {
@@ -141,7 +154,7 @@ fn a_link_is_closed_when_both_ends_have_named_and_confirmed_and_nothing_is_open(
 fn a_loser_comes_back_when_the_winner_dies_before_it_was_given_up_and_the_peer_is_told() {
     let mut end = End::with(&[SMALL, LARGE]);
     end.dies(LARGE);
-    end.expect(&[restore(SMALL), says(SMALL, SMALL), activate(SMALL)]);
+    end.expect(&[restore(SMALL), keeps(SMALL), activate(SMALL)]);
 }
 
 #[test]
@@ -150,7 +163,7 @@ fn a_link_that_was_given_up_is_asked_back_and_carries_nothing_until_the_peer_agr
     end.hears(SMALL, LARGE);
     end.orders.clear();
     end.dies(LARGE);
-    end.expect(&[says(SMALL, SMALL)]);
+    end.expect(&[keeps(SMALL)]);
     assert_eq!(end.pair.active(), None);
     // What the peer had said before it heard of that changes nothing any more.
     end.hears_ok(SMALL, LARGE);
@@ -170,7 +183,7 @@ fn a_link_that_the_peer_keeps_is_no_longer_given_up() {
     end.is_idle(SMALL, 1);
     end.expect(&[]);
     end.dies(LARGE);
-    end.expect(&[restore(SMALL), says(SMALL, SMALL), activate(SMALL)]);
+    end.expect(&[restore(SMALL), keeps(SMALL), activate(SMALL)]);
 }
 
 #[test]
@@ -185,7 +198,7 @@ fn an_ok_for_a_winner_that_has_died_does_not_count_for_its_successor() {
     end.orders.clear();
     end.hears_ok(SMALL, large);
     end.expect(&[]);
-    end.hears_ok(SMALL, middle);
+    end.hears_ok_in(1, SMALL, middle);
     end.expect(&[close(SMALL)]);
 }
 
@@ -195,12 +208,12 @@ fn losers_are_given_up_for_the_next_best_when_the_winner_dies() {
     let mut end = End::with(&[SMALL, middle, large]);
     end.dies(large);
     // What the small one was given up for is still there; the middle one comes back.
-    end.expect(&[restore(middle), says(middle, middle), activate(middle)]);
+    end.expect(&[restore(middle), keeps(middle), activate(middle)]);
 
     let mut end = End::with(&[large, SMALL, middle]);
     end.dies(large);
     // Both had been given up for the large one. The small one now names another winner.
-    end.expect(&[says(SMALL, middle), restore(middle), says(middle, middle), activate(middle)]);
+    end.expect(&[says(SMALL, middle), restore(middle), keeps(middle), activate(middle)]);
 }
 
 #[test]
@@ -238,9 +251,30 @@ fn each_time_a_winner_is_named_it_is_confirmed_anew() {
 }
 
 #[test]
+fn an_ok_that_has_crossed_a_word_of_keeping_is_void_even_if_the_same_winner_is_named_again() {
+    let (middle, large) = (LinkId(2), LinkId(3));
+    let mut end = End::with(&[SMALL, middle]);
+    end.hears(SMALL, middle);
+    end.up(large);
+    end.dies(middle); // the small one is given up for the large one now
+    end.dies(large);
+    end.orders.clear();
+    end.hears(SMALL, SMALL);
+    end.up(middle);
+    end.expect(&[restore(SMALL), activate(SMALL), retire(SMALL), names(SMALL, middle, 1), activate(middle)]);
+    end.hears(SMALL, middle);
+    end.is_idle(SMALL, 2);
+    end.orders.clear();
+    end.hears_ok(SMALL, middle);
+    end.expect(&[]);
+    end.hears_ok_in(1, SMALL, middle);
+    end.expect(&[close(SMALL)]);
+}
+
+#[test]
 fn a_peer_that_names_a_lesser_winner_misbehaves() {
     let mut end = End::with(&[LARGE]);
-    assert_eq!(end.pair.superseded(LARGE, place(SMALL), &mut end.orders), Err(NoWinner));
+    assert_eq!(end.pair.superseded(LARGE, (place(SMALL), 0), &mut end.orders), Err(NoWinner));
 }
 
 #[test]
