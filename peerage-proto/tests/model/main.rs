@@ -13,11 +13,14 @@ use std::fmt;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod machines;
 mod rule;
+mod wire;
 mod world;
 
+use machines::{Fast, Machines};
 use rule::{CloseAtOnce, KeepFirst, KeepLast, Rule, Shipped};
-use world::{Broken, Budget, Fast, Machines, Step, World};
+use world::{Broken, Budget, Step, World};
 
 /// What a search has found.
 #[derive(Debug, Default)]

@@ -4,14 +4,14 @@
 //! reordering between links is among the interleavings. What can happen at any moment: a node dials, a frame arrives, a
 //! request is answered, a node calls the other one, a connection breaks, an end notices that, a node is started again.
 //!
-//! The machines are kept in a table ([`Machines`]) and a world holds their numbers: each step of the shipped code is run
-//! once for each machine and input that it meets, and looked up whenever the same step comes up in another interleaving.
+//! The machines are kept in a table ([`Machines`]) and a world holds their numbers.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
-use crate::rule::{Act, End, Fact, Place, Round, Rule, Wire};
+use crate::machines::{Fast, Machines};
+use crate::rule::{Act, End, Fact, Place, Rule, Wire};
+use crate::wire::{Frame, Queue};
 
 /// Links that can be dialled in one run.
 pub(crate) const WIRES: usize = 4;
@@ -110,26 +110,6 @@ enum Call {
     Over,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Frame {
-    Hello,
-    HelloAdmitted,
-    Admitted,
-    Refused,
-    Superseded(Wire, Round),
-    SupersededOk(Wire, Round),
-    Request(u8),
-    Reply(u8),
-    Fin,
-}
-
-/// Frames on their way, oldest first.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct Queue {
-    frames: u128,
-    len: u8,
-}
-
 /// Something that can happen next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
@@ -146,96 +126,6 @@ impl Step {
     /// Whether it happens by itself, sooner or later. Everything else may also never happen.
     pub(crate) fn is_due(self) -> bool {
         matches!(self, Step::Deliver(..) | Step::Serve(..) | Step::Notice(..))
-    }
-}
-
-impl Queue {
-    const EMPTY: Queue = Queue { frames: 0, len: 0 };
-
-    fn push(&mut self, frame: Frame) {
-        let code: u128 = match frame {
-            Frame::Hello => 0,
-            Frame::HelloAdmitted => 1,
-            Frame::Admitted => 2,
-            Frame::Refused => 3,
-            Frame::Fin => 4,
-            Frame::Request(call) => 8 + u128::from(call),
-            Frame::Reply(call) => 12 + u128::from(call),
-            Frame::Superseded(wire, round) => 64 + 4 * u128::from(round) + u128::from(wire),
-            Frame::SupersededOk(wire, round) => 128 + 4 * u128::from(round) + u128::from(wire),
-        };
-        assert!(self.len < 16, "frames pile up: somebody says the same again and again");
-        self.frames |= code << (8 * self.len);
-        self.len += 1;
-    }
-
-    fn pop(&mut self) -> Frame {
-        let code = (self.frames & 255) as u8;
-        self.frames >>= 8;
-        self.len -= 1;
-        match code {
-            0 => Frame::Hello,
-            1 => Frame::HelloAdmitted,
-            2 => Frame::Admitted,
-            3 => Frame::Refused,
-            4 => Frame::Fin,
-            8..12 => Frame::Request(code - 8),
-            12..64 => Frame::Reply(code - 12),
-            64..128 => Frame::Superseded(code % 4, (code - 64) / 4),
-            128.. => Frame::SupersededOk(code % 4, (code - 128) / 4),
-            5..8 => unreachable!("no frame has this code"),
-        }
-    }
-
-    fn frames(mut self) -> impl Iterator<Item = Frame> {
-        std::iter::from_fn(move || (self.len > 0).then(|| self.pop()))
-    }
-}
-
-/// All machines that were met, and all their steps.
-pub(crate) struct Machines<R> {
-    /// What was fed to machines and what they ordered, while somebody wants to know.
-    pub(crate) log: Option<String>,
-    all: Vec<R>,
-    numbers: HashMap<R, u32, BuildHasherDefault<Fast>>,
-    steps: Steps,
-}
-
-/// What a machine becomes when it is told something, and what it orders.
-type Steps = HashMap<(u32, Fact), (u32, Box<[Act]>), BuildHasherDefault<Fast>>;
-
-impl<R: Rule> Machines<R> {
-    pub(crate) fn new() -> Self {
-        Machines { log: None, all: Vec::new(), numbers: HashMap::default(), steps: HashMap::default() }
-    }
-
-    fn number(&mut self, machine: R) -> u32 {
-        if let Some(number) = self.numbers.get(&machine) {
-            return *number;
-        }
-        let number = self.all.len() as u32;
-        self.all.push(machine.clone());
-        self.numbers.insert(machine, number);
-        number
-    }
-
-    fn step(&mut self, number: u32, fact: Fact) -> (u32, &[Act]) {
-        if !self.steps.contains_key(&(number, fact)) {
-            let (mut machine, mut acts) = (self.all[number as usize].clone(), Vec::new());
-            machine.step(fact, &mut acts);
-            let next = self.number(machine);
-            self.steps.insert((number, fact), (next, acts.into()));
-        }
-        let (next, acts) = &self.steps[&(number, fact)];
-        if let Some(log) = &mut self.log {
-            *log += &format!("{fact:?} gives {acts:?}; ");
-        }
-        (*next, acts)
-    }
-
-    /// Machines met, and steps of theirs that were run.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.all.len(), self.steps.len())
     }
 }
 
@@ -592,48 +482,5 @@ impl World {
         let mut fast = Fast::default();
         self.hash(&mut fast);
         fast.finish()
-    }
-}
-
-/// A fast hash for tables that nobody attacks.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Fast(u64);
-
-impl Hasher for Fast {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u128(&mut self, n: u128) {
-        self.write_u64(n as u64);
-        if n >> 64 != 0 {
-            self.write_u64((n >> 64) as u64);
-        }
-    }
-
-    fn write_u8(&mut self, n: u8) {
-        self.write_u64(n.into());
-    }
-
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(n.into());
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        let mixed = u128::from(self.0 ^ n ^ 0x2d35_8dcc_aa6c_78a5) * 0x9e37_79b9_7f4a_7c15;
-        self.0 = (mixed as u64) ^ ((mixed >> 64) as u64);
-    }
-
-    fn write_usize(&mut self, n: usize) {
-        self.write_u64(n as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        let mixed = u128::from(self.0 ^ 0xe703_7ed1_a0b4_28db) * 0xa076_1d64_78bd_642f;
-        (mixed as u64) ^ ((mixed >> 64) as u64)
     }
 }
