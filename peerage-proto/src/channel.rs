@@ -245,7 +245,7 @@ impl Channel {
             Input::Reject { request, why } => self.reject(request, why),
             Input::Stopped { request, stop } => self.stopped(request, stop),
             Input::Fetched(request) => self.serving.fetched(request),
-            Input::Written(transmit) => self.written(transmit),
+            Input::Written(transmit) => self.written(now, transmit),
             Input::Close => self.close(),
             Input::Control { kind, content } => self.say(kind, content),
             Input::Retire => self.standing.retired = true,
@@ -354,9 +354,10 @@ impl Channel {
         self.phase == Phase::Flushing
     }
 
-    /// Whether calls are open in neither direction.
+    /// Whether calls are open in neither direction, and nothing waits to be written: an answer that has not left yet belongs
+    /// to a call that is open at the peer.
     pub fn is_idle(&self) -> bool {
-        self.calls.len() == 0 && self.serving.len() == 0
+        self.calls.len() == 0 && self.serving.len() == 0 && self.outgoing.len() == 0
     }
 
     /// The form in which this end writes; `None` while it is still to be recognised.
@@ -444,13 +445,6 @@ impl Channel {
             self.serving.clear();
             self.forget_input();
             self.phase = Phase::Flushing;
-        }
-    }
-
-    fn written(&mut self, transmit: Transmit) {
-        count(&mut self.counters.bytes_out, self.outgoing.give_back(transmit));
-        if self.is_ended() {
-            self.outgoing.clear();
         }
     }
 

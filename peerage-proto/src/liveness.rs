@@ -7,7 +7,9 @@
 //!   last byte heard ──interval──▶ ping ──interval──▶ ping ─ … ─ 3 × interval: Quiet ─ … ─ 6 × interval: Lost
 //! ```
 //!
-//! * Any byte that arrives counts as life, so a busy link is never asked. The first ping follows the start at once.
+//! * Any byte that arrives counts as life. The first ping follows the start at once.
+//! * Who hears much and says nothing asks as well, so that it is heard: the ping of the other end may wait behind megabytes
+//!   that a slow connection has taken already. Where both ends talk nobody is asked.
 //! * Pings leave on a grid of time that all links of a node share, so that a node with many idle links seldom wakes.
 //! * A node that knows itself to be slow is slow to judge: all verdicts wait so many times as long (Lifeguard; Dadgar,
 //!   Phillips, Currey, 2018).
@@ -38,6 +40,8 @@ pub struct Liveness {
     health: u8,
     /// When the peer was heard last, or when listening began.
     heard: Instant,
+    /// When anything was sent last.
+    spoke: Instant,
     /// When the last ping left; none before the first.
     pinged: Option<Instant>,
     /// Number of the next ping.
@@ -76,6 +80,7 @@ impl Liveness {
             grid,
             health: 1,
             heard: now,
+            spoke: now,
             pinged: None,
             next: 0,
             asked: VecDeque::new(),
@@ -90,6 +95,12 @@ impl Liveness {
     pub fn heard(&mut self, now: Instant) -> bool {
         self.heard = self.heard.max(now);
         std::mem::take(&mut self.is_quiet)
+    }
+
+    /// Something was sent.
+    #[inline]
+    pub fn spoke(&mut self, now: Instant) {
+        self.spoke = self.spoke.max(now);
     }
 
     /// A pong arrived.
@@ -209,7 +220,7 @@ impl Liveness {
 
     /// When the next ping is due; none: at once.
     fn next_ping(&self) -> Option<Instant> {
-        let quiet_since = self.pinged?.max(self.heard);
+        let quiet_since = self.pinged?.max(self.heard.min(self.spoke));
         Some(on_grid(self.grid, later(quiet_since, self.ruling.interval())))
     }
 

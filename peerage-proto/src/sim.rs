@@ -23,6 +23,7 @@ mod dice;
 mod end;
 mod hello;
 mod key;
+mod network;
 mod pair;
 mod pipe;
 mod program;
@@ -33,6 +34,7 @@ mod trace;
 
 pub use dice::Dice;
 pub use key::Key;
+pub use network::{Fault, Faults, Network, Oracle, Report as NetworkReport, Violation};
 pub use pair::{Plan, Report, pair};
 
 /// The beginning of virtual time.

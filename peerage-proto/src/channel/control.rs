@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   Retire: room() is Retired, calls begun are finished ─┐
-//!   Drain:  requests of the peer are refused as Draining ─┴──▶ Output::Idle when no call is open in either direction
+//!   Drain:  requests of the peer are refused as Draining ─┴──▶ Output::Idle when no call is open in either direction and all is written
 //! ```
 
 use super::content::Part;
@@ -45,12 +45,12 @@ impl Channel {
 
     /// Tells the node once that no call is open on a link that is to come to rest.
     pub(super) fn tell_when_idle(&mut self) {
+        let idle = self.is_idle();
         let standing = &mut self.standing;
         if !standing.retired && !standing.draining {
             standing.at_rest = false;
             return;
         }
-        let idle = self.calls.len() == 0 && self.serving.len() == 0;
         if idle && !std::mem::replace(&mut standing.at_rest, idle) && self.phase == Phase::Open {
             self.orders.push_back(Output::Idle);
         }

@@ -27,7 +27,8 @@ pub enum Output {
         /// What it says, unopened.
         content: Payload,
     },
-    /// No call is open in either direction on a link that is retired or draining. Comes again if calls came in between.
+    /// On a link that is retired or draining no call is open in either direction, and every answer is written: the driver has
+    /// the last byte of it. Comes again when there was something in between.
     Idle,
     /// The peer has been silent for so long that it is suspected.
     Quiet,

@@ -11,7 +11,7 @@
 
 use std::time::Instant;
 
-use super::{Channel, Output, Phase, count};
+use super::{Channel, Output, Phase, Transmit, count};
 use crate::frame::Kind;
 use crate::limits;
 use crate::liveness::{Act, Liveness, Profile};
@@ -129,6 +129,19 @@ impl Channel {
             && liveness.heard(now)
         {
             self.orders.push_back(Output::Heard);
+        }
+    }
+
+    /// Bytes of ours were written: the peer hears us.
+    #[inline]
+    pub(super) fn written(&mut self, now: Instant, transmit: Transmit) {
+        let written = self.outgoing.give_back(transmit);
+        count(&mut self.counters.bytes_out, written);
+        if let Some(liveness) = self.watch.liveness.as_mut().filter(|_| written > 0) {
+            liveness.spoke(now);
+        }
+        if self.is_ended() {
+            self.outgoing.clear();
         }
     }
 

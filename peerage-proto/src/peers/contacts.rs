@@ -208,8 +208,7 @@ impl Contacts {
             out.orders
                 .extend(contact.asks.drain(..).map(|connect| Order::Answer { connect, result: Err(error.clone()) }));
             if contact.kept == Kept::Once {
-                self.by_id.remove(&dial.contact);
-                return;
+                return self.forget_one(dial.contact);
             }
             contact.wait(now, at_least(&why), out.jitter);
         }

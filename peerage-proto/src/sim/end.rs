@@ -10,7 +10,7 @@ use super::tap::{Seen, Tap};
 use super::trace::Trace;
 use crate::channel::{Channel, Config, Content, Input, Output, Room, Served, Token, Transmit};
 use crate::codec::{Encoding, Payload};
-use crate::frame::{Dialect, Unfinished};
+use crate::frame::{Dialect, Kind, Unfinished};
 use crate::limits;
 use crate::outcome::{CallError, Class, Code, LinkLost, Outcome, Stop};
 
@@ -33,6 +33,10 @@ pub(super) struct End {
     ended: Option<LinkLost>,
     news: Vec<News>,
     outcomes: BTreeMap<Outcome, u32>,
+    /// When the process of this end last went on after it had stood still. Nothing could happen before.
+    woke: Option<Instant>,
+    /// Which call each request on the wire is.
+    numbers: BTreeMap<u64, u64>,
     trace: Trace,
 }
 
@@ -53,6 +57,14 @@ pub(super) enum News {
     Settled { number: u64, result: Result<Option<u64>, CallError> },
     /// A request's work is to end.
     Stop(Served),
+    /// The peer's node says something.
+    Control { kind: Kind, content: Payload },
+    /// No call is open on a link that is to come to rest.
+    Idle,
+    /// The peer is suspected, or is no longer.
+    Quiet(bool),
+    /// The word that the caller of this number has given up was written.
+    GaveUp { number: u64 },
     /// The link ended.
     Ended,
 }
@@ -75,6 +87,8 @@ impl End {
             ended: None,
             news: Vec::new(),
             outcomes: BTreeMap::new(),
+            woke: None,
+            numbers: BTreeMap::new(),
             trace: Trace::new(),
         }
     }
@@ -83,6 +97,21 @@ impl End {
         assert!(self.channel.wants_bytes(), "a driver reads only when asked to");
         self.heard.hear(bytes, self.channel.encoding());
         self.feed(now, Input::Received(bytes));
+    }
+
+    /// What a node wants of its link.
+    pub(super) fn order(&mut self, now: Instant, input: Input<'_>) {
+        self.feed(now, input);
+    }
+
+    /// The process stood still until now.
+    pub(super) fn woke(&mut self, now: Instant) {
+        self.woke = Some(now);
+    }
+
+    /// Until when this must have happened that was to happen at `last`. Clocks of other rates are read to the nanosecond only.
+    fn excused(&self, last: Instant) -> Instant {
+        self.woke.map_or(last, |woke| last.max(woke)) + Duration::from_nanos(10)
     }
 
     pub(super) fn peer_closed(&mut self, now: Instant) {
@@ -103,7 +132,7 @@ impl End {
         self.feed(now, Input::Timeout);
         for asked in self.asked.values() {
             let last = asked.until.and_then(|until| until.checked_add(limits::OUTCOME_GRACE));
-            assert!(last.is_none_or(|last| now < last), "call {} has no outcome in time", asked.number);
+            assert!(last.is_none_or(|last| now < last), "O1: call {} has no outcome in time", asked.number);
         }
     }
 
@@ -243,14 +272,21 @@ impl End {
         let side = self.channel.config().side;
         for seen in self.said.hear_honest(written, encoding, side) {
             match seen {
-                Seen::Request { number: Some(number) } => {
-                    assert!(!self.unsent.contains(&number), "call {number} did not run, yet it was written");
+                Seen::Request { id, number: Some(number) } => {
+                    assert!(!self.unsent.contains(&number), "O2: call {number} did not run, yet it was written");
+                    if self.is_full() {
+                        self.numbers.insert(id, number);
+                    }
+                }
+                Seen::Cancel { id } => {
+                    let number = self.numbers.get(&id).copied();
+                    self.news.extend(number.map(|number| News::GaveUp { number }));
                 }
                 Seen::Answer { id } => {
                     let (answers, requests) = (self.said.times_answered(id), self.heard.times_asked(id));
                     assert!(answers <= requests, "request {id} came {requests} times and was answered {answers} times");
                 }
-                Seen::Request { number: None } | Seen::Other => {}
+                Seen::Request { number: None, .. } | Seen::Other => {}
             }
         }
     }
@@ -264,6 +300,11 @@ impl End {
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.channel.next_timeout()
+    }
+
+    /// The machine, to be looked at.
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     pub(super) fn wants_bytes(&self) -> bool {
@@ -301,7 +342,7 @@ impl End {
         assert!(channel.is_ended() && self.ended.is_some(), "the link has ended");
         assert!(self.asked.is_empty(), "every call has an outcome: {:?}", self.asked);
         let kept = [channel.calls_in_flight(), channel.requests_in_service(), channel.unsent_bytes()];
-        assert_eq!(kept, [0; 3], "all tables are empty");
+        assert_eq!(kept, [0; 3], "O8: all tables are empty");
         assert!(channel.next_timeout().is_none() && !channel.wants_bytes() && !channel.wants_to_write());
     }
 }
@@ -319,12 +360,11 @@ impl End {
                     self.trace.note(now, &[3]);
                     self.news.push(News::Stop(request));
                 }
-                Output::Control { .. }
-                | Output::Idle
-                | Output::Quiet
-                | Output::Heard
-                | Output::Agreed(_)
-                | Output::Declined(_) => {}
+                Output::Control { kind, content } => self.news.push(News::Control { kind, content }),
+                Output::Idle => self.news.push(News::Idle),
+                Output::Quiet => self.news.push(News::Quiet(true)),
+                Output::Heard => self.news.push(News::Quiet(false)),
+                Output::Agreed(_) | Output::Declined(_) => {}
                 Output::Ended(why) => {
                     assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
                     self.trace.note(now, &[4]);
@@ -353,9 +393,16 @@ impl End {
         let asked = self.asked.remove(&token).expect("a call has one outcome");
         self.free.push(token);
         let last = asked.until.and_then(|until| until.checked_add(limits::OUTCOME_GRACE));
-        assert!(last.is_none_or(|last| now <= last), "call {} ended {:?} late", asked.number, last.map(|l| now - l));
-        let patience = asked.cancelled_at.map(|at| at + Duration::from_secs(1));
-        assert!(patience.is_none_or(|last| now <= last), "the word on cancelled call {} came late", asked.number);
+        let last = last.map(|last| self.excused(last));
+        assert!(
+            last.is_none_or(|last| now <= last),
+            "O1: call {} ended {:?} late",
+            asked.number,
+            last.map(|l| now - l)
+        );
+        let patience = asked.cancelled_at.map(|at| self.excused(at + Duration::from_secs(1)));
+        let late = patience.map(|last| now.saturating_duration_since(last)).filter(|late| !late.is_zero());
+        assert!(late.is_none(), "O1: the word on cancelled call {} came {late:?} late", asked.number);
         let outcome = result.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok);
         if outcome.class() == Class::DidNotRun && outcome != Outcome::Busy {
             self.unsent.insert(asked.number);
@@ -372,12 +419,14 @@ impl End {
     fn check_bounds(&self) {
         let (channel, config) = (&self.channel, self.channel.config());
         assert_eq!(channel.calls_in_flight(), self.asked.len(), "the machine knows the calls that wait");
-        assert!(channel.calls_in_flight() <= config.calls_in_flight as usize, "calls in flight are bounded");
-        assert_eq!(channel.requests_in_service(), self.working.len(), "the machine knows the requests in service");
-        assert!(self.working.len() <= config.served_at_once as usize, "requests in service are bounded");
+        assert!(channel.calls_in_flight() <= config.calls_in_flight as usize, "O8: calls in flight are bounded");
+        let withheld = channel.requests_in_service().checked_sub(self.working.len());
+        assert!(withheld.is_some(), "the machine knows the requests in service");
+        assert!(withheld == Some(0) || channel.is_gated(), "requests wait behind a pause and nowhere else");
+        assert!(channel.requests_in_service() <= config.served_at_once as usize, "O8: requests in service are bounded");
         let frame = config.frame_bytes as usize + 4;
         let replies = limits::UNSENT_REPLY_BYTES + (config.served_at_once as usize + 1) * frame;
-        assert!(channel.unsent_bytes() <= limits::UNSENT_BYTES_HIGH + frame + replies, "unsent bytes are bounded");
+        assert!(channel.unsent_bytes() <= limits::UNSENT_BYTES_HIGH + frame + replies, "O8: unsent bytes are bounded");
         assert!(self.ended.is_some() == channel.is_ended(), "the end is told");
     }
 

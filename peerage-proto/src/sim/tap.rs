@@ -31,7 +31,9 @@ pub(super) struct Tap {
 #[derive(Debug)]
 pub(super) enum Seen {
     /// A request, with the number of the call if it is one of ours.
-    Request { number: Option<u64> },
+    Request { id: u64, number: Option<u64> },
+    /// The word that its caller has given up.
+    Cancel { id: u64 },
     /// A final answer to a request.
     Answer { id: u64 },
     /// Anything else.
@@ -100,8 +102,12 @@ impl Tap {
         let is_answer = match kind {
             Kind::Request => {
                 *self.asked.entry(id).or_default() += 1;
-                return Seen::Request { number: content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number) };
+                return Seen::Request {
+                    id,
+                    number: content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number),
+                };
             }
+            Kind::Cancel => return Seen::Cancel { id },
             Kind::Result | Kind::Exception | Kind::Busy | Kind::Rejected => true,
             // The word on work that was done already comes beside its answer.
             Kind::Stopped => content.decode().ok().and_then(Stop::from_number) != Some(Stop::Completed),
@@ -121,8 +127,11 @@ impl Tap {
             assert_eq!(id % 2, u64::from(side == Side::Acceptor), "request ids have the parity of their end");
         }
         self.last_request = Some(id);
-        if let Some(Seen::Request { number: Some(number) }) = seen {
-            assert!(self.last_number.is_none_or(|last| *number > last), "requests leave in the order of their calls");
+        if let Some(Seen::Request { number: Some(number), .. }) = seen {
+            assert!(
+                self.last_number.is_none_or(|last| *number > last),
+                "O3: requests leave in the order of their calls"
+            );
             self.last_number = Some(*number);
         }
     }

@@ -182,7 +182,7 @@ impl Link {
                 transmit.advance(count);
             }
             let written = Input::Written(transmit);
-            assert_eq!(machine.handle(sim::epoch(), written).count(), 0);
+            assert!(machine.handle(sim::epoch(), written).all(|order| matches!(order, Output::Idle)));
             let mut rest = &bytes[..];
             while let Some((length, _)) = rest.split_first_chunk::<4>() {
                 let (frame, behind) = rest.split_at(4 + u32::from_be_bytes(*length) as usize);

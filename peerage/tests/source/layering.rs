@@ -26,7 +26,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     // The one file that knows all parts of the control plane.
     ("node", &["address", "codec", "frame", "hello", "id", "limits", "outputs", "peers"]),
     // Drives the machines on virtual time; nothing shipped uses it.
-    ("sim", &["channel", "codec", "frame", "hello", "id", "keys", "limits", "outcome"]),
+    ("sim", &["address", "channel", "codec", "frame", "hello", "id", "keys", "limits", "liveness", "node", "outcome"]),
 ];
 
 /// What the modules of `peerage` may use: of their own crate, and of `peerage-proto`.

@@ -163,8 +163,9 @@ fn a_retired_link_opens_nothing_more_and_finishes_what_was_begun() {
         .we_send(result(1, "first"))
         .nothing_happens()
         .we_reply(1, "second")
-        .link_is_idle()
+        .nothing_happens()
         .we_send(result(3, "second"))
+        .link_is_idle()
         .nothing_happens();
 }
 
@@ -195,10 +196,12 @@ fn a_draining_end_refuses_new_requests_and_finishes_those_it_accepted() {
         .holds(|channel| channel.room() == Room::Yes)
         .nothing_happens()
         .we_reply(0, "done")
-        .link_is_idle()
+        .nothing_happens()
         .we_send(result(0, "done"))
+        .link_is_idle()
         .peer_sends(request(4, "still too late"))
         .we_send(busy(4, Busy::Draining, 1_000))
+        .link_is_idle()
         .counters(|count| count.refused_busy == 2)
         .nothing_happens();
 }

@@ -90,26 +90,36 @@ fn a_silent_peer_is_asked_then_suspected_and_then_the_link_is_lost() {
 
 #[test]
 fn any_byte_counts_as_life_even_of_half_a_frame() {
+    let mut link = established(Side::Dialler);
+    for _ in 0..3 {
+        link = link.after_writing(ms(2_900)).peer_sends_bytes(&[0]);
+    }
+    link.nothing_happens();
+}
+
+#[test]
+fn a_peer_that_talks_is_asked_only_if_this_end_says_nothing() {
     established(Side::Dialler)
-        .after(ms(980))
-        .peer_sends_bytes(&[0])
         .after(ms(900))
-        .peer_sends_bytes(&[0])
+        .peer_sends(ping(0))
+        .we_send(pong(0))
+        .after(ms(900))
+        .peer_sends(frame(33, 0, Json::Null))
         .we_send_nothing()
-        .after(ms(1_100))
+        .after(ms(200))
         .we_send(ping(1))
         .nothing_happens();
 }
 
 #[test]
 fn bytes_read_into_place_count_as_life() {
-    let mut link = established(Side::Dialler).peer_sends_bytes(&600_000_u32.to_be_bytes()).we_send_nothing();
+    let mut link = established(Side::Dialler).peer_sends_bytes(&600_000_u32.to_be_bytes());
     for n in 0..5_u8 {
-        link = link.after(ms(900));
+        link = link.after_writing(ms(2_900));
         let mut lent = link.channel.lend().expect("a large frame is under way");
         lent.buffer().0.push(n);
         link.channel.take_back(lent);
-        link = link.feed(Input::Received(&[])).we_send_nothing();
+        link = link.feed(Input::Received(&[]));
     }
     link.nothing_happens();
 }
@@ -201,7 +211,7 @@ fn a_pause_of_less_than_a_second_changes_nothing() {
         .paused_for(ms(1_979))
         .peer_sends(request(0, "x"))
         .we_serve("x")
-        .we_send_nothing()
+        .we_send(ping(1))
         .counters(|count| count.pauses == 0);
     established(Side::Acceptor)
         .paused_for(ms(1_980))

@@ -1,0 +1,354 @@
+//! Whole nodes and the weather between them: N processes on N computers, each with its own clock, in one thread.
+//!
+//! Every process is what ships: the `node` machine, a `hello` machine for each connection that is not admitted, a `channel`
+//! machine for each link. Between them is what a driver does, written down once more without tasks: queues, time limits,
+//! first frames, who forgets what when.
+//!
+//! ```text
+//!   Host ── Process ── node ◀─arrivals, words─┬── hello ──┐
+//!     │ clock             └──────orders──────▶└── channel ┴── Way ══ delay, rate, cut, reset ══ Way ── …
+//!     └ pause, crash, drain                         ▲
+//!                                            application: calls, handlers
+//! ```
+//!
+//! Chance decides everything from one seed: first which faults there are at all, each with one chance in two (Groce et al.,
+//! *Swarm testing*, 2012), then when and where. For the last third of the time all is healed, then the calls end, and at the
+//! end every node leaves. The oracles look on all the time, with the knowledge of both ends that no node has:
+//!
+//! | oracle | |
+//! |---|---|
+//! | O1 | each call has exactly one outcome, no later than its deadline + 100 ms of its node's own clock |
+//! | O2 | what ended as *did not run* never ran; nothing ran twice; nothing began that was given up before a pause |
+//! | O3 | requests of one end begin in their order |
+//! | O6 | once healed, two nodes have one link, the same one; the rule for duplicates costs no call |
+//! | O8 | every table keeps to its bound and is empty at the end |
+//! | O10 | no panic, no link and no timer that is left over |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::dice::Dice;
+use super::epoch;
+use crate::hello::NetworkKey;
+use crate::id::NodeId;
+use crate::outcome::Outcome;
+
+mod admission;
+mod application;
+mod clock;
+mod driver;
+mod faults;
+mod host;
+mod links;
+mod log;
+mod oracle;
+mod orders;
+mod seal;
+mod way;
+mod wire;
+
+use application::Call;
+use faults::Happening;
+pub use faults::{Fault, Faults};
+use host::Host;
+use log::Log;
+pub use oracle::{Oracle, Violation};
+use wire::{EndId, Wire};
+
+/// A network of nodes from one seed.
+///
+/// ```
+/// use peerage_proto::sim::Network;
+///
+/// let report = Network::seeded(4_711).run().expect("no promise is broken");
+/// assert_eq!(report.trace, Network::seeded(4_711).run().expect("nor is one the second time").trace);
+/// ```
+#[derive(Debug)]
+pub struct Network {
+    seed: u64,
+    dice: Dice,
+    faults: Faults,
+    key: NetworkKey,
+    now: Instant,
+    begin: Instant,
+    agenda: BTreeMap<(Instant, u64), Event>,
+    events: u64,
+    hosts: Vec<Host>,
+    by_id: BTreeMap<NodeId, usize>,
+    /// Pairs of hosts of which the first keeps dialling the second.
+    seeds: BTreeSet<(usize, usize)>,
+    wires: BTreeMap<u32, Wire>,
+    next_wire: u32,
+    /// Ends that have something to read or to write.
+    turns: BTreeSet<EndId>,
+    /// Hosts whose timers may have changed.
+    touched: BTreeSet<usize>,
+    calls: Vec<Call>,
+    /// Which call each request of an end is.
+    attempts: BTreeMap<(EndId, u64), application::Attempt>,
+    /// Ways that nothing gets through, from host to host; more than once if cut more than once.
+    cuts: Vec<(usize, usize)>,
+    is_calm: bool,
+    log: Log,
+    outcomes: BTreeMap<Outcome, u32>,
+    markers: BTreeSet<&'static str>,
+    violation: Option<Violation>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// Calls made.
+    pub calls: u64,
+    /// How they ended. Calls of crashed processes have no outcome.
+    pub outcomes: BTreeMap<Outcome, u32>,
+    /// Rare things that happened.
+    pub markers: BTreeSet<&'static str>,
+    /// Steps of the simulation.
+    pub steps: u64,
+    /// The fingerprint of the run.
+    pub trace: u64,
+}
+
+/// Something that is due at a time.
+#[derive(Clone, Debug)]
+enum Event {
+    /// Something may have arrived at an end.
+    Turn(EndId),
+    Wake(usize),
+    /// The driver of a node looks at its queues.
+    Drive(usize, u32),
+    Knock(admission::Knock),
+    Connected(EndId),
+    Accept(EndId),
+    Refused(admission::Knock),
+    Application(application::Doing),
+    Happening(Happening),
+    /// Everything that was broken is whole again.
+    Calm,
+    /// Everything has come to rest: look, then let every node leave.
+    Rest,
+    Over,
+}
+
+impl Network {
+    /// The network of this seed: so many nodes, so many faults, all by chance.
+    pub fn seeded(seed: u64) -> Network {
+        let mut dice = Dice::seeded(seed);
+        let faults = Faults::by_chance(&mut dice);
+        let nodes = dice.between(3, 10) as usize;
+        Network::new(seed, dice, faults).nodes(nodes)
+    }
+
+    fn new(seed: u64, dice: Dice, faults: Faults) -> Network {
+        Network {
+            seed,
+            dice,
+            faults,
+            key: NetworkKey::new("sim", b"a secret that everybody knows").expect("a name and a secret"),
+            now: epoch(),
+            begin: epoch(),
+            agenda: BTreeMap::new(),
+            events: 0,
+            hosts: Vec::new(),
+            by_id: BTreeMap::new(),
+            seeds: BTreeSet::new(),
+            wires: BTreeMap::new(),
+            next_wire: 0,
+            turns: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            calls: Vec::new(),
+            attempts: BTreeMap::new(),
+            cuts: Vec::new(),
+            is_calm: false,
+            log: Log::new(),
+            outcomes: BTreeMap::new(),
+            markers: BTreeSet::new(),
+            violation: None,
+        }
+    }
+
+    /// So many nodes instead of 3 to 10.
+    #[must_use]
+    pub fn nodes(mut self, nodes: usize) -> Network {
+        let now = self.now;
+        (self.hosts, self.by_id) = (Vec::new(), BTreeMap::new());
+        for name in 0..nodes {
+            let host = self.new_host(now);
+            self.by_id.insert(host.id, name);
+            self.hosts.push(host);
+        }
+        self
+    }
+
+    /// These faults instead of those that the seed drew.
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Network {
+        self.faults = faults;
+        self
+    }
+
+    /// Prints what happens, step by step, one line each.
+    #[must_use]
+    pub fn traced(mut self, prints: fn(&str)) -> Network {
+        self.log.print(prints);
+        self
+    }
+
+    /// Runs until everything is over.
+    ///
+    /// # Errors
+    /// The first promise that was broken, with the line that replays it.
+    pub fn run(mut self) -> Result<Report, Box<Violation>> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.run_all()));
+        if let Err(panic) = result {
+            let what = oracle::text_of(panic.as_ref());
+            self.violated_by_panic(&what);
+        }
+        match self.violation.take() {
+            Some(violation) => Err(Box::new(violation)),
+            None => Ok(Report {
+                calls: self.calls.len() as u64,
+                outcomes: self.outcomes,
+                markers: self.markers,
+                steps: self.events,
+                trace: self.log.value(),
+            }),
+        }
+    }
+
+    fn run_all(&mut self) {
+        self.schedule();
+        while let Some(((at, _), event)) = self.agenda.pop_first() {
+            self.now = self.now.max(at);
+            if let Event::Over = event {
+                self.check_over();
+                return;
+            }
+            self.happen(event);
+            self.settle();
+            if self.violation.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// What happens by itself until the next event.
+    fn settle(&mut self) {
+        let mut rounds = 0_u32;
+        while let Some(end) = self.turns.pop_first() {
+            rounds += 1;
+            assert!(rounds < 100_000, "two ends keep each other busy for ever");
+            self.turn(end);
+        }
+        for host in std::mem::take(&mut self.touched) {
+            self.arm(host);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Some(until) = self.host_of(&event).and_then(|host| self.hosts[host].paused_until) {
+            // Nothing of it happens before the process goes on.
+            return self.at(until, event);
+        }
+        match event {
+            Event::Turn(end) => _ = self.turns.insert(end),
+            Event::Wake(host) => self.wake(host),
+            Event::Drive(host, run) => self.drive(host, run),
+            Event::Knock(knock) => self.knock(knock),
+            Event::Connected(end) => self.connected(end),
+            Event::Accept(end) => self.accept(end),
+            Event::Refused(knock) => self.refused(&knock),
+            Event::Application(doing) => self.application(doing),
+            Event::Happening(happening) => self.befall(happening),
+            Event::Calm => self.calm(),
+            Event::Rest => self.rest(),
+            Event::Over => {}
+        }
+    }
+
+    /// The host whose process an event is for.
+    fn host_of(&self, event: &Event) -> Option<usize> {
+        let at_end = |end: &EndId| self.wires.get(&end.wire).map(|wire| wire.hosts[end.side]);
+        match event {
+            Event::Turn(end) | Event::Connected(end) | Event::Accept(end) => at_end(end),
+            Event::Wake(host) | Event::Drive(host, _) => Some(*host),
+            Event::Refused(knock) => Some(knock.from),
+            Event::Application(doing) => match doing {
+                application::Doing::Begin { from } => Some(*from),
+                application::Doing::Try(call)
+                | application::Doing::Cancel(call)
+                | application::Doing::Overdue(call) => self.calls.get(*call).map(|call| call.from),
+                application::Doing::Fetch(end, _)
+                | application::Doing::Answer(end, _)
+                | application::Doing::Stopped(end, ..) => at_end(end),
+            },
+            Event::Knock(_) | Event::Happening(_) | Event::Calm | Event::Rest | Event::Over => None,
+        }
+    }
+
+    fn at(&mut self, at: Instant, event: Event) {
+        self.events += 1;
+        self.agenda.insert((at, self.events), event);
+    }
+
+    fn soon(&mut self, limit: Duration, event: Event) {
+        let at = self.now + self.dice.time(limit);
+        self.at(at, event);
+    }
+
+    /// The time at a host.
+    fn local(&self, host: usize) -> Instant {
+        self.hosts[host].clock.local(self.now)
+    }
+
+    /// How long something needs from one host to another just now.
+    fn delay(&mut self, base: Duration) -> Duration {
+        let heavy = self.faults.has(Fault::Delay) && !self.is_calm;
+        let limit = match self.dice.below(100) {
+            0 | 1 if heavy => Duration::from_secs(2),
+            2..10 if heavy => Duration::from_millis(200),
+            _ => base,
+        };
+        base + self.dice.time(limit)
+    }
+
+    fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts.contains(&(from, to))
+    }
+
+    fn mark(&mut self, what: &'static str) {
+        self.markers.insert(what);
+    }
+
+    /// Makes sure that a host is woken when its next timer is due.
+    fn arm(&mut self, host: usize) {
+        let next = self.next_timeout(host).map(|local| self.hosts[host].clock.global(local));
+        let now = self.now;
+        let Some(process) = &mut self.hosts[host].process else { return };
+        let Some(next) = next.map(|next| next.max(now)) else { return };
+        if process.armed.is_none_or(|armed| next < armed || armed < now) {
+            process.armed = Some(next);
+            self.at(next, Event::Wake(host));
+        }
+    }
+
+    fn next_timeout(&self, host: usize) -> Option<Instant> {
+        let process = self.hosts[host].process.as_ref()?;
+        let ends = process.ends.iter().filter_map(|end| self.wires.get(&end.wire)?.next_timeout(end.side));
+        let own = [process.node.next_timeout(), process.exits_at];
+        own.into_iter().flatten().chain(process.unnamed.values().copied()).chain(ends).min()
+    }
+}
+
+/// Who, for people.
+#[derive(Clone, Copy)]
+struct Name(usize);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
