@@ -7,6 +7,7 @@
 //! ```text
 //!   real_client   aiomas asks, our server answers      aiomas_client.py ──▶ relay ──▶ Listener + operations
 //!   real_server   our client asks, aiomas answers      Channel ──▶ aiomas_server.py
+//!   secured       both again over TLS, each end with a certificate
 //!   recorded      frames recorded from it, sent again  frames ──▶ Listener + operations
 //!   hostile       what no honest peer sends            bytes ──▶ Listener + operations, beside an honest channel
 //! ```
@@ -15,6 +16,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
+#[path = "../channel/certificates.rs"]
+#[allow(dead_code, reason = "shared with the tests of channels")]
+mod certificates;
 mod checks;
 mod hostile;
 mod log;
@@ -26,4 +30,5 @@ mod real_client;
 mod real_server;
 mod recorded;
 mod relay;
+mod secured;
 mod wire;

@@ -55,12 +55,12 @@ async fn serve_a_real_client(encoding: Encoding, transport: Transport) {
     checks.report();
 }
 
-async fn opened_and_written_anew(content: Value) -> Result<Value, Failure> {
+pub(crate) async fn opened_and_written_anew(content: Value) -> Result<Value, Failure> {
     Ok(content)
 }
 
 /// Waits for the summary of a client, which must have made `wanted` checks, all of them passed.
-async fn passed(client: Process, wanted: u32) -> u32 {
+pub(crate) async fn passed(client: Process, wanted: u32) -> u32 {
     let lines = lines_of(client).await;
     let summary: Json = serde_json::from_str(lines.last().expect("a summary")).unwrap();
     assert_eq!(summary["ok"], true, "{lines:#?}");

@@ -96,7 +96,7 @@ fn in_background<R: DeserializeOwned + Send + 'static>(
 }
 
 /// Every value that the package itself was recorded with, straight and inside `["echo", X]`.
-async fn values_come_back(checks: &mut Checks, channel: &Channel, encoding: Encoding) {
+pub(crate) async fn values_come_back(checks: &mut Checks, channel: &Channel, encoding: Encoding) {
     for vector in vectors()["vectors"][encoding.to_string()].as_array().unwrap() {
         let name = vector["name"].as_str().unwrap();
         if name == "custom_type_id0" {
@@ -115,7 +115,7 @@ async fn values_come_back(checks: &mut Checks, channel: &Channel, encoding: Enco
     }
 }
 
-async fn many_and_large_ones_too(checks: &mut Checks, channel: &Channel) {
+pub(crate) async fn many_and_large_ones_too(checks: &mut Checks, channel: &Channel) {
     let calls: Vec<_> = (0..200_u32).map(|number| in_background::<u32>(channel, ("echo", number))).collect();
     let mut answers = Vec::new();
     for call in calls {
@@ -131,7 +131,7 @@ async fn many_and_large_ones_too(checks: &mut Checks, channel: &Channel) {
     checks.holds("70,000 items come back", back == items);
 }
 
-async fn failures_are_told(checks: &mut Checks, channel: &Channel) {
+pub(crate) async fn failures_are_told(checks: &mut Checks, channel: &Channel) {
     for (content, wanted) in
         [(&["fail", "böom"][..], "ValueError: böom"), (&["unserializable"][..], "SerializationError")]
     {
@@ -144,7 +144,7 @@ async fn failures_are_told(checks: &mut Checks, channel: &Channel) {
     checks.equal("the channel after failures", alive, "alive");
 }
 
-async fn replies_overtake_each_other(checks: &mut Checks, channel: &Channel) {
+pub(crate) async fn replies_overtake_each_other(checks: &mut Checks, channel: &Channel) {
     let order = std::sync::Mutex::new(Vec::new());
     let ask = async |content: Value| {
         let number: u32 = within("a reply", channel.request(&content)).await.unwrap();
@@ -155,7 +155,7 @@ async fn replies_overtake_each_other(checks: &mut Checks, channel: &Channel) {
     checks.equal("the order of replies", order.into_inner().unwrap(), [3, 2, 1]);
 }
 
-async fn the_server_asks_back(checks: &mut Checks, channel: &mut Channel) {
+pub(crate) async fn the_server_asks_back(checks: &mut Checks, channel: &mut Channel) {
     // Asked back once, and answered.
     let caller = channel.caller();
     let call = caller.request::<Value>(&("callback", Value::from("Q")));

@@ -1,9 +1,10 @@
-//! `docs/seeds.md` keeps its word: every item of the seeds has its public path and the test that shows it.
+//! `docs/seeds.md` keeps its word: every item of the seeds has its public path and the test that shows it. So does
+//! `docs/guarantees.md` where it names tests beside what is promised.
 
 use crate::{items::Items, tree};
 
 /// Capabilities that a row may wait for.
-const LATER: &[&str] = &["nodes", "membership", "services", "events", "mesh"];
+const LATER: &[&str] = &["membership", "services", "events", "mesh"];
 
 #[test]
 fn every_item_of_the_seeds_has_its_path_and_its_test() {
@@ -45,6 +46,17 @@ fn the_table_of_the_seeds_is_whole() {
     // 34 rows of aiomas.channel, 15 of bndl.net, 88 of py2p.mesh, 46 of net: none may go missing while it is filled in.
     let rows = rows().len();
     assert!(rows >= SEED_ROWS, "docs/seeds.md has {rows} rows, {SEED_ROWS} are due");
+}
+
+#[test]
+fn the_tests_that_guarantees_name_exist() {
+    let text =
+        std::fs::read_to_string(tree::root().join("docs/guarantees.md")).expect("docs/guarantees.md can be read");
+    let tests = test_names();
+    // A name of a test is a sentence, so it has several words; what else stands in code there has fewer.
+    let named = code_spans(&text).into_iter().filter(|span| is_path(span) && span.matches('_').count() >= 4);
+    let missing: Vec<String> = named.filter(|name| !tests.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:?}");
 }
 
 const SEED_ROWS: usize = 183;
