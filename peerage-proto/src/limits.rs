@@ -123,6 +123,11 @@ pub const FEATURE_BYTES_MAX: usize = 32;
 /// Largest content of an introduction, in bytes: all its lists at their limits fit in.
 pub const INTRODUCTION_BYTES_MAX: usize = 192 << 10;
 
+/// Largest content of any other word between two nodes, in bytes.
+///
+/// 4 KiB: the longest reason and every order of a link fit in many times, and as many as may wait for a node take little.
+pub const WORD_BYTES_MAX: usize = 4 << 10;
+
 /// Longest text in an introduction that people read, in bytes: names of nodes and of programs.
 pub const INTRODUCED_TEXT_BYTES_MAX: usize = 255;
 

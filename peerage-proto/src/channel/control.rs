@@ -11,7 +11,8 @@ use super::content::Part;
 use super::{Channel, Output, Phase};
 use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
-use crate::outcome::{LinkLost, Refused};
+use crate::limits;
+use crate::outcome::{LinkLost, PeerMisbehaved, Refused};
 
 /// Whether a link still takes new calls.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ pub(super) struct Standing {
     pub(super) draining: bool,
     /// The rest of the link has been told.
     at_rest: bool,
+    /// The peer's node has said who it is, which it does once.
+    introduced: bool,
 }
 
 impl Channel {
@@ -41,6 +44,23 @@ impl Channel {
             // Nothing may be left unsaid in silence: without these words the two nodes would hold different beliefs.
             self.end(LinkLost::Broken(format!("a word to the peer's node cannot be sent: {why}")));
         }
+    }
+
+    /// Hands our node what the other says. It waits in a queue there, so it must be short, and the one that may be long
+    /// comes once.
+    pub(super) fn hear_node(&mut self, kind: Kind, content: Payload) -> Result<(), PeerMisbehaved> {
+        let limit = match kind {
+            Kind::Introduction => limits::INTRODUCTION_BYTES_MAX,
+            _ => limits::WORD_BYTES_MAX,
+        };
+        if content.len() > limit {
+            return Err(PeerMisbehaved::WordTooLarge { kind: kind.number(), size: content.len(), limit });
+        }
+        if kind == Kind::Introduction && std::mem::replace(&mut self.standing.introduced, true) {
+            return Err(PeerMisbehaved::Unasked(kind.number().into()));
+        }
+        self.orders.push_back(Output::Control { kind, content });
+        Ok(())
     }
 
     /// Tells the node once that no call is open on a link that is to come to rest.

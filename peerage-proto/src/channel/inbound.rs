@@ -183,7 +183,7 @@ impl Channel {
             Kind::Ping => self.put_small(now, Kind::Pong, id),
             Kind::Pong => self.pong(now, id)?,
             Kind::Propose | Kind::Agree | Kind::Decline => self.heard_of_forms(now, kind, id, &content)?,
-            kind => self.orders.push_back(Output::Control { kind, content }),
+            kind => self.hear_node(kind, content)?,
         }
         Ok(())
     }

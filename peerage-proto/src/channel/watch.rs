@@ -12,7 +12,7 @@
 use std::time::Instant;
 
 use super::{Channel, Output, Phase, Transmit, count};
-use crate::frame::Kind;
+use crate::frame::{Dialect, Kind};
 use crate::limits;
 use crate::liveness::{Act, Liveness, Profile};
 use crate::outcome::{Busy, LinkLost, PeerMisbehaved};
@@ -69,7 +69,8 @@ impl Channel {
 
     /// Looks whether the time jumped since the last input. The first one begins the watch.
     pub(super) fn look_at_the_time(&mut self, now: Instant) {
-        let Some(profile) = self.config.liveness else { return };
+        // A plain peer has no word for a ping.
+        let Some(profile) = self.config.liveness.filter(|_| self.config.dialect == Dialect::Full) else { return };
         let grid = self.config.grid;
         let liveness = self.watch.liveness.get_or_insert_with(|| Liveness::new(now, profile, grid.unwrap_or(now)));
         if liveness.has_jumped(now) {

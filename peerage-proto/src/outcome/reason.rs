@@ -262,6 +262,16 @@ pub enum PeerMisbehaved {
     /// A compressed content without an agreement on compression.
     #[error("a frame of type {0}, compressed, which was not agreed on")]
     NotAgreed(u64),
+    /// A word between nodes that is longer than any of its kind needs to be.
+    #[error("a frame of type {kind} with {size} bytes of content, at most {limit} are accepted")]
+    WordTooLarge {
+        /// Number of the kind.
+        kind: u8,
+        /// Size of its content, in bytes.
+        size: usize,
+        /// Largest content accepted, in bytes.
+        limit: usize,
+    },
 }
 
 /// What kind of failure a handler reports, for programs: a short kebab-case word.

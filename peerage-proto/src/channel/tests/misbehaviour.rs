@@ -148,6 +148,31 @@ fn a_word_on_forms_whose_content_does_not_decode() {
 }
 
 #[test]
+fn a_word_between_nodes_that_is_too_long() {
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_of_nodes()) {
+        let limit = if kind == Kind::Introduction { limits::INTRODUCTION_BYTES_MAX } else { limits::WORD_BYTES_MAX };
+        let head = Payload::encode(&"x".repeat(limit), Encoding::MsgPack).expect("a text").len() - limit;
+        let number = kind.number();
+        let longest = frame(number.into(), 0, "x".repeat(limit - head));
+        transcript(full_dialler()).peer_sends(longest.clone()).our_node_is_told(kind, "x".repeat(limit - head));
+        let longer = frame(number.into(), 0, "x".repeat(limit - head + 1));
+        let misbehaved = PeerMisbehaved::WordTooLarge { kind: number, size: limit + 1, limit };
+        ends_with(full_dialler(), &longer.bytes(Encoding::MsgPack), misbehaved);
+    }
+}
+
+#[test]
+fn an_introduction_that_comes_twice() {
+    let introduction = frame(14, 0, "ada");
+    transcript(full_dialler())
+        .peer_sends(introduction.clone())
+        .our_node_is_told(Kind::Introduction, "ada")
+        .peer_sends(introduction)
+        .link_ends_because_the_peer(PeerMisbehaved::Unasked(14))
+        .everything_is_freed();
+}
+
+#[test]
 fn a_compressed_frame_without_an_agreement() {
     for kind in [128, 129, 130] {
         let bytes = frame(kind, 3, "x".repeat(400)).bytes(Encoding::MsgPack);

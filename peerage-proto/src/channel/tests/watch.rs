@@ -54,6 +54,18 @@ impl Transcript {
 }
 
 #[test]
+fn a_plain_peer_is_never_asked_for_a_sign_of_life() {
+    let config = Config { liveness: Some(Profile::LAN), ..plain_json() };
+    transcript(config)
+        .feed(Input::Timeout)
+        .we_send_nothing()
+        .after(ms(60_000))
+        .we_send_nothing()
+        .nothing_happens()
+        .holds(|channel| channel.liveness().is_none() && channel.next_timeout().is_none());
+}
+
+#[test]
 fn the_first_ping_follows_what_the_node_says_first() {
     transcript(node(Side::Dialler))
         .our_node_says(Kind::Introduction, "ada")
