@@ -25,6 +25,7 @@ mod json;
 mod msgpack;
 mod notation;
 mod payload;
+pub(crate) mod strict;
 mod value;
 
 pub use self::{

@@ -35,7 +35,6 @@ mod config;
 mod error;
 mod introduction;
 mod proof;
-mod strict;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -43,6 +42,7 @@ mod wire;
 
 pub use config::{Binding, Config, InvalidNetworkKey, NetworkKey};
 pub use error::{HelloError, Misbehaved, Refusal};
+pub(crate) use introduction::is_printable;
 pub use introduction::{Introduction, InvalidIntroduction};
 pub use terms::{Established, Features, TooManyFeatures, Trust, Versions};
 

@@ -24,6 +24,7 @@ pub mod id;
 pub mod keys;
 pub mod limits;
 pub mod liveness;
+pub mod membership;
 pub mod node;
 pub mod outcome;
 pub mod outputs;

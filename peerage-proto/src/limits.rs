@@ -140,6 +140,10 @@ pub const INTRODUCED_NAMES_MAX: usize = 16;
 /// Groups that a node may belong to, at most.
 pub const GROUPS_MAX: usize = 64;
 
+/// Largest record of a node, signature included, in bytes: a node with eight addresses and as many groups fits, and a
+/// thousand of them into one answer of a neighbour.
+pub const RECORD_BYTES_MAX: usize = 1_024;
+
 /// Longest duration that is believed of a peer. Longer ones are cut.
 pub const WIRE_TIME_MAX: Duration = Duration::from_secs(3_600);
 

@@ -127,7 +127,7 @@ impl NetworkKey {
         &self.0.name
     }
 
-    pub(super) fn secret(&self) -> &[u8] {
+    pub(crate) fn secret(&self) -> &[u8] {
         &self.0.secret
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::strict::{Bin, is_map};
 use crate::address::Address;
+use crate::codec::strict::{Bin, is_map};
 use crate::codec::{DecodeError, Encoding, Payload};
 use crate::id::{Group, InvalidName};
 use crate::limits;
@@ -144,7 +144,7 @@ fn check_text(field: &'static str, text: &str) -> Result<(), InvalidIntroduction
 
 /// Whether a character shows as itself and leaves those around it in place: no control, no mark of writing direction, no
 /// line break, nothing invisible.
-fn is_printable(c: char) -> bool {
+pub(crate) fn is_printable(c: char) -> bool {
     let moves_or_hides = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');

@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Misbehaved, Refusal};
-use super::strict::{Bin, Blob, is_map};
 use super::terms::{Features, Versions};
+use crate::codec::strict::{Bin, Blob, is_map};
 use crate::codec::{Encoding, Payload};
 use crate::id::{Epoch, NodeId};
 use crate::keys::SIGNATURE_BYTES;

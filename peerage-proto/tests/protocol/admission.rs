@@ -162,7 +162,7 @@ fn features(names: &[&'static str]) -> Features {
     Features::offer(names.iter().copied()).expect("few and short")
 }
 
-struct Key(SigningKey);
+pub(crate) struct Key(pub(crate) SigningKey);
 
 impl Signer for Key {
     fn id(&self) -> NodeId {

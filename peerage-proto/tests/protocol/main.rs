@@ -5,11 +5,13 @@
 //!   vectors     the `vectors` blocks: values by their names
 //!   admission   the handshake of §9.7, byte for byte
 //!   links       the node link of §10.9, byte for byte
+//!   records     the record of §13, byte for byte
 //! ```
 
 mod admission;
 mod examples;
 mod links;
+mod records;
 mod vectors;
 
 const PROTOCOL: &str = include_str!("../../../PROTOCOL.md");

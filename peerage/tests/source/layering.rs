@@ -23,6 +23,8 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("channel", &["backoff", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs"]),
     // Links, contacts and the rule for duplicate links. Of handshake and channel it knows the words for how they end.
     ("peers", &["address", "backoff", "hello", "id", "limits", "outcome", "outputs"]),
+    // What nodes say of themselves. It knows nothing of links.
+    ("membership", &["address", "codec", "hello", "id", "keys", "limits"]),
     // The one file that knows all parts of the control plane.
     ("node", &["address", "codec", "frame", "hello", "id", "limits", "outputs", "peers"]),
     // Drives the machines on virtual time; nothing shipped uses it.

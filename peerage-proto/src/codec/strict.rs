@@ -9,16 +9,16 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Whether a MessagePack value is a map.
-pub(super) fn is_map(bytes: &[u8]) -> bool {
+pub(crate) fn is_map(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(0x80..=0x8f | 0xde | 0xdf))
 }
 
 /// Exactly `N` bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Bin<const N: usize>(pub(super) [u8; N]);
+pub(crate) struct Bin<const N: usize>(pub(crate) [u8; N]);
 
 /// Bytes of any length.
-pub(super) struct Blob(pub(super) Vec<u8>);
+pub(crate) struct Blob(pub(crate) Vec<u8>);
 
 impl<const N: usize> Serialize for Bin<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
