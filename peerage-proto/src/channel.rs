@@ -246,6 +246,7 @@ impl Channel {
             Input::Stopped { request, stop } => self.stopped(request, stop),
             Input::Fetched(request) => self.serving.fetched(request),
             Input::Written(transmit) => self.written(now, transmit),
+            Input::TooSlow => self.end(LinkLost::TooSlow),
             Input::Close => self.close(),
             Input::Control { kind, content } => self.say(kind, content),
             Input::Retire => self.standing.retired = true,

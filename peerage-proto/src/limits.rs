@@ -41,6 +41,10 @@ pub const COMPRESS_FROM_BYTES: usize = 1 << 10;
 /// Longest standstill in the middle of a frame before the link is cut.
 pub const FRAME_STALL: Duration = Duration::from_secs(10);
 
+/// Longest time in which a node takes nothing of what is written to it before the link is cut. It still speaks then, or it
+/// would be cut for its silence; but what waits for it is kept here, and those who call it wait.
+pub const WRITE_STALL: Duration = Duration::from_secs(10);
+
 /// Deadline of a call unless the caller chooses another.
 pub const CALL_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 

@@ -260,7 +260,14 @@ async fn listen_unsecured(address: &Address, gate: Option<Gate>) -> Result<Liste
         }
     };
     let tally = Tally::new(place.bare());
-    Ok(Listening { acceptor, local: place.with_options_of(address).without_next(), gate, tally, paused_until: None })
+    Ok(Listening {
+        acceptor,
+        local: place.with_options_of(address).without_next(),
+        gate,
+        tally,
+        paused_until: None,
+        look_at: Instant::now() + LOOK,
+    })
 }
 
 async fn listen_secured(address: &Address, terms: ServerTerms, gate: Gate) -> Result<Listening, BindError> {
@@ -273,7 +280,7 @@ async fn listen_secured(address: &Address, terms: ServerTerms, gate: Gate) -> Re
         (Acceptor::Tls(tls::Acceptor::start(listener, terms, gate, tally.clone())), place, tally)
     };
     let local = place.with_options_of(address).without_next();
-    Ok(Listening { acceptor, local, gate: None, tally, paused_until: None })
+    Ok(Listening { acceptor, local, gate: None, tally, paused_until: None, look_at: Instant::now() + LOOK })
 }
 
 /// A place where others connect to us; dropping it frees the address at once.
@@ -284,6 +291,8 @@ pub(crate) struct Listening {
     gate: Option<Gate>,
     tally: Tally,
     paused_until: Option<Instant>,
+    /// When to look whether others still find us.
+    look_at: Instant,
 }
 
 impl Listening {
@@ -291,7 +300,7 @@ impl Listening {
     ///
     /// There is no error that ends listening: one that concerns a single connection is passed over, any other (out of
     /// descriptors, out of memory) makes us pause for 50 ms, so that there is neither an end nor a busy loop. Both are
-    /// counted. Cancelling the wait loses no connection.
+    /// counted. A unix socket whose file somebody has removed is opened anew. Cancelling the wait loses no connection.
     pub(crate) async fn accept(&mut self) -> Connection {
         loop {
             if let Some(until) = self.paused_until {
@@ -302,7 +311,13 @@ impl Listening {
                 Acceptor::Tcp(tcp) => tcp.accept().await,
                 Acceptor::Tls(tls) => Ok(tls.accept().await),
                 Acceptor::Quic(quic) => Ok(quic.accept().await),
-                Acceptor::Unix(unix) => unix.accept().await,
+                Acceptor::Unix(unix) => tokio::select! {
+                    accepted = unix.accept() => accepted,
+                    () = sleep_until(self.look_at) => {
+                        self.look().await;
+                        continue;
+                    }
+                },
                 Acceptor::Memory(memory) => Ok(memory.accept().await),
             };
             match accepted {
@@ -314,6 +329,23 @@ impl Listening {
                 Err(why) => self.paused_until = self.tally.survive(&why).map(|pause| Instant::now() + pause),
             }
         }
+    }
+
+    /// Looks whether the file of a unix socket is still there, and makes a new one if it is not.
+    async fn look(&mut self) {
+        if let Acceptor::Unix(unix) = &self.acceptor
+            && !unix.is_there()
+        {
+            let outcome = match unix::listen(&self.local).await {
+                Ok(anew) => {
+                    self.acceptor = Acceptor::Unix(anew);
+                    Ok(())
+                }
+                Err(why) => Err(why.to_string()),
+            };
+            self.tally.listens(outcome);
+        }
+        self.look_at = Instant::now() + LOOK;
     }
 
     /// Where we listen: the real port, with the options that concern others (`codec`, `dialect`, `services`).
@@ -357,6 +389,9 @@ fn random_bits() -> u32 {
     let bits = RandomState::new().hash_one(()).to_be_bytes();
     u32::from_be_bytes([bits[0], bits[1], bits[2], bits[3]])
 }
+
+/// How often a unix listener looks whether its file is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Connections that may wait to be accepted. More than a burst of peers dialling again; the system may cap it lower.
 const BACKLOG: i32 = 1_024;

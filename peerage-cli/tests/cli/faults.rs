@@ -1,6 +1,10 @@
 //! Faults: each is shown with its remedy by `up` and by `status`, and gone once it is cured.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -140,4 +144,57 @@ fn two_processes_with_one_key_are_told_so() {
     };
     assert!(eventually(told), "{} {}", a.said(), b.said());
     drop(twin);
+}
+
+#[test]
+fn a_socket_that_cannot_be_made_anew_is_a_fault_until_its_place_is_free() {
+    let home = Home::new();
+    let mut a = home.up("a", &[]);
+    let link = home.path("run/local/a.link");
+    fs::remove_file(&link).expect("somebody tidies up");
+    fs::create_dir(&link).expect("and puts something else there");
+    let fault = shows(&home, &mut a, "listen");
+    assert!(fault["detail"].as_str().is_some_and(|detail| detail.contains("a.link")), "{fault}");
+    fs::remove_dir(&link).expect("it is empty");
+    cured(&home, &mut a, "listen");
+    let _b = home.up("b", &[]);
+    a.event_of("joined", "b");
+}
+
+#[test]
+fn a_node_without_descriptors_says_so_serves_on_and_recovers() {
+    let home = lab();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 48; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_peerage"), "up", "--name", "a"]);
+    command.args(["--jsonl", "--network", "lab", "--listen", "tls://127.0.0.1:0"]);
+    home.prepare(command.stdin(Stdio::null()));
+    let mut node = Up::start(command);
+    // Whoever is connected already is served on.
+    let mut asks = UnixStream::connect(home.socket("lab", "a")).expect("the control socket");
+    let mut faults = || stats(&mut asks)["faults"].clone();
+    assert_eq!(faults(), json!([]));
+    let at = node.address("tls://").trim_start_matches("tls://").to_owned();
+    let strangers: Vec<TcpStream> =
+        (0..64).map(|_| TcpStream::connect(&at).expect("the system accepts for the node")).collect();
+    let event = node.event("fault");
+    assert_eq!(event["fault"], "accept");
+    let shown = faults()[0].clone();
+    assert_eq!((&shown["fault"], &shown["remedy"]), (&json!("accept"), &event["remedy"]));
+    assert!(event["remedy"].as_str().is_some_and(|remedy| remedy.contains("ulimit -n")), "{event}");
+    assert!(event["detail"].as_str().is_some_and(|detail| detail.contains(&at)), "{event}");
+    drop(strangers);
+    cured(&home, &mut node, "accept");
+    assert_eq!(node.stop(), Some(0));
+}
+
+/// What `peerage/stats` says, by a frame written by hand on a connection that is there already.
+fn stats(asks: &mut UnixStream) -> Value {
+    let request = br#"[0, 1, ["peerage/stats", [], {}]]"#;
+    let length = u32::try_from(request.len()).expect("it is short");
+    asks.write_all(&[&length.to_be_bytes()[..], request].concat()).expect("the node reads");
+    let mut length = [0; 4];
+    asks.read_exact(&mut length).expect("the node answers");
+    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+    asks.read_exact(&mut answer).expect("the whole answer");
+    serde_json::from_slice::<Value>(&answer).expect("an answer in JSON")[2].clone()
 }

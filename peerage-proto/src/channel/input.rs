@@ -66,6 +66,8 @@ pub enum Input<'a> {
     Fetched(Served),
     /// What [`Channel::transmit`](super::Channel::transmit) gave out comes back, written as far as it says.
     Written(Transmit),
+    /// The peer has taken nothing of what waits for it for [`limits::WRITE_STALL`](crate::limits::WRITE_STALL).
+    TooSlow,
     /// The application closes the link. Answers already given are still written.
     Close,
     /// The node says something to the node at the other end. Full dialect only, for kinds

@@ -345,6 +345,11 @@ impl Transmit {
         }
     }
 
+    /// Whether anything of it is written.
+    pub fn has_begun(&self) -> bool {
+        self.written > 0
+    }
+
     /// Whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()

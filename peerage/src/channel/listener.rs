@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{Channel, Handler, Request, Settings};
 use crate::address::Address;
 use crate::link::{InPlace, Link, Serve, WeakLink};
+use crate::transport::tally::Tally;
 use crate::transport::{self, BindError, Connection, Listening, Tls};
 
 /// An address that others connect to.
@@ -53,9 +54,15 @@ pub(crate) struct ServerFigures {
     connections_max: usize,
     turned_away: Arc<AtomicU64>,
     silent: Arc<AtomicU64>,
+    tally: Tally,
 }
 
 impl ServerFigures {
+    /// What happened while accepting.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// Connections that are open.
     pub(crate) fn connections(&self) -> u64 {
         (self.connections_max - self.connections.available_permits().min(self.connections_max)) as u64
@@ -209,6 +216,7 @@ impl Listener {
             connections_max: self.connections.available_permits(),
             turned_away: self.turned_away.clone(),
             silent: Arc::default(),
+            tally: self.listening.tally().clone(),
         };
         let local = self.local_address().clone();
         let waiting = Waiting { within: first_frame_within, silent: figures.silent.clone(), links: VecDeque::new() };

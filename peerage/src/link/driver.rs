@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::BufMut;
 use peerage_proto::channel::{Input, Served, Transmit};
 use peerage_proto::codec::Payload;
+use peerage_proto::limits;
 use peerage_proto::outcome::LinkLost;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -36,6 +37,8 @@ pub(super) struct Driver {
     wants_bytes: bool,
     /// The stream has taken bytes that it could not pass on yet.
     unflushed: bool,
+    /// Since when the stream has taken nothing of what waits.
+    stuck_since: Option<Instant>,
     /// Callers woken by the last batch of answers: how many writers to expect.
     woken: usize,
     /// A turn was given up so that all woken callers come first.
@@ -75,6 +78,7 @@ impl Driver {
             timer: None,
             wants_bytes: true,
             unflushed: false,
+            stuck_since: None,
             woken: 0,
             stood_back: false,
             may_stand_back,
@@ -200,6 +204,15 @@ impl Driver {
 
     /// Writes what has gathered until it is all written or the socket takes no more.
     fn write(&mut self, cx: &mut Context<'_>) -> Wrote {
+        let wrote = self.write_on(cx);
+        match wrote {
+            Wrote::All => self.stuck_since = None,
+            Wrote::Some => self.stuck_since = Some(self.stuck_since.unwrap_or_else(Instant::now)),
+        }
+        wrote
+    }
+
+    fn write_on(&mut self, cx: &mut Context<'_>) -> Wrote {
         if self.unflushed {
             match Pin::new(&mut self.stream).poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.unflushed = false,
@@ -210,6 +223,9 @@ impl Driver {
         let mut next = self.link.lock().machine.transmit();
         while let Some(mut transmit) = next {
             let result = write_some(&mut self.stream, cx, &mut transmit);
+            if transmit.has_begun() {
+                self.stuck_since = None;
+            }
             let mut state = self.link.lock();
             // Only a link that stopped reading needs the time (as for answers).
             let now = if state.machine.wants_bytes() { state.clock.latest() } else { Instant::now() };
@@ -269,9 +285,14 @@ impl Driver {
             if (unsent && wrote == Wrote::All) || unserved || (self.wants_bytes && !wanted_before) {
                 return Rest::Again;
             }
+            let cut_at = self.cut_at();
+            if cut_at.is_some_and(|at| at <= Instant::now()) {
+                self.feed(Input::TooSlow);
+                continue;
+            }
             let due = match (is_closing, due) {
                 (true, _) => Some(self.flush_until()),
-                (false, due) => due,
+                (false, due) => [due, cut_at].into_iter().flatten().min(),
             };
             match due {
                 Some(due) if self.poll_timer(cx, due).is_ready() => {
@@ -285,6 +306,17 @@ impl Driver {
                 _ => return Rest::Sleep,
             }
         }
+    }
+
+    /// When a peer that takes nothing is given up. A program alone may take its time.
+    fn cut_at(&mut self) -> Option<Instant> {
+        let (since, now) = (self.stuck_since?, Instant::now());
+        if now.saturating_duration_since(since) >= limits::WRITE_STALL + limits::JUMP {
+            // This process stood still itself.
+            self.stuck_since = Some(now);
+        }
+        let at = self.stuck_since? + limits::WRITE_STALL;
+        self.link.0.reporter.is_some().then_some(at)
     }
 
     fn flush_until(&mut self) -> Instant {

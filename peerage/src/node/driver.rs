@@ -11,13 +11,13 @@
 //!   timers ────┘                                    └──▶ answers to commands
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use peerage_proto::codec::{Form, Payload};
 use peerage_proto::id::{LinkId, NodeId};
-use peerage_proto::node::{self, ConnectId, DialId, Input, Keep, Output};
+use peerage_proto::node::{self, ConnectId, DialId, Input, Keep, Output, Trouble};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -102,6 +102,8 @@ pub(super) struct Driver {
     proposed: BTreeMap<LinkId, oneshot::Sender<Result<Form, NotConnected>>>,
     redial_at: Option<Instant>,
     neighbours: Neighbours,
+    /// What is wrong with listeners.
+    troubles: BTreeSet<Trouble>,
     pulse: Pulse,
     drained: Vec<oneshot::Sender<Drained>>,
     abandoned: u64,
@@ -133,6 +135,7 @@ impl Driver {
             proposed: BTreeMap::new(),
             redial_at: None,
             neighbours: Neighbours::default(),
+            troubles: BTreeSet::new(),
             pulse,
             drained: Vec::new(),
             abandoned: 0,
@@ -204,9 +207,13 @@ impl Driver {
         }
     }
 
-    /// Looks at the clocks, and tells the links what that means for them.
+    /// Looks at the clocks, and tells the links what that means for them; then at the listeners.
     fn beat(&mut self, now: Instant) {
+        if self.pulse.due() > now.into_std() {
+            return;
+        }
         let beat = self.pulse.beat(now.into_std(), SystemTime::now());
+        self.look_at_listeners();
         let metrics = &self.parts.shared.metrics;
         metrics.timers_late.add(beat.late.into());
         metrics.pauses.add(beat.jumped.into());
@@ -223,6 +230,24 @@ impl Driver {
             if beat.jumped {
                 held.link.order(Order::Jumped);
             }
+        }
+    }
+
+    /// Tells the machine what is wrong with listeners, and what no longer is.
+    fn look_at_listeners(&mut self) {
+        let Some(servers) = self.shared().servers.get() else { return };
+        let mut found = BTreeMap::new();
+        for tally in servers.tallies() {
+            let local = || tally.local().clone();
+            found.extend(tally.cannot_listen().map(|why| (Trouble::Listen(local()), why)));
+            found.extend(tally.cannot_accept().map(|why| (Trouble::Accept(local()), why)));
+        }
+        let before = std::mem::replace(&mut self.troubles, found.keys().cloned().collect());
+        for trouble in before.into_iter().filter(|trouble| !found.contains_key(trouble)) {
+            self.feed(Input::Cured { trouble });
+        }
+        for (trouble, detail) in found {
+            self.feed(Input::Troubled { trouble, detail });
         }
     }
 

@@ -84,6 +84,14 @@ pub(crate) struct Servers {
     pub(crate) control: Option<ServerFigures>,
 }
 
+impl Servers {
+    /// What happened at each listener.
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        let for_programs = self.plain.iter().chain(&self.control).map(ServerFigures::tally);
+        self.doors.iter().chain(for_programs)
+    }
+}
+
 /// What the driver knows, for everybody to read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {

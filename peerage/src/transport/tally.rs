@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peerage_proto::address::Address;
+use tokio::time::Instant;
 
 use super::HandshakeFailure;
 
@@ -22,11 +23,31 @@ struct Counts {
     failed_handshakes: AtomicU64,
     turned_away: AtomicU64,
     last_failure: Mutex<Option<HandshakeFailure>>,
+    /// Why accepting failed as a whole, and when it last did.
+    cannot_accept: Mutex<Option<(String, Instant)>>,
+    /// Why nobody can find the listener any more.
+    cannot_listen: Mutex<Option<String>>,
 }
 
 impl Tally {
     pub(super) fn new(local: Address) -> Tally {
         Tally { local, counts: Arc::default() }
+    }
+
+    /// The listener's address.
+    pub(crate) fn local(&self) -> &Address {
+        &self.local
+    }
+
+    /// Why no connection can be accepted at present: the last attempt failed, a moment ago.
+    pub(crate) fn cannot_accept(&self) -> Option<String> {
+        let last = lock(&self.counts.cannot_accept);
+        last.as_ref().filter(|(_, at)| at.elapsed() < TROUBLE_LASTS).map(|(why, _)| why.clone())
+    }
+
+    /// Why nobody can find the listener at present.
+    pub(crate) fn cannot_listen(&self) -> Option<String> {
+        lock(&self.counts.cannot_listen).clone()
     }
 
     /// Errors survived while accepting.
@@ -42,7 +63,7 @@ impl Tally {
     /// Why the last of these could not be secured.
     #[allow(dead_code, reason = "for nodes, which come next")]
     pub(crate) fn last_failure(&self) -> Option<HandshakeFailure> {
-        self.counts.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.counts.last_failure).clone()
     }
 
     /// Connections that were closed at once because too many came from their source, or came at all.
@@ -58,7 +79,10 @@ impl Tally {
             tracing::debug!(local = %self.local, %why, "a connection failed before it was accepted");
             None
         } else {
-            tracing::warn!(local = %self.local, %why, "cannot accept, trying again in 50 ms");
+            if self.cannot_accept().is_none() {
+                tracing::warn!(local = %self.local, %why, "cannot accept, trying again every 50 ms");
+            }
+            *lock(&self.counts.cannot_accept) = Some((why.to_string(), Instant::now()));
             Some(ACCEPT_PAUSE)
         }
     }
@@ -67,7 +91,17 @@ impl Tally {
     pub(super) fn fail(&self, remote: &Address, why: HandshakeFailure) {
         self.counts.failed_handshakes.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(local = %self.local, %remote, %why, "a connection could not be secured");
-        *self.counts.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *lock(&self.counts.last_failure) = Some(why);
+    }
+
+    /// Notes that nobody finds the listener any more, or that it has been opened anew.
+    pub(super) fn listens(&self, outcome: Result<(), String>) {
+        let before = std::mem::replace(&mut *lock(&self.counts.cannot_listen), outcome.clone().err());
+        match (before, outcome) {
+            (_, Ok(())) => tracing::warn!(local = %self.local, "the socket file was gone: listening at a new one"),
+            (None, Err(why)) => tracing::warn!(local = %self.local, %why, "the socket file is gone, nobody finds it"),
+            (Some(_), Err(_)) => {}
+        }
     }
 
     /// Notes a connection that was closed as soon as it was accepted.
@@ -90,6 +124,13 @@ pub(super) fn concerns_one_connection(why: &io::Error) -> bool {
             | Kind::NetworkUnreachable
     )
 }
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long after the last error accepting counts as troubled. Several attempts fall into it, if anybody waits at all.
+const TROUBLE_LASTS: Duration = Duration::from_secs(3);
 
 /// How long accepting rests after an error that is not of one connection: long enough to be no load, short enough
 /// that nobody notices.

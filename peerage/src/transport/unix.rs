@@ -66,13 +66,13 @@ pub(super) async fn listen(address: &Address) -> Result<Acceptor, BindError> {
     let bound = tokio::task::spawn_blocking(move || bind(&wanted)).await;
     let (socket, file) = bound.map_err(|why| BindError::from_io(address, why.into()))??;
     let listener = UnixListener::from_std(socket.into()).map_err(|why| BindError::from_io(address, why))?;
-    Ok(Acceptor { place: address.bare(), _file: file, listener })
+    Ok(Acceptor { place: address.bare(), file, listener })
 }
 
 pub(super) struct Acceptor {
     place: Address,
     /// Before the listener, because fields are dropped in this order: the file goes while the socket lives.
-    _file: SocketFile,
+    file: SocketFile,
     listener: UnixListener,
 }
 
@@ -81,6 +81,11 @@ impl Acceptor {
         // Nothing is awaited after `accept`: a cancelled wait loses no connection.
         let (stream, _) = self.listener.accept().await?;
         connection(stream, &self.place)
+    }
+
+    /// Whether its file is still where others look for it. Somebody may have tidied it away.
+    pub(super) fn is_there(&self) -> bool {
+        self.file.is_there()
     }
 }
 
@@ -186,13 +191,17 @@ impl SocketFile {
     }
 
     fn remove(&self) -> io::Result<()> {
-        let removed = fs::symlink_metadata(&self.path).and_then(|found| {
-            if (found.dev(), found.ino()) == (self.device, self.inode) { fs::remove_file(&self.path) } else { Ok(()) }
-        });
+        let removed = if self.is_there() { fs::remove_file(&self.path) } else { Ok(()) };
         match removed {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         }
+    }
+
+    /// Whether what lies there is this file.
+    fn is_there(&self) -> bool {
+        let found = fs::symlink_metadata(&self.path);
+        found.is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
     }
 }
 

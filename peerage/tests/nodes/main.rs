@@ -11,6 +11,7 @@
 //!   hostile   who must not get in, a thousand times each
 //!   newer     a peer of a newer version is served, whatever it adds
 //!   damage    what happens to a block on its way is a matter of one call
+//!   faults    what is wrong, until it is cured
 //!   control   the control socket, by frames written by hand
 //! ```
 
@@ -20,6 +21,7 @@ mod admission;
 mod calls;
 mod control;
 mod damage;
+mod faults;
 mod hostile;
 mod leaving;
 mod linking;

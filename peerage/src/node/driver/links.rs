@@ -101,6 +101,7 @@ impl Driver {
                 self.form_is(link, form);
             }
             Word::Declined(form) => self.form_is(link, form),
+            Word::Ended(LinkLost::TooSlow) => self.ended(link, WhyDown::TooSlow),
             Word::Ended(why) => self.ended(link, WhyDown::Lost(why)),
             Word::TooSlow => self.ended(link, WhyDown::TooSlow),
         }
