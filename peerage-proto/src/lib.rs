@@ -29,6 +29,7 @@ pub mod node;
 pub mod outcome;
 pub mod outputs;
 mod peers;
+mod planted;
 #[cfg(any(test, feature = "sim"))]
 #[allow(clippy::arithmetic_side_effects, reason = "tests and what they are made of: a fault there is to be seen")]
 pub mod sim;

@@ -34,8 +34,11 @@ mod trace;
 
 pub use dice::Dice;
 pub use key::Key;
-pub use network::{Fault, Faults, Network, Oracle, Report as NetworkReport, Violation};
+pub use network::{Fault, Faults, MARKERS, Network, Oracle, Report as NetworkReport, Violation};
 pub use pair::{Plan, Report, pair};
+
+#[cfg(feature = "planted-bugs")]
+pub use crate::planted::Bug;
 
 /// The beginning of virtual time.
 pub fn epoch() -> Instant {

@@ -7,6 +7,7 @@ use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
 use crate::id::RequestId;
 use crate::outcome::{Busy, Code, Refused, Stop};
+use crate::planted::{self, Bug};
 
 impl Channel {
     pub(super) fn refuse(&mut self, id: u64, why: Busy, retry_after: Duration) {
@@ -83,6 +84,7 @@ impl Channel {
 
     /// The driver's word on work that was to be stopped.
     pub(super) fn stopped(&mut self, request: Served, stop: Stop) {
+        let stop = if planted::is(Bug::StoppedAsNotStarted) { Stop::NotStarted } else { stop };
         let Some(number) = stop.number() else { return };
         if let Some(id) = self.serving.answer(request)
             && self.config.dialect == Dialect::Full

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use crate::codec::{self, DecodeError, Encoding, Payload};
 use crate::id::RequestId;
 use crate::outcome::CallError;
+use crate::planted::{self, Bug};
 
 /// The driver's own number for a call: small, dense, chosen by it, free again once the outcome is collected.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -131,7 +132,8 @@ impl InFlight {
         (place, len): (u64, usize),
     ) {
         // Never before the deadline, so up to the next millisecond.
-        let due = deadline.map(|deadline| self.clock.up(now, deadline));
+        let due =
+            deadline.filter(|_| !planted::is(Bug::DeadlineForgotten)).map(|deadline| self.clock.up(now, deadline));
         if let Some(due) = due {
             self.due.enter(due);
         }
@@ -155,7 +157,7 @@ impl InFlight {
     /// The call with this id.
     pub(super) fn by_id(&self, id: RequestId) -> Option<Token> {
         let token = Token(self.by_id.look_up(id.0)?);
-        self.get(token).filter(|waiting| waiting.id == id).map(|_| token)
+        self.get(token).filter(|waiting| waiting.id == id || planted::is(Bug::LateAnswerSettlesAnother)).map(|_| token)
     }
 
     /// The call of this token.

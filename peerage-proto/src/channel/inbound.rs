@@ -12,6 +12,7 @@ use crate::frame::{Body, Dialect, Kind};
 use crate::id::RequestId;
 use crate::limits;
 use crate::outcome::{Busy, CallError, Code, LinkLost, PeerMisbehaved, Refused, Stop};
+use crate::planted::{self, Bug};
 
 impl Channel {
     pub(super) fn received(&mut self, now: Instant, bytes: &[u8]) {
@@ -213,7 +214,8 @@ impl Channel {
                 self.refuse(id, Busy::Draining, RETRY_AFTER_DRAIN);
                 return Ok(());
             }
-            if self.serving.len() >= self.config.served_at_once as usize {
+            let more = usize::from(planted::is(Bug::WindowOffByOne));
+            if self.serving.len() >= (self.config.served_at_once as usize).saturating_add(more) {
                 self.refuse(id, Busy::LimitReached, RETRY_AFTER);
                 return Ok(());
             }

@@ -39,6 +39,7 @@ use std::collections::VecDeque;
 
 use super::{Control, Order, WhyClosed};
 use crate::id::{LinkId, LinkOrder, NodeId};
+use crate::planted::{self, Bug};
 
 /// The links to one peer in one epoch of it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -107,7 +108,8 @@ impl Pair {
 
     /// This end takes the link. Whether the peer does too is not known yet.
     pub(super) fn admit(&mut self, link: LinkId, order: LinkOrder) {
-        let at = self.links.partition_point(|held| held.order < order);
+        let at =
+            if planted::is(Bug::TieBreakByArrival) { 0 } else { self.links.partition_point(|held| held.order < order) };
         let held = Held {
             link,
             order,
@@ -277,12 +279,12 @@ impl Held {
 
     /// Both ends have given it up, and nothing is open on it.
     fn is_done(&self) -> bool {
-        self.standing == Standing::GivenUp && self.confirmed && self.idle
+        self.standing == Standing::GivenUp && self.idle && (self.confirmed || planted::is(Bug::LoserClosedUnconfirmed))
     }
 
     /// This is the greatest link: new calls go here.
     fn take_up(&mut self, orders: &mut VecDeque<Order>) {
-        if self.standing == Standing::Retired {
+        if self.standing == Standing::Retired && !planted::is(Bug::LoserNotRestored) {
             self.standing = Standing::Active;
             orders.push_back(Order::Restore { link: self.link });
             if self.said != Said::Keep {

@@ -20,9 +20,13 @@
 //! | O1 | each call has exactly one outcome, no later than its deadline + 100 ms of its node's own clock |
 //! | O2 | what ended as *did not run* never ran; nothing ran twice; nothing began that was given up before a pause |
 //! | O3 | requests of one end begin in their order |
-//! | O6 | once healed, two nodes have one link, the same one; the rule for duplicates costs no call |
+//! | O6 | once healed, two nodes have one link, the same one, and it works; before, the rule for duplicates costs no call, and |
+//! | | no moment without a link; nobody goes back behind the newest epoch of a peer |
 //! | O8 | every table keeps to its bound and is empty at the end |
-//! | O10 | no panic, no link and no timer that is left over |
+//! | O10 | no panic, no link and no timer that is left over; nobody gets in with a signature that is not its own |
+//!
+//! Whether they see anything at all is tested with bugs that are planted (feature `planted-bugs`), and whether the runs go
+//! where it is interesting by the rare things that they must meet ([`MARKERS`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -34,6 +38,7 @@ use super::epoch;
 use crate::hello::NetworkKey;
 use crate::id::NodeId;
 use crate::outcome::Outcome;
+use crate::planted::{Bug, plant};
 
 mod admission;
 mod application;
@@ -43,6 +48,7 @@ mod faults;
 mod host;
 mod links;
 mod log;
+mod marker;
 mod oracle;
 mod orders;
 mod seal;
@@ -54,6 +60,7 @@ use faults::Happening;
 pub use faults::{Fault, Faults};
 use host::Host;
 use log::Log;
+pub use marker::MARKERS;
 pub use oracle::{Oracle, Violation};
 use wire::{EndId, Wire};
 
@@ -95,6 +102,10 @@ pub struct Network {
     outcomes: BTreeMap<Outcome, u32>,
     markers: BTreeSet<&'static str>,
     violation: Option<Violation>,
+    /// The rule that is broken on purpose.
+    bug: Option<Bug>,
+    /// Connections that were over before anything befell them.
+    gone_unhurt: BTreeSet<u32>,
 }
 
 /// What came of a run.
@@ -167,6 +178,8 @@ impl Network {
             outcomes: BTreeMap::new(),
             markers: BTreeSet::new(),
             violation: None,
+            bug: None,
+            gone_unhurt: BTreeSet::new(),
         }
     }
 
@@ -197,12 +210,22 @@ impl Network {
         self
     }
 
+    /// Breaks this rule in all the machines, to see whether it is noticed.
+    #[cfg(feature = "planted-bugs")]
+    #[must_use]
+    pub fn planted(mut self, bug: Bug) -> Network {
+        self.bug = Some(bug);
+        self
+    }
+
     /// Runs until everything is over.
     ///
     /// # Errors
     /// The first promise that was broken, with the line that replays it.
     pub fn run(mut self) -> Result<Report, Box<Violation>> {
+        plant(self.bug);
         let result = catch_unwind(AssertUnwindSafe(|| self.run_all()));
+        plant(None);
         if let Err(panic) = result {
             let what = oracle::text_of(panic.as_ref());
             self.violated_by_panic(&what);
@@ -277,7 +300,7 @@ impl Network {
             Event::Wake(host) | Event::Drive(host, _) => Some(*host),
             Event::Refused(knock) => Some(knock.from),
             Event::Application(doing) => match doing {
-                application::Doing::Begin { from } => Some(*from),
+                application::Doing::Begin { from } | application::Doing::Probe { from, .. } => Some(*from),
                 application::Doing::Try(call)
                 | application::Doing::Cancel(call)
                 | application::Doing::Overdue(call) => self.calls.get(*call).map(|call| call.from),
@@ -320,7 +343,7 @@ impl Network {
     }
 
     fn mark(&mut self, what: &'static str) {
-        self.markers.insert(what);
+        marker::note(&mut self.markers, what);
     }
 
     /// Makes sure that a host is woken when its next timer is due.

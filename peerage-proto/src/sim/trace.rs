@@ -22,6 +22,14 @@ impl Trace {
         }
     }
 
+    /// These bytes went by, eight at a time.
+    pub(super) fn note_bytes(&mut self, bytes: &[u8]) {
+        let words = bytes.chunks(8).map(|chunk| chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        for word in words.chain([bytes.len() as u64]) {
+            self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+        }
+    }
+
     pub(super) fn value(self) -> u64 {
         self.0
     }

@@ -8,6 +8,8 @@ use crate::tree::{self, Source};
 const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("outputs", &[]),
+    // Rules that tests can break; in what ships there is nothing of it.
+    ("planted", &[]),
     ("id", &["limits"]),
     ("backoff", &["limits"]),
     ("liveness", &["limits"]),
@@ -17,18 +19,24 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("frame", &["codec", "id", "limits", "outcome"]),
     ("keys", &["id"]),
     // What happens on a connection before it is a link.
-    ("hello", &["address", "codec", "frame", "id", "keys", "limits", "outputs"]),
+    ("hello", &["address", "codec", "frame", "id", "keys", "limits", "outputs", "planted"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
-    ("channel", &["backoff", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs"]),
+    ("channel", &["backoff", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs", "planted"]),
     // Links, contacts and the rule for duplicate links. Of handshake and channel it knows the words for how they end.
-    ("peers", &["address", "backoff", "hello", "id", "limits", "outcome", "outputs"]),
+    ("peers", &["address", "backoff", "hello", "id", "limits", "outcome", "outputs", "planted"]),
     // What nodes say of themselves. It knows nothing of links.
     ("membership", &["address", "codec", "hello", "id", "keys", "limits"]),
     // The one file that knows all parts of the control plane.
     ("node", &["address", "codec", "frame", "hello", "id", "limits", "outputs", "peers"]),
     // Drives the machines on virtual time; nothing shipped uses it.
-    ("sim", &["address", "channel", "codec", "frame", "hello", "id", "keys", "limits", "liveness", "node", "outcome"]),
+    (
+        "sim",
+        &[
+            "address", "channel", "codec", "frame", "hello", "id", "keys", "limits", "liveness", "node", "outcome",
+            "planted",
+        ],
+    ),
 ];
 
 /// What the modules of `peerage` may use: of their own crate, and of `peerage-proto`.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::host::Arrival;
 use super::way::{Notice, Way};
 use super::wire::{EndId, Shaking, Stage, Wire};
-use super::{Event, Fault, Name, Network};
+use super::{Event, Fault, Name, Network, Oracle};
 use crate::address::Address;
 use crate::frame::Side;
-use crate::hello::{Config, Handshake, HelloError, Input, Output};
+use crate::hello::{Config, Handshake, HelloError, Input, Misbehaved, Output};
 use crate::id::{LinkId, NodeId};
 use crate::limits;
 use crate::node::{DialError, DialId, Proved};
@@ -103,6 +103,7 @@ impl Network {
         let capacity = [600, 16 << 10, 256 << 10][self.dice.below(3) as usize].min(most);
         let is_local = self.dice.chance(30);
         let exporter = (!is_local).then(|| self.random());
+        let is_forged = is_local && self.faults.has(Fault::Forgery) && !self.is_calm && self.dice.chance(20);
         let runs = [knock.from, knock.to].map(|host| self.hosts[host].run);
         let ways = [0, 1].map(|_| Way::new(self.now, capacity, rate));
         let is_hurt = [knock.from, knock.to].iter().any(|host| self.hosts[*host].paused_until.is_some());
@@ -117,6 +118,7 @@ impl Network {
                 delay: knock.base,
                 exporter,
                 closed_by_rule: [false; 2],
+                is_forged,
                 is_hurt,
                 is_forgotten: false,
                 knock: (knock.dial, knock.expected, knock.dial_seq),
@@ -173,7 +175,8 @@ impl Network {
         let host = wire.hosts[end.side];
         let binding = wire.binding(end.side, self.hosts[wire.hosts[1 - end.side]].id);
         let Some(process) = &self.hosts[host].process else { return };
-        let signer = Arc::new(self.hosts[host].seal);
+        let seal = self.hosts[host].seal;
+        let signer = Arc::new(if wire.is_forged && end.side == 0 { seal.forged() } else { seal });
         let config = Config {
             dial_seq,
             expected,
@@ -260,6 +263,9 @@ impl Network {
         };
         (shaking.link, shaking.waits) = (Some(link), true);
         let dialled = shaking.dial;
+        if end.side == 1 && self.wires[&end.wire].is_forged {
+            self.violated(Oracle::O10, &[host], format!("a false signature is believed on wire {}", end.wire));
+        }
         let peer = self.by_id.get(&proved.peer).copied();
         self.log.note(self.now, &[30, host as u64, link.0, u64::from(end.wire)], || {
             let peer = peer.map_or_else(|| "?".to_owned(), |peer| Name(peer).to_string());
@@ -284,6 +290,9 @@ impl Network {
         self.log.note(self.now, &[31, host as u64, u64::from(end.wire)], || {
             format!("{} handshake on wire {} failed: {why}", Name(host), end.wire)
         });
+        if wire.is_forged && *why == HelloError::Misbehaved(Misbehaved::BadSignature) {
+            self.mark("a false signature was seen through");
+        }
         match (link, dial) {
             (Some(_), _) if matches!(why, HelloError::RefusedHere(_)) => {}
             (Some(link), _) => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::wire::EndId;
+use super::wire::{EndId, Stage};
 use super::{Event, Fault, Name, Network, Oracle};
 use crate::channel::{Room, Served};
 use crate::codec::Encoding;
@@ -27,6 +27,8 @@ pub(super) struct Call {
     waits: bool,
     is_cancelled: bool,
     is_over: bool,
+    /// It must succeed.
+    is_probe: bool,
 }
 
 /// One try of a call, on one link.
@@ -47,6 +49,11 @@ pub(super) enum Doing {
     Begin {
         from: usize,
     },
+    /// A call that must succeed: everything is whole.
+    Probe {
+        from: usize,
+        to: usize,
+    },
     Try(usize),
     Cancel(usize),
     /// The call must have its outcome by now.
@@ -60,6 +67,7 @@ impl Network {
     pub(super) fn application(&mut self, doing: Doing) {
         match doing {
             Doing::Begin { from } => self.begin_call(from),
+            Doing::Probe { from, to } => self.probe(from, to),
             Doing::Try(call) => self.try_call(call),
             Doing::Cancel(call) => self.cancel_call(call),
             Doing::Overdue(call) => self.overdue(call),
@@ -91,7 +99,6 @@ impl Network {
         if host.process.is_none() || self.hosts.len() < 2 {
             return;
         }
-        let run = host.run;
         let others = self.hosts.len() as u64 - 1;
         let to = (from + 1 + self.dice.below(others) as usize) % self.hosts.len();
         let time = match self.dice.below(10) {
@@ -99,20 +106,51 @@ impl Network {
             1..4 if self.faults.has(Fault::Deadlines) => Some(self.dice.time(Duration::from_millis(300))),
             _ => Some(Duration::from_secs(1) + self.dice.time(Duration::from_secs(29))),
         };
-        let deadline = time.map(|time| self.local(from) + time);
-        let number = self.calls.len();
-        let (ran, waits, is_cancelled, is_over) = (false, true, false, false);
-        self.calls.push(Call { from, run, to, deadline, on: None, tries: 0, ran, waits, is_cancelled, is_over });
-        if let Some(deadline) = deadline {
-            let at = self.hosts[from].clock.global(deadline + limits::OUTCOME_GRACE + Duration::from_millis(1));
-            self.at(at, Event::Application(Doing::Overdue(number)));
-        }
+        let number = self.open_a_call(from, to, time);
         if self.faults.has(Fault::Cancels) && self.dice.chance(30) {
             let limit = [Duration::from_millis(3), Duration::from_millis(500), Duration::from_secs(10)];
             let limit = limit[self.dice.below(3) as usize];
             self.soon(limit, Event::Application(Doing::Cancel(number)));
         }
         self.try_call(number);
+    }
+
+    fn open_a_call(&mut self, from: usize, to: usize, time: Option<Duration>) -> usize {
+        let deadline = time.map(|time| self.local(from) + time);
+        let number = self.calls.len();
+        self.calls.push(Call {
+            from,
+            run: self.hosts[from].run,
+            to,
+            deadline,
+            on: None,
+            tries: 0,
+            ran: false,
+            waits: true,
+            is_cancelled: false,
+            is_over: false,
+            is_probe: false,
+        });
+        if let Some(deadline) = deadline {
+            let at = self.hosts[from].clock.global(deadline + limits::OUTCOME_GRACE + Duration::from_millis(1));
+            self.at(at, Event::Application(Doing::Overdue(number)));
+        }
+        number
+    }
+
+    /// What a call carries beside its number, in bytes; a probe nothing, so that the slowest connection is fast enough.
+    fn padding(&mut self, call: usize) -> usize {
+        if self.calls[call].is_probe { 0 } else { self.dice.size(PADDING) }
+    }
+
+    /// Nothing has been broken for so long that a call must succeed.
+    fn probe(&mut self, from: usize, to: usize) {
+        let is_there = |host: usize| self.hosts[host].process.as_ref().is_some_and(|process| !process.is_leaving);
+        if from != to && is_there(from) && is_there(to) {
+            let number = self.open_a_call(from, to, Some(PROBE_WITHIN));
+            self.calls[number].is_probe = true;
+            self.try_call(number);
+        }
     }
 
     /// Sends a call over the link that carries calls to its peer now.
@@ -131,7 +169,7 @@ impl Network {
         let Some((link, end)) = way.filter(|_| !is_late && !process.is_leaving && !call.is_cancelled) else {
             return self.over(number, Outcome::NotSent);
         };
-        let padding = self.dice.size(PADDING);
+        let padding = self.padding(number);
         let Some(wire) = self.wires.get_mut(&end.wire) else { return self.over(number, Outcome::NotSent) };
         let closed_there = wire.closed_by_rule[1 - end.side];
         let Some(linked) = wire.linked(end.side) else { return self.over(number, Outcome::NotSent) };
@@ -265,6 +303,11 @@ impl Network {
         }
         *self.outcomes.entry(outcome).or_default() += 1;
         let call = &self.calls[number];
+        if call.is_probe && !matches!(outcome, Outcome::Ok | Outcome::Remote) {
+            let nodes = [call.from, call.to];
+            self.violated(Oracle::O6, &nodes, format!("long after everything was healed a call ends so: {outcome}"));
+        }
+        let call = &self.calls[number];
         let (from, last) = (call.from, call.deadline.map(|deadline| deadline + limits::OUTCOME_GRACE));
         let is_late = last.is_some_and(|last| self.local(from) > last)
             && !call.waits
@@ -356,7 +399,13 @@ impl Network {
     }
 
     fn answer(&mut self, end: EndId, served: Served) {
-        let (fails, padding) = (self.dice.chance(5), self.dice.size(PADDING));
+        let running = self.wires.get(&end.wire).and_then(|wire| match &wire.stages[end.side] {
+            Stage::Linked(linked) => linked.running.get(&served),
+            _ => None,
+        });
+        let attempt = running.and_then(|id| self.attempts.get(&(end.other(), *id)));
+        let Some(call) = attempt.map(|attempt| attempt.call) else { return };
+        let (fails, padding) = (self.dice.chance(5), self.padding(call));
         self.with_end(end, |linked, local| {
             let Some(id) = linked.running.remove(&served) else { return };
             match fails {
@@ -404,6 +453,9 @@ impl Network {
 
 /// Largest padding of a call, in bytes.
 const PADDING: usize = 100_000;
+
+/// Time of a call that must succeed.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Time between two calls of a node, at most.
 const BETWEEN_CALLS: Duration = Duration::from_millis(600);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::host::{Arrival, Word};
 use super::wire::{EndId, Linked, Stage};
-use super::{Event, Name, Network, Oracle};
+use super::{Event, Fault, Name, Network, Oracle};
 use crate::channel::{Config, Input as LinkInput, Side};
 use crate::codec::Payload;
 use crate::frame::Kind;
@@ -77,6 +77,7 @@ impl Network {
     pub(super) fn tell(&mut self, host: usize, link: LinkId, word: Word) {
         if let Some(process) = &mut self.hosts[host].process {
             process.words.push_back((link, word));
+            self.check_queues(host);
             self.awaken(host);
         }
     }
@@ -84,6 +85,7 @@ impl Network {
     pub(super) fn report(&mut self, host: usize, arrival: Arrival) {
         if let Some(process) = &mut self.hosts[host].process {
             process.arrivals.push_back(arrival);
+            self.check_queues(host);
             self.awaken(host);
         }
     }
@@ -110,6 +112,7 @@ impl Network {
             Arrival::Proved { link, end, proved, dialled } => {
                 dialled.map(|dial| process.dials.remove(&dial));
                 process.undecided.insert(link, end);
+                process.asking.insert(link, (proved.peer, proved.trust, proved.epoch));
                 self.feed(host, Input::Proved { link, proved, dialled });
             }
             Arrival::Admitted { link, end } => self.admitted(host, link, end),
@@ -141,6 +144,8 @@ impl Network {
         }
         let side = if end.side == 0 { Side::Dialler } else { Side::Acceptor };
         let config = Config { liveness: Some(Profile::LAN), grid: Some(grid), ..Config::for_node(side) };
+        let at_once = if self.faults.has(Fault::Narrow) { NARROW } else { config.served_at_once };
+        let config = Config { served_at_once: at_once, calls_in_flight: at_once * 2, ..config };
         let introduction = process.introduction.clone();
         process.links.insert(link, end);
         process.unnamed.insert(link, local + limits::HANDSHAKE_TIME_DEFAULT);
@@ -226,6 +231,9 @@ impl Network {
         self.close_link(end, local);
     }
 }
+
+/// Calls at once on a narrow link.
+const NARROW: u32 = 2;
 
 /// Why a link is cut that may be an honest one.
 const NO_INTRODUCTION: &str = "it did not introduce itself";

@@ -57,11 +57,15 @@ pub enum Fault {
     Redial,
     /// Start counters are lost.
     Counter,
+    /// Links take a handful of calls at once.
+    Narrow,
+    /// Some dial with the key of another node.
+    Forgery,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 18] = [
+    pub const ALL: [Fault; 20] = [
         Fault::Crash,
         Fault::Pause,
         Fault::Partition,
@@ -80,6 +84,8 @@ impl Fault {
         Fault::Storm,
         Fault::Redial,
         Fault::Counter,
+        Fault::Narrow,
+        Fault::Forgery,
     ];
 }
 
@@ -182,6 +188,9 @@ impl Network {
                 }
             }
         }
+        for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
+            self.at(self.begin + PROBE, Event::Application(application::Doing::Probe { from, to }));
+        }
         self.at(self.begin + CALM, Event::Calm);
         self.at(self.begin + REST, Event::Rest);
     }
@@ -219,7 +228,8 @@ impl Network {
                 }
                 return;
             }
-            Fault::Delay | Fault::Slow | Fault::Handlers | Fault::Cancels | Fault::Deadlines | Fault::Counter => return,
+            Fault::Delay | Fault::Slow | Fault::Handlers | Fault::Cancels | Fault::Deadlines => return,
+            Fault::Counter | Fault::Narrow | Fault::Forgery => return,
         };
         self.at(at, Event::Happening(happening));
     }
@@ -399,6 +409,9 @@ pub(super) const CALM: Duration = Duration::from_secs(80);
 
 /// When the last call is made.
 pub(super) const CALLS_END: Duration = Duration::from_secs(88);
+
+/// When each two nodes must have a link that works.
+const PROBE: Duration = Duration::from_secs(112);
 
 /// When everything must have come to rest.
 const REST: Duration = Duration::from_secs(120);

@@ -8,7 +8,7 @@ use super::seal::Seal;
 use super::wire::EndId;
 use crate::codec::Payload;
 use crate::frame::Kind;
-use crate::hello::HelloError;
+use crate::hello::{HelloError, Trust};
 use crate::id::{Epoch, LinkId, NodeId};
 use crate::node::{DialError, DialId, Node, Proved, WhyDown};
 
@@ -58,6 +58,12 @@ pub(super) struct Process {
     pub(super) links: BTreeMap<LinkId, EndId>,
     /// Which link carries new calls to whom.
     pub(super) directory: BTreeMap<NodeId, LinkId>,
+    /// The connection over which each peer could be reached after the last step.
+    pub(super) usable: BTreeMap<NodeId, u32>,
+    /// The newest epoch of each peer that was let in, with how far its id was to be trusted.
+    pub(super) newest: BTreeMap<NodeId, (Trust, Epoch)>,
+    /// Who asks to be let in.
+    pub(super) asking: BTreeMap<LinkId, (NodeId, Trust, Epoch)>,
     /// Its ends of connections.
     pub(super) ends: BTreeSet<EndId>,
     pub(super) next_link: u64,
@@ -102,6 +108,9 @@ impl Process {
             unnamed: BTreeMap::new(),
             links: BTreeMap::new(),
             directory: BTreeMap::new(),
+            usable: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            asking: BTreeMap::new(),
             ends: BTreeSet::new(),
             next_link: 0,
             is_listening: true,

@@ -118,6 +118,7 @@ impl Network {
         let Some(base) = self.wires.get(&end.wire).map(|wire| wire.delay) else { return };
         let (delay, count) = (self.delay(base), bytes.len());
         let Some(wire) = self.wires.get_mut(&end.wire) else { return };
+        self.log.note_bytes(self.now, &[60, u64::from(end.wire), end.side as u64], &bytes);
         let at = wire.ways[end.side].write(self.now, delay, bytes);
         self.log.say(self.now, || {
             let when = at.duration_since(self.begin);
@@ -285,6 +286,9 @@ impl Network {
         }
         self.log.say(self.now, || format!("{} lets go of wire {}", Name(host), end.wire));
         if is_over {
+            if !wire.is_hurt {
+                self.gone_unhurt.insert(end.wire);
+            }
             self.wires.remove(&end.wire);
         } else {
             self.turns.insert(end.other());

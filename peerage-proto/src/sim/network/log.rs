@@ -27,6 +27,12 @@ impl Log {
         self.say(now, line);
     }
 
+    /// Bytes were written.
+    pub(super) fn note_bytes(&mut self, now: Instant, numbers: &[u64], bytes: &[u8]) {
+        self.trace.note(now, numbers);
+        self.trace.note_bytes(bytes);
+    }
+
     /// Something for people alone.
     pub(super) fn say(&mut self, now: Instant, line: impl FnOnce() -> String) {
         if let Some(prints) = self.prints {

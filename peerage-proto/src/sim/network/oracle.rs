@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::host::Host;
 use super::wire::EndId;
 use super::{Event, Name, Network};
-use crate::id::NodeId;
+use crate::id::{LinkId, NodeId};
 use crate::limits;
 use crate::node::Phase;
 
@@ -69,8 +69,18 @@ impl Network {
         self.violated(named.unwrap_or(Oracle::O10), &[], what.to_owned());
     }
 
+    /// What a driver has not looked at yet has bounds, although no one link knows of the others.
+    pub(super) fn check_queues(&mut self, host: usize) {
+        let Some(process) = &self.hosts[host].process else { return };
+        let waiting = process.words.len().max(process.arrivals.len());
+        if waiting > WAITING_MAX {
+            self.violated(Oracle::O8, &[host], format!("{waiting} reports wait for the driver"));
+        }
+    }
+
     /// After every step of a node.
     pub(super) fn check_node(&mut self, host: usize) {
+        self.check_continuity(host);
         let Some(process) = &self.hosts[host].process else { return };
         let mut active: BTreeMap<NodeId, u32> = BTreeMap::new();
         let mut held: BTreeMap<NodeId, usize> = BTreeMap::new();
@@ -90,6 +100,41 @@ impl Network {
         }
         if let Some((oracle, what)) = broken {
             self.violated(oracle, &[host], what);
+        }
+    }
+
+    /// A peer is let in: no older run of it than one that was let in before.
+    pub(super) fn check_epoch(&mut self, host: usize, link: LinkId) {
+        let Some(process) = &mut self.hosts[host].process else { return };
+        let Some((peer, trust, epoch)) = process.asking.remove(&link) else { return };
+        let before = process.newest.insert(peer, (trust, epoch));
+        if before.is_some_and(|(known, newest)| known == trust && epoch < newest) {
+            self.violated(Oracle::O6, &[host, self.by_id[&peer]], format!("{link} is of an epoch that is over"));
+        }
+    }
+
+    /// Who once had a link to a peer has one until something befalls it: no tidying up leaves a moment without.
+    fn check_continuity(&mut self, host: usize) {
+        let Some(process) = &mut self.hosts[host].process else { return };
+        let now = process.directory.iter().filter_map(|(peer, link)| Some((*peer, process.links.get(link)?.wire)));
+        let now: BTreeMap<NodeId, u32> = now.collect();
+        let before = std::mem::replace(&mut process.usable, now);
+        let lost: Vec<_> = before.into_iter().filter(|(peer, _)| !process.usable.contains_key(peer)).collect();
+        let wires: Vec<(NodeId, u32)> = process.usable.iter().map(|(peer, wire)| (*peer, *wire)).collect();
+        for (peer, wire) in lost {
+            let is_unhurt = self.wires.get(&wire).map_or(self.gone_unhurt.contains(&wire), |wire| !wire.is_hurt);
+            if is_unhurt {
+                let what = format!("wire {wire} is used no more, there is no other, and nothing befell it");
+                self.violated(Oracle::O6, &[host, self.by_id[&peer]], what);
+            }
+        }
+        for (peer, id) in wires {
+            let Some(wire) = self.wires.get(&id).filter(|wire| !wire.is_hurt) else { continue };
+            let there = usize::from(wire.hosts[0] == host);
+            if wire.closed_by_rule[there] {
+                let what = format!("wire {id} carries new calls, and the peer has closed it");
+                self.violated(Oracle::O6, &[host, self.by_id[&peer]], what);
+            }
         }
     }
 
@@ -174,6 +219,9 @@ pub(super) fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
+
+/// Reports that wait for a driver, at most: a few for each of its connections. The real queues hold 1,024 each.
+const WAITING_MAX: usize = 256;
 
 /// How long after a pause everything that was due is done.
 const WAKING: Duration = Duration::from_millis(20);

@@ -23,7 +23,10 @@ impl Network {
                 self.mark("a dial was abandoned");
                 self.abandon(host, dial);
             }
-            Order::Admit { link } => self.decide(host, link, HelloInput::Admit),
+            Order::Admit { link } => {
+                self.check_epoch(host, link);
+                self.decide(host, link, HelloInput::Admit);
+            }
             Order::Refuse { link, why } => {
                 self.mark(match &why {
                     Refusal::StaleEpoch { .. } => "a stale epoch was refused",

@@ -11,21 +11,31 @@ use crate::keys::{SIGNATURE_BYTES, Signer, Verifier};
 ///
 /// Inside the simulation nobody but the holder asks for a signature, so it may follow from the id.
 #[derive(Clone, Copy)]
-pub(super) struct Seal(NodeId);
+pub(super) struct Seal {
+    id: NodeId,
+    is_false: bool,
+}
 
 impl Seal {
     pub(super) fn of(id: NodeId) -> Seal {
-        Seal(id)
+        Seal { id, is_false: false }
+    }
+
+    /// What somebody has who would like to be this node, and has not its key.
+    pub(super) fn forged(self) -> Seal {
+        Seal { is_false: true, ..self }
     }
 }
 
 impl Signer for Seal {
     fn id(&self) -> NodeId {
-        self.0
+        self.id
     }
 
     fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
-        seal(&self.0, message)
+        let mut signature = seal(&self.id, message);
+        signature[0] ^= u8::from(self.is_false);
+        signature
     }
 }
 
@@ -50,7 +60,7 @@ fn seal(id: &NodeId, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seal({:?})", self.0)
+        write!(f, "Seal({:?})", self.id)
     }
 }
 
@@ -63,6 +73,7 @@ mod tests {
         let [a, b] = [1, 2].map(|byte| NodeId::from_bytes([byte; 32]));
         let signature = Seal::of(a).sign(b"hello");
         assert!(Judge.verify(&a, b"hello", &signature));
+        assert!(!Judge.verify(&a, b"hello", &Seal::of(a).forged().sign(b"hello")));
         assert!(!Judge.verify(&b, b"hello", &signature) && !Judge.verify(&a, b"hallo", &signature));
     }
 }

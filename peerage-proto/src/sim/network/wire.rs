@@ -44,6 +44,8 @@ pub(super) struct Wire {
     pub(super) closed_by_rule: [bool; 2],
     /// The dial that it is for: its number, who must be there, what Hello says.
     pub(super) knock: (crate::node::DialId, Option<crate::id::NodeId>, u64),
+    /// Its dialler signs with a key that is not that of its id.
+    pub(super) is_forged: bool,
     /// Something was done to it that may cost calls.
     pub(super) is_hurt: bool,
     /// Something on the way has forgotten it: nothing gets through ever again.

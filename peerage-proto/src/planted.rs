@@ -1,0 +1,94 @@
+//! Bugs planted on purpose, to see whether the simulator finds them.
+//!
+//! A simulator that never fails proves nothing about what it would have seen. So each rule that is easily got wrong can be
+//! broken, one at a time and only where the feature `planted-bugs` is on: then the oracle that watches over this rule has
+//! to say so within a few seeds. Without the feature the question is answered by the compiler, and nothing is left of it.
+
+/// A rule that can be broken.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(not(feature = "planted-bugs"), allow(unreachable_pub, reason = "only tests plant"))]
+pub enum Bug {
+    /// Signatures are not looked at.
+    SignatureUnchecked,
+    /// A process of an older epoch is let in.
+    OlderEpochAccepted,
+    /// Of two links that stays which came first, wherever one looks from.
+    TieBreakByArrival,
+    /// A link that lost is closed before the peer has confirmed.
+    LoserClosedUnconfirmed,
+    /// After the death of the winner the loser is not taken up again.
+    LoserNotRestored,
+    /// After a pause what waits in the socket is started at once.
+    PauseRuleSkipped,
+    /// The callee says of work that it never started, when it did.
+    StoppedAsNotStarted,
+    /// A late answer goes to whoever has the place of the call it was for.
+    LateAnswerSettlesAnother,
+    /// Nobody looks at the deadlines of calls.
+    DeadlineForgotten,
+    /// One request more is served at once than there may be.
+    WindowOffByOne,
+    /// A silent peer is waited for, for ever.
+    SilenceForgiven,
+}
+
+#[cfg(feature = "planted-bugs")]
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 11] = [
+        Bug::SignatureUnchecked,
+        Bug::OlderEpochAccepted,
+        Bug::TieBreakByArrival,
+        Bug::LoserClosedUnconfirmed,
+        Bug::LoserNotRestored,
+        Bug::PauseRuleSkipped,
+        Bug::StoppedAsNotStarted,
+        Bug::LateAnswerSettlesAnother,
+        Bug::DeadlineForgotten,
+        Bug::WindowOffByOne,
+        Bug::SilenceForgiven,
+    ];
+
+    /// The bug of this name, as `Debug` writes it.
+    pub fn named(name: &str) -> Option<Bug> {
+        Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name)
+    }
+}
+
+pub(crate) use switch::*;
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        /// A run has one thread, and threads may run different bugs.
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Breaks this rule for all machines of this thread, or none any more.
+    pub(crate) fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    #[inline]
+    pub(crate) fn is(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+mod switch {
+    use super::Bug;
+
+    /// Nothing can be broken.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn plant(_: Option<Bug>) {}
+
+    #[inline(always)]
+    pub(crate) const fn is(_: Bug) -> bool {
+        false
+    }
+}
