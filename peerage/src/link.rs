@@ -23,6 +23,7 @@ use peerage_proto::codec::{Encoding, Payload};
 use peerage_proto::outcome::{CallError, LinkLost, NotSent, Stop};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use crate::address::Address;
 use crate::transport::{ByteStream, Connection, Secured, UnixCredentials};
@@ -124,7 +125,7 @@ impl Link {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Link {
         let (link, stream) = Link::made_of(connection, config, None);
-        link.drive(stream, server, permit);
+        link.drive(stream, server, permit, Span::none());
         link
     }
 
@@ -163,8 +164,14 @@ impl Link {
         (link, stream)
     }
 
-    fn drive(&self, stream: Box<dyn ByteStream>, server: Option<Box<dyn Serve>>, permit: Option<OwnedSemaphorePermit>) {
-        tokio::spawn(driver::Driver::new(self.clone(), stream, server, permit));
+    fn drive(
+        &self,
+        stream: Box<dyn ByteStream>,
+        server: Option<Box<dyn Serve>>,
+        permit: Option<OwnedSemaphorePermit>,
+        span: Span,
+    ) {
+        tokio::spawn(driver::Driver::new(self.clone(), stream, server, permit).instrument(span));
     }
 
     /// A reference that does not keep the link in memory.

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerage_proto::limits;
 use tokio::sync::oneshot;
 
 use crate::address::Address;
@@ -153,7 +154,7 @@ impl Node {
     /// What happens from now on, to the node and around it. Any number of readers; one that is too slow is told how many
     /// events it missed.
     pub fn events(&self) -> Events {
-        Events::new(self.shared().listen(), self.shared().stopped.clone())
+        Events::new(self.shared())
     }
 
     /// Calls a function by its name. Say where with [`Calling::peer`], then await it:
@@ -198,14 +199,15 @@ impl Node {
         agreed.await.unwrap_or(Err(NotConnected { peer }))
     }
 
-    /// Parts from a node: it is told why, has up to a second to finish, and is not dialled again by itself. Returns when
+    /// Parts from a node: it is told why (at most [`limits::REASON_BYTES_MAX`](crate::limits::REASON_BYTES_MAX) bytes), has up
     /// there is no link with it any more.
     ///
     /// # Errors
     /// [`NotConnected`] if there is no link with it.
     pub async fn disconnect(&self, peer: NodeId, reason: &str) -> Result<(), NotConnected> {
         let (reply, parted) = oneshot::channel();
-        let command = Command::Disconnect { peer, reason: reason.to_owned(), reply };
+        let reason = reason[..reason.floor_char_boundary(limits::REASON_BYTES_MAX)].to_owned();
+        let command = Command::Disconnect { peer, reason, reply };
         if self.shared().commands.send(command).await.is_err() {
             return Err(NotConnected { peer });
         }

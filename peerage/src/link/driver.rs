@@ -24,6 +24,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::desk::Desk;
 use super::{Errands, Link, Serve};
+use crate::shown::shown;
 use crate::transport::ByteStream;
 
 /// Moves the bytes of one link until it has ended.
@@ -335,16 +336,16 @@ impl Driver {
         let in_order = matches!(why, LinkLost::ClosedHere | LinkLost::PeerClosed);
         if !in_order {
             if let LinkLost::Misbehaved(_) | LinkLost::Stalled = why {
-                tracing::warn!(remote = %self.link.facts().remote, %why, "link closed");
+                tracing::warn!(remote = %self.link.facts().remote, why = %shown(&why.to_string()), "link closed");
             } else {
-                tracing::debug!(remote = %self.link.facts().remote, %why, "link ended");
+                tracing::debug!(remote = %self.link.facts().remote, why = %shown(&why.to_string()), "link ended");
             }
             return Rest::Ended;
         }
         let until = match self.closing {
             Closing::Lingering(until) => until,
             Closing::Not | Closing::Flushing(_) => {
-                tracing::debug!(remote = %self.link.facts().remote, %why, "link ended");
+                tracing::debug!(remote = %self.link.facts().remote, why = %shown(&why.to_string()), "link ended");
                 match Pin::new(&mut self.stream).poll_shutdown(cx) {
                     // A stream with a buffer of its own waits here for a peer that takes nothing any more.
                     Poll::Pending => {

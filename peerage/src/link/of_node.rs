@@ -8,6 +8,7 @@ use peerage_proto::codec::{Encoding, Form, Payload};
 use peerage_proto::frame::Kind;
 use peerage_proto::liveness::Profile;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Errands, Link, Reporter, Serve, Word};
 use crate::transport::Connection;
@@ -61,6 +62,7 @@ impl Link {
         config: Config,
         server: Box<dyn Serve>,
         reporter: Reporter,
+        span: Span,
     ) -> Link {
         let (link, stream) = Link::made_of(connection, config, Some(reporter));
         let mut state = link.lock();
@@ -69,7 +71,7 @@ impl Link {
             state.carry_out(Instant::now(), Input::Received(behind));
         }
         link.release(state);
-        link.drive(stream, Some(server), None);
+        link.drive(stream, Some(server), None, span);
         link
     }
 

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use crate::identity::Identity;
+use crate::shown::shown;
 use crate::transport::{self, Connection, HandshakeFailure};
 
 /// What a connection has come to.
@@ -172,7 +173,7 @@ impl Reception {
     async fn failed(&self, connection: Connection, why: &HelloError, link: Option<LinkId>, dial: Option<Dial>) {
         self.shared.metrics.admissions_failed.add(1);
         let remote = &connection.remote;
-        tracing::debug!(%remote, %why, "not admitted");
+        tracing::debug!(%remote, why = %shown(&why.to_string()), "not admitted");
         match (link, dial) {
             // The driver said so itself.
             (Some(_), _) if matches!(why, HelloError::RefusedHere(_)) => {}
@@ -191,7 +192,7 @@ impl Reception {
 
     async fn dial_failed(&self, dial: DialId, address: &Address, why: DialError) {
         self.shared.metrics.dials_failed.add(1);
-        tracing::debug!(%address, %why, "not linked");
+        tracing::debug!(%address, why = %shown(&why.to_string()), "not linked");
         self.tell(Arrival::DialFailed { dial, why }).await;
     }
 

@@ -163,6 +163,7 @@ impl Driver {
                 () = sleep_until(due) => Wake::Timeout,
             };
             self.shared().metrics.wakes.add(1);
+            self.shared().metrics.reports_waiting.set(self.reports.len() as u64);
             match wake {
                 Wake::Command(command) => self.command(command),
                 Wake::Arrival(arrival) => self.arrived(arrival),
@@ -335,7 +336,7 @@ impl Driver {
             control.close().await;
         }
         shared.stopped.cancel();
-        tracing::info!(id = %shared.facts.id, name = %shared.facts.name, "node stopped");
+        tracing::info!("node stopped");
     }
 
     /// Tells those who still wait that nothing comes any more.
@@ -359,7 +360,7 @@ impl Driver {
 }
 
 /// Reports of links that may wait, beside the last word of each.
-const REPORTS_WAITING: usize = 4_096;
+pub(super) const REPORTS_WAITING: usize = 4_096;
 
 /// How long readers of events may take for the last one.
 const LAST_EVENT: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::admission::Reception;
 use crate::transport::Listening;
@@ -42,6 +43,7 @@ async fn accept(mut listening: Listening, reception: Arc<Reception>, open: Cance
         };
         // What has been accepted is not given up when the door closes: the driver says so to whom it concerns.
         let cancel = reception.tasks.child_token();
-        tokio::spawn(reception.clone().accept(connection, cancel));
+        let span = tracing::debug_span!(parent: &reception.shared.span, "accept", remote = %connection.remote);
+        tokio::spawn(reception.clone().accept(connection, cancel).instrument(span));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use peerage_proto::id::NodeId;
 
+use super::driver::REPORTS_WAITING;
 use super::machine;
 use super::shared::{Phase, Servers, Shared};
 use super::snapshot::{Build, Info, Myself, PeerEntry, Peers, QueueStatus, Status};
@@ -125,7 +126,14 @@ impl Shared {
             cap: self.commands.max_capacity() as u64,
             dropped: 0,
         };
-        let mut queues = vec![commands];
+        let reports = QueueStatus {
+            name: "reports".into(),
+            peer: None,
+            depth: self.metrics.reports_waiting.value(),
+            cap: REPORTS_WAITING as u64,
+            dropped: 0,
+        };
+        let mut queues = vec![commands, reports];
         if let Some(Servers { plain, control, .. }) = self.servers.get() {
             let row = |name: &str, figures: &ServerFigures| QueueStatus {
                 name: name.into(),

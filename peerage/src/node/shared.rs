@@ -29,6 +29,8 @@ use crate::transport::tally::Tally;
 /// What the parts of one node hold in common.
 pub(crate) struct Shared {
     pub(crate) facts: Facts,
+    /// What log lines of this node stand in: there may be several nodes in a process.
+    pub(crate) span: tracing::Span,
     pub(crate) metrics: Arc<Metrics>,
     /// Which link carries calls to whom.
     pub(crate) directory: Directory,
@@ -123,8 +125,10 @@ impl Shared {
         let stop = CancellationToken::new();
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (readers, all_read) = mpsc::channel(1);
+        let span = tracing::info_span!("node", node = %facts.name, id = %facts.id);
         Shared {
             facts,
+            span,
             metrics,
             directory: Directory::default(),
             links: Links::default(),

@@ -13,6 +13,7 @@ use peerage_proto::{limits, node};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::admission::Reception;
 use super::builder::{Builder, Limits};
@@ -54,7 +55,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let introduction = introduction(&builder, &facts, &reachable);
     let shared = Shared::new(facts, epoch, builder.profile, gate, metrics.clone(), commands);
     let shared = Arc::new(shared);
-    let events = Events::new(shared.listen(), shared.stopped.clone());
+    let events = Events::new(&shared);
 
     let mut services = Services::default();
     builtin::add_to(&mut services, &shared);
@@ -98,8 +99,8 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
         control,
         seeds: network.seeds().iter().chain(&builder.seeds).cloned().collect(),
     };
-    tokio::spawn(Driver::new(parts).run());
-    tracing::info!(id = %shared.facts.id, name = %shared.facts.name, %epoch, "node started");
+    shared.span.in_scope(|| tracing::info!(%epoch, "node started"));
+    tokio::spawn(Driver::new(parts).run().instrument(shared.span.clone()));
     Ok((Node::new(shared), events))
 }
 

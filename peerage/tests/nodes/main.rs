@@ -6,6 +6,8 @@
 //!   plain     plain listeners of a node, and the services found there
 //!   linking   two nodes become a pair
 //!   leaving   leaving in good order
+//!   logging   what nodes log
+//!   documented what they print about themselves, as the documentation has it
 //!   calls     calls between nodes, and how those end that do not arrive
 //!   admission who is let in and who is not
 //!   hostile   who must not get in, a thousand times each
@@ -21,10 +23,12 @@ mod admission;
 mod calls;
 mod control;
 mod damage;
+mod documented;
 mod faults;
 mod hostile;
 mod leaving;
 mod linking;
+mod logging;
 mod newer;
 mod place;
 mod plain;

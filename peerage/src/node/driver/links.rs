@@ -21,6 +21,7 @@ use crate::node::held::Held;
 use crate::node::snapshot::Direction;
 use crate::node::start::LZ4;
 use crate::service::{Dispatch, Origin};
+use crate::shown::shown;
 
 impl Driver {
     /// A connection has come to something.
@@ -78,7 +79,9 @@ impl Driver {
         let origin = Origin::Link(established.peer);
         let server = Dispatch::new(self.parts.services.clone(), origin, shared.metrics.clone());
         let said = &self.parts.introduction;
-        let link = Link::start_of_node(connection, said, &behind, config, Box::new(server), reporter);
+        let span =
+            tracing::info_span!("link", link = %id, peer = %established.peer, path = %connection.remote.scheme());
+        let link = Link::start_of_node(connection, said, &behind, config, Box::new(server), reporter, span);
         let direction = if side == Side::Dialler { Direction::Out } else { Direction::In };
         let now = Instant::now();
         shared.links.insert(id, Arc::new(Held::new(link, established, direction, now)));
@@ -170,7 +173,7 @@ impl Driver {
             WhyDown::Lost(LinkLost::Misbehaved(_)) => metrics.links_misbehaved.add(1),
             _ => metrics.links_lost.add(1),
         }
-        tracing::info!(link = %id, %peer, path = %held.path, %why, "link ended");
+        tracing::info!(link = %id, %peer, path = %held.path, why = %shown(&why.to_string()), "link ended");
         self.unnamed.remove(&id);
         if let Some(reply) = self.proposed.remove(&id) {
             let _ = reply.send(Err(NotConnected { peer }));
@@ -194,7 +197,7 @@ impl Driver {
         self.unnamed.remove(&id);
         if let Some(held) = self.shared().links.find(id) {
             let peer = held.established.peer;
-            tracing::warn!(link = %id, %peer, %why, "cut: the peer misbehaves");
+            tracing::warn!(link = %id, %peer, why = %shown(why), "cut: the peer misbehaves");
             self.shared().directory.forget(&peer, &held.link);
             held.link.close();
         }

@@ -6,17 +6,19 @@ use peerage_proto::codec::Form;
 use peerage_proto::id::{LinkId, NodeId};
 use peerage_proto::node::{self, DialId};
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::Driver;
 use crate::channel::Server;
 use crate::link::Order;
 use crate::node::admission::{Decision, Dial};
 use crate::node::error::{ConnectError, NotConnected};
+use crate::shown::shown;
 
 impl Driver {
     /// Carries out one order. Nothing here waits.
     pub(super) fn carry_out(&mut self, order: node::Order) {
-        tracing::debug!(id = ?self.shared().facts.id, %order, "order");
+        tracing::debug!(order = %shown(&order.to_string()), "order");
         match order {
             node::Order::Dial { dial, address, expected, dial_seq } => {
                 self.dial(Dial { dial, address, expected, dial_seq });
@@ -60,7 +62,8 @@ impl Driver {
     fn dial(&mut self, dial: Dial) {
         let cancel = self.tasks.child_token();
         self.dials.insert(dial.dial, (dial.address.clone(), cancel.clone()));
-        tokio::spawn(self.parts.reception.clone().dial(dial, cancel));
+        let span = tracing::debug_span!("dial", address = %dial.address);
+        tokio::spawn(self.parts.reception.clone().dial(dial, cancel).instrument(span));
     }
 
     fn abandon(&mut self, dial: DialId) {
