@@ -51,15 +51,15 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("network", &["name", "private_file"], &["address", "limits"]),
     // Bytes, addresses and keys; never a frame or a value. Of `hello` it knows the label of the exporter.
     ("transport", &["address", "identity"], &["address", "backoff", "hello", "id", "limits"]),
+    // Text from elsewhere, made harmless.
+    ("shown", &[], &[]),
     // The only place below the public face that drives a channel machine. It hands requests up in the form in which
     // applications hold them, which is the one arrow that points up.
     (
         "link",
-        &["address", "channel", "transport"],
+        &["address", "channel", "shown", "transport"],
         &["channel", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs"],
     ),
-    // Text from elsewhere, made harmless.
-    ("shown", &[], &[]),
     // Counts; knows nothing of what it counts.
     ("metrics", &["shown"], &["limits"]),
     // Named functions: from a request to its handler. It answers over the link from which the request came.
