@@ -10,6 +10,8 @@ use peerage_proto::id::{Epoch, LinkId, LinkOrder, NodeId};
 use peerage_proto::node::{Config, Control, Input, Node, Order, Output, Proved, Trust, WhyClosed, WhyDown};
 use peerage_proto::outcome::LinkLost;
 
+use crate::world::WIRES;
+
 /// A link, by the order in which it was dialled.
 pub(crate) type Wire = u8;
 
@@ -200,5 +202,51 @@ impl<const KEEP: u8> Rule for Hasty<KEEP> {
             acts.extend((!stays).then_some(Act::Close(*wire, true)));
             stays
         });
+    }
+}
+
+/// The shipped machine with a part of its rule taken away, on the way between it and the network.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Without<const PART: u8> {
+    machine: Shipped,
+    /// The round in the last naming on each link.
+    rounds: [Round; WIRES],
+}
+
+/// An answer is good for every round of the same naming.
+pub(crate) type WithoutRounds = Without<0>;
+/// Nobody says that a link is kept.
+pub(crate) type WithoutKeeping = Without<1>;
+/// A loser is closed whatever is open on it.
+pub(crate) type WithoutIdleness = Without<2>;
+
+impl<const PART: u8> Rule for Without<PART> {
+    fn new(end: End, epoch: u8) -> Self {
+        Without { machine: Shipped::new(end, epoch), rounds: [0; WIRES] }
+    }
+
+    fn step(&mut self, fact: Fact, acts: &mut Vec<Act>) {
+        let mut facts = vec![match fact {
+            Fact::SupersededOk(wire, place, _) if PART == 0 => {
+                Fact::SupersededOk(wire, place, self.rounds[wire as usize])
+            }
+            fact => fact,
+        }];
+        while let Some(fact) = facts.pop() {
+            let mut wanted = Vec::new();
+            self.machine.step(fact, &mut wanted);
+            for act in wanted {
+                match act {
+                    Act::Superseded(wire, place, _) if PART == 1 && place.wire == wire => continue,
+                    Act::Superseded(wire, _, round) => self.rounds[wire as usize] = round,
+                    Act::WhenIdle(wire, ask) if PART == 2 => {
+                        facts.push(Fact::Idle(wire, ask));
+                        continue;
+                    }
+                    _ => {}
+                }
+                acts.push(act);
+            }
+        }
     }
 }

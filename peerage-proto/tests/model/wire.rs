@@ -5,8 +5,11 @@ use crate::rule::{Round, Wire};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Frame {
     Hello,
+    /// From the end that was dialled: it has proved itself, and takes the link.
     HelloAdmitted,
-    Admitted,
+    /// From the end that dialled: it takes the link, and introduces itself.
+    AdmittedIntroduction,
+    Introduction,
     Refused,
     Superseded(Wire, Round),
     SupersededOk(Wire, Round),
@@ -29,7 +32,8 @@ impl Queue {
         let code: u128 = match frame {
             Frame::Hello => 0,
             Frame::HelloAdmitted => 1,
-            Frame::Admitted => 2,
+            Frame::AdmittedIntroduction => 2,
+            Frame::Introduction => 5,
             Frame::Refused => 3,
             Frame::Fin => 4,
             Frame::Request(call) => 8 + u128::from(call),
@@ -49,14 +53,15 @@ impl Queue {
         match code {
             0 => Frame::Hello,
             1 => Frame::HelloAdmitted,
-            2 => Frame::Admitted,
+            2 => Frame::AdmittedIntroduction,
+            5 => Frame::Introduction,
             3 => Frame::Refused,
             4 => Frame::Fin,
             8..12 => Frame::Request(code - 8),
             12..64 => Frame::Reply(code - 12),
             64..128 => Frame::Superseded(code % 4, (code - 64) / 4),
             128.. => Frame::SupersededOk(code % 4, (code - 128) / 4),
-            5..8 => unreachable!("no frame has this code"),
+            6..8 => unreachable!("no frame has this code"),
         }
     }
 

@@ -118,7 +118,8 @@ pub(crate) enum Step {
     Serve(End, u8),
     Notice(Wire, End),
     Call(End, u8),
-    Kill(Wire),
+    /// The connection breaks, and this end notices. What the other end has sent and sends is lost; it notices later.
+    Kill(Wire, End),
     Restart(End),
 }
 
@@ -126,6 +127,12 @@ impl Step {
     /// Whether it happens by itself, sooner or later. Everything else may also never happen.
     pub(crate) fn is_due(self) -> bool {
         matches!(self, Step::Deliver(..) | Step::Serve(..) | Step::Notice(..))
+    }
+}
+
+impl Link {
+    fn is_open(&self, end: End) -> bool {
+        matches!(self.ends[end], State::Greeting | State::Up)
     }
 }
 
@@ -184,15 +191,15 @@ impl World {
                 if link.queues[end].len > 0 {
                     steps.push(Step::Deliver(wire, end));
                 }
-                if link.broken && matches!(link.ends[end], State::Greeting | State::Up) {
+                if link.broken && link.is_open(end) {
                     steps.push(Step::Notice(wire, end));
                 }
             }
             // A link that breaks before it is up at an end is as good as one that breaks right after: what is said on it
-            // is lost in both cases.
-            let up = link.ends.contains(&State::Up);
-            if self.kills < budget.kills && up && !link.broken {
-                steps.push(Step::Kill(wire));
+            // is lost in both cases. And one that breaks before an end notices is as good as a slow one.
+            if self.kills < budget.kills && !link.broken && link.ends.contains(&State::Up) {
+                let open = (0..2).filter(|end| link.is_open(*end));
+                steps.extend(open.map(|end| Step::Kill(wire, end)));
             }
         }
     }
@@ -208,8 +215,10 @@ impl World {
                 // makes no difference when it arrives.
                 if budget.restarts == 0 {
                     let wire = next.dialled - 1;
-                    let hello = next.wires[wire as usize].queues[1 - end].pop();
-                    next.deliver(wire, 1 - end, hello, machines);
+                    for reader in [1 - end, end] {
+                        let hello = next.wires[wire as usize].queues[reader].pop();
+                        next.deliver(wire, reader, hello, machines);
+                    }
                 }
             }
             Step::Deliver(wire, end) => {
@@ -230,10 +239,11 @@ impl World {
                     next.send(wire, end, Frame::Request(n));
                 }
             }
-            Step::Kill(wire) => {
+            Step::Kill(wire, end) => {
                 next.wires[wire as usize].broken = true;
                 next.kills += 1;
                 next.calm = false;
+                next.lose(wire, end, machines);
             }
             Step::Restart(end) => next.restart(end, machines),
         }
@@ -255,7 +265,7 @@ impl World {
 
     fn deliver<R: Rule>(&mut self, wire: Wire, end: End, frame: Frame, machines: &mut Machines<R>) {
         let link = self.wires[wire as usize];
-        if !matches!(link.ends[end], State::Greeting | State::Up) {
+        if !link.is_open(end) {
             return; // nobody reads there any more
         }
         let proved = Fact::Proved { wire, epoch: link.epochs[1 - end], dialler: link.dialler.into(), seq: link.seq };
@@ -264,17 +274,12 @@ impl World {
                 self.wires[wire as usize].epochs[end] = self.epochs[end];
                 self.tell(end, proved, machines);
             }
-            Frame::HelloAdmitted => {
-                self.tell(end, proved, machines);
-                if self.wires[wire as usize].ends[end] == State::Greeting {
-                    self.wires[wire as usize].ends[end] = State::Up;
-                    self.tell(end, Fact::Up(wire), machines);
-                }
+            Frame::HelloAdmitted => self.tell(end, proved, machines),
+            Frame::AdmittedIntroduction => {
+                self.send(wire, end, Frame::Introduction);
+                self.stand(wire, end, machines);
             }
-            Frame::Admitted => {
-                self.wires[wire as usize].ends[end] = State::Up;
-                self.tell(end, Fact::Up(wire), machines);
-            }
+            Frame::Introduction => self.stand(wire, end, machines),
             Frame::Refused => {
                 self.wires[wire as usize].ends[end] = State::None;
                 self.tell(end, Fact::Refused(wire), machines);
@@ -285,13 +290,24 @@ impl World {
             Frame::SupersededOk(winner, round) => {
                 self.tell(end, Fact::SupersededOk(wire, self.place(winner), round), machines);
             }
-            Frame::Request(n) => self.calls[1 - end][n as usize] = Call::Served(wire),
+            Frame::Request(n) => {
+                let call = &mut self.calls[1 - end][n as usize];
+                if *call == Call::Open(wire) {
+                    *call = Call::Served(wire);
+                }
+            }
             Frame::Reply(n) => {
                 self.calls[end][n as usize] = Call::Over;
                 self.tell_idle(wire, end, machines);
             }
             Frame::Fin => self.lose(wire, end, machines),
         }
+    }
+
+    /// The other end has introduced itself: the link stands.
+    fn stand<R: Rule>(&mut self, wire: Wire, end: End, machines: &mut Machines<R>) {
+        self.wires[wire as usize].ends[end] = State::Up;
+        self.tell(end, Fact::Up(wire), machines);
     }
 
     fn place(&self, wire: Wire) -> Place {
@@ -347,7 +363,7 @@ impl World {
             match *act {
                 Act::Admit(wire) => {
                     let dialled = usize::from(self.wires[wire as usize].dialler) == end;
-                    self.send(wire, end, if dialled { Frame::Admitted } else { Frame::HelloAdmitted });
+                    self.send(wire, end, if dialled { Frame::AdmittedIntroduction } else { Frame::HelloAdmitted });
                 }
                 Act::Refuse(wire) => {
                     self.send(wire, end, Frame::Refused);
@@ -389,7 +405,7 @@ impl World {
         if link.ends[1 - from] == (State::Closed { by_rule: true }) && frame != Frame::Fin && (is_call || !storms) {
             self.broken = Some(Broken::IntoClosed);
         }
-        if !link.broken && matches!(link.ends[1 - from], State::Greeting | State::Up) {
+        if !link.broken && link.is_open(1 - from) {
             link.queues[1 - from].push(frame);
         }
     }
@@ -410,7 +426,7 @@ impl World {
     fn tidy(&mut self) {
         for link in &mut self.wires[..self.dialled as usize] {
             for end in 0..2 {
-                if !matches!(link.ends[end], State::Greeting | State::Up) {
+                if !link.is_open(end) {
                     link.queues[end] = Queue::EMPTY;
                     link.asked[end] = 0;
                 }

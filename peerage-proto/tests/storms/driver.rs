@@ -84,7 +84,7 @@ impl Storm {
             Order::Admit { .. } => {
                 self.wires[wire].admitted[end] = true;
                 self.send(wire, end, Frame::Admitted);
-                self.is_up(wire, end, inputs);
+                self.introduce(wire, end);
             }
             Order::Refuse { link, why } => {
                 match why {
@@ -106,10 +106,12 @@ impl Storm {
             }
             Order::Restore { .. } => {
                 self.mark("a loser came back because the winner had died");
-                (self.wires[wire].retired[end], self.wires[wire].asked[end]) = (false, None);
+                let it = &mut self.wires[wire];
+                (it.retired[end], it.given_up[end], it.asked[end]) = (false, false, None);
             }
             Order::WhenIdle { ask, .. } => {
-                self.wires[wire].asked[end] = Some(ask);
+                let it = &mut self.wires[wire];
+                (it.given_up[end], it.asked[end]) = (true, Some(ask));
                 inputs.extend(self.idle(wire, end));
             }
             Order::Probe { link } => {
@@ -189,23 +191,28 @@ impl Storm {
         self.tell(host, run, input);
     }
 
-    /// Whether both ends have admitted the link by what is known here.
-    pub(crate) fn is_up(&mut self, wire: usize, end: End, inputs: &mut VecDeque<Input>) {
-        let it = &mut self.wires[wire];
-        if it.ends[end] != State::Greeting || !it.admitted[end] || !it.heard_admitted[end] {
-            return;
+    /// Says who this end is, if both ends have admitted the link by what is known here.
+    pub(crate) fn introduce(&mut self, wire: usize, end: End) {
+        let it = &self.wires[wire];
+        if it.ends[end] == State::Greeting && it.admitted[end] && it.heard_admitted[end] {
+            self.send(wire, end, Frame::Introduction);
         }
+    }
+
+    /// The other end has said who it is: the link stands.
+    pub(crate) fn stand(&mut self, wire: usize, end: End) {
+        let it = &mut self.wires[wire];
         it.ends[end] = State::Up;
         let (host, other, is_broken) = (it.hosts[end], it.hosts[1 - end], it.cut);
-        inputs.extend(it.links[end].map(|link| Input::Up { link }));
+        let link = it.links[end].expect("an end that was admitted has proved itself");
         if is_broken {
             self.pair(host, other).disturb(); // as good as a link that breaks right after it came up
         }
+        self.tell_end(wire, end, Input::Up { link });
         if self.weather.introduces {
             let addresses =
                 self.places.iter().filter(|(_, at)| **at == other).map(|(place, _)| place.clone()).collect();
-            let (run, peer) = (self.hosts[host].run, self.hosts[other].id);
-            self.soon(self.weather.delay, Event::Tell(host, run, Input::Addresses { peer, addresses }));
+            self.tell_end(wire, end, Input::Addresses { peer: self.hosts[other].id, addresses });
         }
     }
 

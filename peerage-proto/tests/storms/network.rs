@@ -1,6 +1,5 @@
 //! What travels between nodes, and what breaks on the way.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use peerage_proto::hello::{HelloError, Trust};
@@ -49,10 +48,9 @@ impl Storm {
             Frame::Hello => self.hello(wire, end),
             Frame::Admitted => {
                 self.wires[wire].heard_admitted[end] = true;
-                let mut inputs = VecDeque::new();
-                self.is_up(wire, end, &mut inputs);
-                inputs.into_iter().for_each(|input| self.tell_end(wire, end, input));
+                self.introduce(wire, end);
             }
+            Frame::Introduction => self.stand(wire, end),
             Frame::Refused(why) => self.lost(wire, end, WhyDown::Hello(HelloError::Refused(why))),
             Frame::Word(control) => self.word(wire, end, control),
             Frame::Request(call) => {
@@ -152,11 +150,9 @@ impl Storm {
             return;
         }
         let [a, b] = self.wires[wire].hosts;
-        // A moment without a link is excused by the loss of one that carries calls, or of the last that both ends can use.
+        // The loss of a link that an end has given up already, and that carries no new calls, excuses nothing.
         let carries = |(from, to)| self.active_end(from, to).is_some_and(|(active, _)| active == wire);
-        let others = self.pairs[a.min(b) * self.hosts.len() + a.max(b)].wires.iter().filter(|other| **other != wire);
-        let is_last = !others.into_iter().any(|other| self.wires[*other].is_usable());
-        let in_use = is_last || carries((a, b)) || carries((b, a));
+        let in_use = self.wires[wire].given_up == [false; 2] || carries((a, b)) || carries((b, a));
         let pair = self.pair(a, b);
         pair.shaken = true;
         if in_use {

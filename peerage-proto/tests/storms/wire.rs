@@ -38,6 +38,8 @@ pub(crate) struct Wire {
     /// How many of the other end's calls each end serves.
     pub(crate) serving: [u32; 2],
     pub(crate) retired: [bool; 2],
+    /// The end has confirmed that it needs the link no longer.
+    pub(crate) given_up: [bool; 2],
     /// The number under which each end wants to hear that nothing is open.
     pub(crate) asked: [Option<u32>; 2],
 }
@@ -61,6 +63,7 @@ pub(crate) enum State {
 pub(crate) enum Frame {
     Hello,
     Admitted,
+    Introduction,
     Refused(Refusal),
     Word(Control),
     Request(usize),
@@ -94,6 +97,7 @@ impl Wire {
             calls: [Vec::new(), Vec::new()],
             serving: [0; 2],
             retired: [false; 2],
+            given_up: [false; 2],
             asked: [None; 2],
         }
     }
