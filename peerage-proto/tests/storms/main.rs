@@ -4,8 +4,8 @@
 //! nodes, real waits and every trouble at once, on the same shipped machine. The promises are those of docs/guarantees.md,
 //! watched from outside at every step.
 //!
-//! `PEERAGE_STORMS=n` runs so many storms instead of the usual number, `SEED=n` one, and with `TRACE=1` that prints what
-//! happens.
+//! `PEERAGE_STORMS=n` runs so many storms instead of the usual number, `SEED=n` that one, or so many from it on; `TRACE=1`
+//! prints what happens.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -58,7 +58,10 @@ fn storms(seeds: Range<u64>, each: impl Fn(Tally) + Sync) -> Option<(u64, Broken
 
 #[test]
 fn in_every_storm_each_pair_of_nodes_ends_with_one_link_and_is_never_without() {
-    let seeds = number("SEED").map_or(0..number("PEERAGE_STORMS").unwrap_or(STORMS), |seed| seed..seed + 1);
+    let (first, count) = (number("SEED"), number("PEERAGE_STORMS"));
+    let count = count.unwrap_or(if first.is_some() { 1 } else { STORMS });
+    let first = first.unwrap_or(0);
+    let seeds = first..first + count;
     let sum = Mutex::new((0, 0, 0, 0, BTreeMap::<&str, u32>::new()));
     let broken = storms(seeds.clone(), |tally| {
         let mut sum = sum.lock().expect("nobody panics while holding it");
@@ -75,7 +78,6 @@ fn in_every_storm_each_pair_of_nodes_ends_with_one_link_and_is_never_without() {
         panic!("{broken}\n    SEED={seed} TRACE=1 cargo test -p peerage-proto --test storms {test} -- --nocapture");
     }
     let (dials, calls, steps, most_links, markers) = sum.into_inner().expect("nobody panics while holding it");
-    let count = seeds.end - seeds.start;
     println!(
         "{count} storms, {dials} dials, {calls} calls, {steps} steps; at most {most_links} links between two nodes"
     );
