@@ -151,6 +151,8 @@ struct Peer {
     up: Option<Instant>,
     /// Since when there has been no link; it is remembered for a while, because its epoch is.
     gone: Option<Instant>,
+    /// It has said that it is about to leave.
+    draining: bool,
     /// When it counts as healthy.
     healthy_at: Option<Instant>,
     suspicion: admission::Suspicion,
@@ -287,7 +289,11 @@ impl Peers {
             Control::Disconnect { reason } => return self.told_goodbye(now, id, reason),
             Control::Disconnected => return self.goodbye_heard(now, id),
             Control::Draining => {
-                self.facts.push_back(Fact::PeerDraining { peer });
+                let known = self.peers.get_mut(&peer).filter(|known| known.up.is_some());
+                // Once: each time would be an event of its own.
+                if known.is_some_and(|known| !std::mem::replace(&mut known.draining, true)) {
+                    self.facts.push_back(Fact::PeerDraining { peer });
+                }
                 return;
             }
             Control::Superseded { .. } | Control::SupersededOk { .. } if !is_paired => return,
@@ -449,6 +455,7 @@ impl Peers {
         match (peer.up, peer.pair.active()) {
             (None, Some(link)) => {
                 (peer.up, peer.healthy_at) = (Some(now), Some(now + limits::RECONNECT_HEALTH));
+                peer.draining = false;
                 let dialled = self.links.get(&link).is_some_and(|link| link.dialled.is_some());
                 out.facts.push_back(Fact::Up { peer: id, epoch: peer.epoch, link, dialled });
                 self.contacts.held(id, &mut out);
@@ -459,7 +466,7 @@ impl Peers {
                 let why = why.unwrap_or(WhyDown::Closed(WhyClosed::Superseded));
                 match &why {
                     WhyDown::Left { .. } => self.contacts.left(now, id, held_for, &mut out),
-                    WhyDown::Closed(WhyClosed::Goodbye { .. }) => self.contacts.parted(id),
+                    WhyDown::Closed(WhyClosed::Goodbye { .. }) => self.contacts.parted(id, &mut out),
                     _ => self.contacts.lost(now, id, held_for, &mut out),
                 }
                 out.facts.push_back(Fact::Down { peer: id, epoch: peer.epoch, why });
@@ -477,6 +484,7 @@ impl Peer {
             pair: Pair::with(id),
             up: None,
             gone: None,
+            draining: false,
             healthy_at: None,
             suspicion: admission::Suspicion::default(),
         }

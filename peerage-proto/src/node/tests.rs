@@ -9,6 +9,7 @@ use crate::id::LinkOrder;
 use crate::outcome::LinkLost;
 
 mod admission;
+mod anything;
 mod contacts;
 mod farewell;
 mod faults;

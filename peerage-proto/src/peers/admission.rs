@@ -216,13 +216,18 @@ impl Peers {
         }
     }
 
-    /// Forgets the peer that has been without a link for longest, if too many are remembered.
+    /// Forgets the peers that have been without a link for longest, if too many are remembered.
     fn make_room(&mut self) {
         let gone = self.peers.iter().filter_map(|(id, peer)| peer.gone.map(|gone| (gone, *id)));
-        if gone.clone().count() >= limits::PEERS_REMEMBERED_MAX
-            && let Some((_, id)) = gone.min()
-        {
-            self.peers.remove(&id);
+        let mut gone: Vec<(Instant, NodeId)> = gone.collect();
+        // Room for one more: the newcomer may be gone soon as well.
+        let too_many = gone.len().saturating_add(1).saturating_sub(limits::PEERS_REMEMBERED_MAX);
+        if too_many > 0 {
+            gone.sort_unstable();
+            for (_, id) in gone.into_iter().take(too_many) {
+                self.peers.remove(&id);
+                self.facts.push_back(Fact::PeerForgotten { peer: id });
+            }
         }
     }
 }

@@ -121,7 +121,8 @@ impl Contact {
 
     /// A link with `peer` is up.
     pub(super) fn hold(&mut self, peer: NodeId) {
-        if self.peer.is_some_and(|before| before != peer) {
+        let is_given = self.routes.iter().any(|route| route.given);
+        if is_given && self.peer.is_some_and(|before| before != peer) {
             // Another node answers at a kept address: what the former one said about itself is of no use.
             self.routes.retain(|route| route.given);
         }

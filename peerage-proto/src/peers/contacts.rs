@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::hello::{HelloError, Refusal};
 use crate::id::NodeId;
 use crate::limits;
+use crate::outcome::LinkLost;
 
 /// The contacts and their dials.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -167,13 +168,13 @@ impl Contacts {
 
     /// The node said goodbye. Only what is kept for ever is tried again.
     pub(super) fn left(&mut self, now: Instant, peer: NodeId, held_for: Duration, out: &mut Out<'_>) {
-        self.forget(|contact| matches!(contact.kept, Kept::Member { .. }) && contact.leads_to(&peer));
+        self.forget_member(peer, out);
         self.lost(now, peer, held_for, out);
     }
 
     /// This node said goodbye to that one. What is kept for ever rests until it is asked for.
-    pub(super) fn parted(&mut self, peer: NodeId) {
-        self.forget(|contact| matches!(contact.kept, Kept::Member { .. }) && contact.leads_to(&peer));
+    pub(super) fn parted(&mut self, peer: NodeId, out: &mut Out<'_>) {
+        self.forget_member(peer, out);
         for id in self.holding(peer) {
             self.set(id, State::Parked);
         }
@@ -190,7 +191,7 @@ impl Contacts {
         let contact = self.by_id.get_mut(&dial.contact).expect("a contact stays while it is dialled");
         if let State::Held | State::Parked = contact.state {
             if contact.kept == Kept::Once {
-                self.forget_one(dial.contact);
+                self.forget_one(dial.contact, out);
             }
             return;
         }
@@ -208,7 +209,7 @@ impl Contacts {
             out.orders
                 .extend(contact.asks.drain(..).map(|connect| Order::Answer { connect, result: Err(error.clone()) }));
             if contact.kept == Kept::Once {
-                return self.forget_one(dial.contact);
+                return self.forget_one(dial.contact, out);
             }
             contact.wait(now, at_least(&why), out.jitter);
         }
@@ -246,7 +247,7 @@ impl Contacts {
         while let Some((_, id)) = self.waiting.first().copied().filter(|(at, _)| *at <= now) {
             self.set(id, State::Ready);
             if self.by_id[&id].is_over(now) {
-                self.forget_one(id);
+                self.forget_one(id, out);
             }
         }
         let mut after = ContactId(0);
@@ -286,20 +287,26 @@ impl Contacts {
         expiry.into_iter().chain(self.waiting.first().map(|(at, _)| *at)).min()
     }
 
-    fn forget(&mut self, which: impl Fn(&Contact) -> bool) {
-        let ids: Vec<ContactId> = self.by_id.iter().filter(|(_, contact)| which(contact)).map(|(id, _)| *id).collect();
+    fn forget_member(&mut self, peer: NodeId, out: &mut Out<'_>) {
+        let is_member = |contact: &Contact| matches!(contact.kept, Kept::Member { .. }) && contact.leads_to(&peer);
+        let ids: Vec<ContactId> =
+            self.by_id.iter().filter(|(_, contact)| is_member(contact)).map(|(id, _)| *id).collect();
         for id in ids {
-            self.forget_one(id);
+            self.forget_one(id, out);
         }
     }
 
     /// A contact that is being dialled stays until that has ended, as one that was wanted once.
-    fn forget_one(&mut self, id: ContactId) {
+    fn forget_one(&mut self, id: ContactId, out: &mut Out<'_>) {
         let contact = self.by_id.get_mut(&id).expect("the caller found it");
         if self.dials.values().any(|dial| dial.contact == id) {
             contact.kept = Kept::Once;
             return;
         }
+        // Somebody may still wait for the turn of an address that is being dialled for another contact.
+        self.asks = self.asks.saturating_sub(contact.asks.len());
+        let error = ConnectError::Dial(DialError::Lost(LinkLost::ClosedHere));
+        out.orders.extend(contact.asks.drain(..).map(|connect| Order::Answer { connect, result: Err(error.clone()) }));
         self.set(id, State::Parked);
         self.by_id.remove(&id);
     }

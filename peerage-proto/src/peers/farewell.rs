@@ -26,7 +26,8 @@ impl Peers {
         for id in self.links_of(peer) {
             self.say_goodbye(now, id, reason);
         }
-        self.contacts.parted(peer);
+        let mut out = Out { orders: &mut self.orders, facts: &mut self.facts, jitter: &mut self.jitter };
+        self.contacts.parted(peer, &mut out);
         self.observe(now, peer, Some(WhyDown::Closed(WhyClosed::Goodbye { reason: cut(reason) })));
     }
 

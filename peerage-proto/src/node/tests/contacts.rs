@@ -346,6 +346,22 @@ fn more_contacts_than_a_node_keeps_are_refused() {
 }
 
 #[test]
+fn who_waits_for_the_turn_of_an_address_is_answered_when_its_node_is_parted_from() {
+    let mut scene = Scene::new();
+    scene.connect(1, "tls://bob");
+    let dial = scene.dials("tls://bob");
+    let link = reaches(&mut scene, dial, BOB);
+    scene.lost(link);
+    let expected = Some(CAT);
+    scene.feed(Input::Connect { connect: None, address: address("tls://bob"), expected, keep: Keep::Forever });
+    scene.forget();
+    scene.connect(2, "tls://bob");
+    scene.ordered(&[]);
+    scene.feed(Input::Disconnect { peer: BOB, reason: String::new() });
+    scene.ordered(&[answer(2, failed(DialError::Lost(LinkLost::ClosedHere)))]);
+}
+
+#[test]
 fn more_callers_than_may_wait_for_a_dial_are_refused() {
     let mut scene = Scene::new();
     (0..limits::CONNECTS_AT_ONCE_MAX as u64).for_each(|n| scene.connect(n, "tls://bob"));

@@ -148,6 +148,20 @@ fn that_a_peer_is_about_to_leave_is_told() {
 }
 
 #[test]
+fn a_peer_that_says_again_and_again_that_it_leaves_is_one_event_until_it_is_back() {
+    let mut scene = Scene::new();
+    let link = scene.linked(BOB);
+    for _ in 0..100 {
+        scene.feed(Input::Heard { link, control: Control::Draining });
+    }
+    scene.told(&[Event::PeerDraining { peer: BOB }]);
+    scene.lost(link);
+    let link = scene.linked(BOB);
+    scene.feed(Input::Heard { link, control: Control::Draining });
+    scene.told(&[Event::PeerDraining { peer: BOB }]);
+}
+
+#[test]
 fn a_draining_node_finishes_what_it_has_says_goodbye_and_stops() {
     let mut scene = Scene::new();
     let bob = scene.linked(BOB);

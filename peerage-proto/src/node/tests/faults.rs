@@ -177,6 +177,28 @@ fn the_fault_of_a_peer_is_forgotten_with_the_peer() {
 }
 
 #[test]
+fn no_more_peers_are_remembered_than_there_is_room_for_and_their_faults_go_with_them() {
+    let mut scene = Scene::new();
+    let link = scene.linked(BOB);
+    scene.feed(too_slow(link));
+    raised(&mut scene, "too-slow");
+    for n in 0..limits::PEERS_REMEMBERED_MAX {
+        scene.after(millis(1));
+        let mut id = [9; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let link = scene.link(NodeId::from_bytes(id));
+        scene.lost(link);
+        scene.orders.clear();
+        scene.events.retain(|event| matches!(event, Event::Fault(_) | Event::Cleared(_)));
+    }
+    cleared(&mut scene, "too-slow");
+    // Nothing is known of it any more, its epoch neither.
+    assert_eq!((scene.node.connected(), scene.fault_names().len()), (0, 0));
+    let link = scene.proved(BOB, 0);
+    scene.ordered(&[Order::Admit { link }]);
+}
+
+#[test]
 fn faults_are_listed_oldest_first_and_not_more_of_them_than_one_can_read() {
     let mut scene = Scene::new();
     for port in (1..200).rev() {
