@@ -12,8 +12,6 @@ mod home;
 mod keeping;
 mod knowing;
 mod leaving;
-#[cfg(target_os = "linux")]
-mod memory;
 mod node;
 mod program;
 mod repeated_calls;

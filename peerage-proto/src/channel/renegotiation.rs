@@ -8,12 +8,13 @@ use super::in_flight::Ending;
 use super::{Channel, Output, Phase, count};
 use crate::codec::{BadBlock, Compression, Form, Payload, decompress};
 use crate::frame::{Dialect, Kind};
-use crate::outcome::{CallError, PeerMisbehaved, Refused};
+use crate::outcome::{CallError, PeerMisbehaved};
 
 impl Channel {
     /// The application wants another form.
     pub(super) fn propose(&mut self, now: Instant, form: Form) {
-        let Some(present) = self.form() else { return };
+        // An ended link has said its last word.
+        let Some(present) = self.form().filter(|_| !self.is_ended()) else { return };
         if self.config.dialect != Dialect::Full || self.phase != Phase::Open {
             self.orders.push_back(Output::Declined(present));
             return;
@@ -119,7 +120,7 @@ impl Channel {
         let why = format!("the content does not decompress: {why}");
         if kind == Kind::Request {
             self.count_request(id)?;
-            self.put_value(Kind::Rejected, id, &Refused::BadRequest(why).for_peer());
+            self.put_rejection_ahead(id, why);
         } else {
             self.answered(id, || Ending::Failed(Box::new(CallError::Protocol { why })));
         }

@@ -48,6 +48,18 @@ impl Channel {
         debug_assert!(false, "the last form fits into the smallest frame");
     }
 
+    /// The same ahead of what waits, with a reason that is left out where frames are too small for it.
+    pub(super) fn put_rejection_ahead(&mut self, id: u64, why: String) {
+        let Some(encoding) = self.encoding else { return };
+        for detail in [why, String::new()] {
+            let content = Payload::encode(&Refused::BadRequest(detail).for_peer(), encoding);
+            if content.is_ok_and(|content| self.put_ahead(Kind::Rejected, id, content.bytes()).is_ok()) {
+                return;
+            }
+        }
+        debug_assert!(false, "the last form fits into the smallest frame");
+    }
+
     /// Sends a word about a request or about the link: some numbers.
     pub(super) fn put_value<T: serde::Serialize>(&mut self, kind: Kind, id: u64, value: &T) {
         let Some(encoding) = self.encoding else { return };

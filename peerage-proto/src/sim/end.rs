@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
 
-use super::tap::{Seen, Tap};
+use super::tap::{Seen, Talk, Tap};
 use super::trace::Trace;
 use crate::channel::{Channel, Config, Content, Input, Output, Room, Served, Token, Transmit};
 use crate::codec::{Encoding, Payload};
@@ -35,6 +35,7 @@ pub(super) struct End {
     outcomes: BTreeMap<Outcome, u32>,
     /// When the process of this end last went on after it had stood still. Nothing could happen before.
     woke: Option<Instant>,
+    is_suspected: bool,
     /// Which call each request on the wire is.
     numbers: BTreeMap<u64, u64>,
     trace: Trace,
@@ -88,6 +89,7 @@ impl End {
             news: Vec::new(),
             outcomes: BTreeMap::new(),
             woke: None,
+            is_suspected: false,
             numbers: BTreeMap::new(),
             trace: Trace::new(),
         }
@@ -268,9 +270,9 @@ impl End {
         if written.is_empty() {
             return;
         }
-        let encoding = self.channel.encoding().expect("nothing is written before the codec is known");
+        assert!(self.channel.encoding().is_some(), "nothing is written before the codec is known");
         let side = self.channel.config().side;
-        for seen in self.said.hear_honest(written, encoding, side) {
+        for seen in self.said.hear_honest(written, side) {
             match seen {
                 Seen::Request { id, number: Some(number) } => {
                     assert!(!self.unsent.contains(&number), "O2: call {number} did not run, yet it was written");
@@ -300,6 +302,11 @@ impl End {
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.channel.next_timeout()
+    }
+
+    /// What this end has said about forms that wants an answer, once.
+    pub(super) fn take_talk(&mut self) -> Option<Talk> {
+        self.said.talk.take()
     }
 
     /// The machine, to be looked at.
@@ -360,10 +367,17 @@ impl End {
                     self.trace.note(now, &[3]);
                     self.news.push(News::Stop(request));
                 }
-                Output::Control { kind, content } => self.news.push(News::Control { kind, content }),
-                Output::Idle => self.news.push(News::Idle),
-                Output::Quiet => self.news.push(News::Quiet(true)),
-                Output::Heard => self.news.push(News::Quiet(false)),
+                Output::Control { kind, content } => {
+                    assert!(kind.is_of_nodes(), "nodes are told what is theirs");
+                    self.news.push(News::Control { kind, content });
+                }
+                Output::Idle => {
+                    let open = self.channel.calls_in_flight() + self.channel.requests_in_service();
+                    assert_eq!(open, 0, "a link comes to rest when nothing is open on it");
+                    self.news.push(News::Idle);
+                }
+                Output::Quiet => self.suspected(true),
+                Output::Heard => self.suspected(false),
                 Output::Agreed(_) | Output::Declined(_) => {}
                 Output::Ended(why) => {
                     assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
@@ -426,8 +440,16 @@ impl End {
         assert!(channel.requests_in_service() <= config.served_at_once as usize, "O8: requests in service are bounded");
         let frame = config.frame_bytes as usize + 4;
         let replies = limits::UNSENT_REPLY_BYTES + (config.served_at_once as usize + 1) * frame;
-        assert!(channel.unsent_bytes() <= limits::UNSENT_BYTES_HIGH + frame + replies, "O8: unsent bytes are bounded");
+        let words = limits::UNSENT_CONTROL_BYTES + frame;
+        let unsent = limits::UNSENT_BYTES_HIGH + frame + replies + words;
+        assert!(channel.unsent_bytes() <= unsent, "O8: unsent bytes are bounded");
         assert!(self.ended.is_some() == channel.is_ended(), "the end is told");
+    }
+
+    fn suspected(&mut self, quiet: bool) {
+        assert_ne!(self.is_suspected, quiet, "a peer is suspected and heard again in turns");
+        self.is_suspected = quiet;
+        self.news.push(News::Quiet(quiet));
     }
 
     fn done(&mut self, request: Served) {

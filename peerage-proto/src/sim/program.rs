@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use crate::channel::{Config, Side};
-use crate::codec::Encoding;
+use crate::codec::{Encoding, Form};
 use crate::frame::Dialect;
+use crate::liveness::Profile;
 
 /// Reads steps from bytes.
 #[derive(Debug)]
@@ -56,11 +57,36 @@ pub(super) enum Step<'a> {
         word: u8,
     },
     Fetch(usize),
+    /// The node, or the application, wants something of the link.
+    Order(Order),
+    /// The node says something.
+    Say {
+        kind: u8,
+        content: u8,
+    },
+    /// The process stands still for so long.
+    Pause(Duration),
+    /// The peer answers what we have said about forms as it should: it agrees, and marks its direction.
+    PeerAgrees,
+    PeerDeclines,
     /// The driver takes what waits and keeps it.
     Take,
     /// The driver writes so many bytes of it and gives back the rest.
     Write(usize),
     Close,
+}
+
+/// Something that is wanted of a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    Retire,
+    Restore,
+    Drain,
+    Probe,
+    Jumped,
+    Propose(Form),
+    LocalHealth(u8),
+    PeerProfile(u64),
 }
 
 /// When a call is due.
@@ -87,6 +113,8 @@ impl<'a> Program<'a> {
             frame_bytes: [0, 100, 1_000, 200_000][usize::from(limits & 3)],
             calls_in_flight: [1, 2, 8, 64][usize::from(limits >> 2 & 3)],
             served_at_once: [1, 2, 8, 64][usize::from(limits >> 4 & 3)],
+            liveness: (head & 16 != 0).then_some(Profile::LAN),
+            compression: head & 32 != 0,
             ..Config::default()
         }
     }
@@ -95,7 +123,7 @@ impl<'a> Program<'a> {
         if self.bytes.is_empty() {
             return None;
         }
-        Some(match self.byte() % 18 {
+        Some(match self.byte() % 32 {
             0 | 1 => Step::PeerSends { kind: self.kind(), id: self.number(), content: self.byte() },
             2 => Step::PeerSendsBody(self.slice()),
             3 => Step::PeerSendsBytes(self.slice()),
@@ -116,8 +144,32 @@ impl<'a> Program<'a> {
             12 => Step::Stopped { nth: usize::from(self.byte()), word: self.byte() },
             13 => Step::Fetch(usize::from(self.byte())),
             14 => Step::Take,
+            18 | 19 => Step::Order(self.order()),
+            20 => Step::Say { kind: self.kind(), content: self.byte() },
+            21 => Step::Pause(self.time()),
+            22 => Step::PeerSends { kind: 128 + self.byte() % 3, id: self.number(), content: self.byte() },
+            23 | 24 => Step::PeerAgrees,
+            25 => Step::PeerDeclines,
+            26 => Step::Arrive(usize::MAX),
+            27 => Step::Write(usize::MAX),
+            28 => Step::TimePasses(self.time()),
             _ => Step::Write([0, 1, 3, 4, 20, 1_000, usize::MAX, usize::MAX][usize::from(self.byte() % 8)]),
         })
+    }
+
+    fn order(&mut self) -> Order {
+        match self.byte() % 16 {
+            0 => Order::Retire,
+            1 => Order::Restore,
+            2 => Order::Drain,
+            3 => Order::Probe,
+            4 => Order::Jumped,
+            5 => Order::LocalHealth(self.byte()),
+            6 => Order::PeerProfile(self.number()),
+            7 => Order::Propose(Form::plain(Encoding::Json)),
+            8 => Order::Propose(Form::plain(Encoding::MsgPack)),
+            _ => Order::Propose(Form::COMPRESSED),
+        }
     }
 
     fn byte(&mut self) -> u8 {
@@ -140,7 +192,11 @@ impl<'a> Program<'a> {
     /// Mostly kinds that exist.
     fn kind(&mut self) -> u8 {
         let byte = self.byte();
-        if byte < 192 { byte % 6 } else { [6, 7, 31, 32, 33, 127, 128, 255][usize::from(byte % 8)] }
+        match byte {
+            0..64 => byte % 6,
+            64..192 => 12 + byte % 11,
+            _ => [6, 7, 31, 32, 33, 127, 128, 255, 129, 130, 131, 8, 20, 21, 22, 40][usize::from(byte % 16)],
+        }
     }
 
     /// Mostly small numbers, else extremes.
@@ -154,7 +210,7 @@ impl<'a> Program<'a> {
     }
 
     fn size(&mut self) -> usize {
-        [0, 1, 30, 70, 900, 1_000, 17_000, 199_980, 200_000][usize::from(self.byte() % 9)]
+        [0, 1, 30, 70, 900, 1_000, 17_000, 199_980, 200_000, 1_100][usize::from(self.byte() % 10)]
     }
 
     fn time(&mut self) -> Duration {

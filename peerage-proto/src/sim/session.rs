@@ -6,9 +6,12 @@ use bytes::Bytes;
 
 use super::end::{End, News, numbered};
 use super::epoch;
-use super::program::{Deadline, Program, Step};
-use crate::channel::Served;
-use crate::codec::{Encoding, Payload};
+use super::program::{Deadline, Order, Program, Step};
+use super::tap::Talk;
+use crate::channel::{Input, Room, Served};
+use crate::codec::{Encoding, Payload, compress};
+use crate::frame::{Dialect, Kind};
+use crate::liveness::Profile;
 use crate::outcome::{Code, Stop};
 
 /// Runs the program and then ends the link.
@@ -53,11 +56,7 @@ impl Session {
         let now = self.now;
         match step {
             Step::PeerSends { kind, id, content } => {
-                let mut body = Vec::new();
-                self.peer_encoding.put_head(kind, id, &mut body);
-                body.extend_from_slice(&peer_content(kind, content, self.peer_encoding));
-                self.peer_encoding.put_tail(&mut body);
-                self.send_body(&body);
+                self.send(kind, id, &peer_content(kind, content, self.peer_encoding));
             }
             Step::PeerSendsBody(body) => self.send_body(body),
             Step::PeerSendsBytes(bytes) => self.on_the_way.extend_from_slice(bytes),
@@ -101,6 +100,14 @@ impl Session {
                     self.end.fetched(now, request);
                 }
             }
+            Step::Order(order) => self.order(order),
+            Step::Say { kind, content } => self.say(kind, content),
+            Step::Pause(time) => {
+                self.now += time;
+                self.end.woke(self.now);
+            }
+            Step::PeerAgrees => self.agree(),
+            Step::PeerDeclines => self.decline(),
             Step::Take => drop(self.end.takes()),
             Step::Write(count) => {
                 self.end.takes();
@@ -109,6 +116,56 @@ impl Session {
             }
             Step::Close => self.end.close(now),
         }
+    }
+
+    fn order(&mut self, order: Order) {
+        let input = match order {
+            Order::Retire => Input::Retire,
+            Order::Restore => Input::Restore,
+            Order::Drain => Input::Drain,
+            Order::Probe => Input::Probe,
+            Order::Jumped => Input::Jumped,
+            Order::Propose(form) => Input::Propose(form),
+            Order::LocalHealth(factor) => Input::LocalHealth(factor),
+            Order::PeerProfile(millis) => Input::PeerProfile(Profile::from_millis(millis)),
+        };
+        self.end.order(self.now, input);
+        let room = self.end.channel().room();
+        match order {
+            Order::Retire => assert!(matches!(room, Room::Retired | Room::Never), "a retired link takes no calls"),
+            Order::Restore => assert_ne!(room, Room::Retired, "a restored link takes calls again"),
+            _ => {}
+        }
+    }
+
+    /// Our node says something. Kinds that are not said are asked for as well: nothing must come of it.
+    fn say(&mut self, kind: u8, content: u8) {
+        let kind = Kind::from_number(kind.into(), Dialect::Full).unwrap_or(Kind::Draining);
+        let encoding = if content & 1 == 0 { Encoding::MsgPack } else { Encoding::Json };
+        let content = numbered(0, usize::from(content), encoding);
+        self.end.order(self.now, Input::Control { kind, content: &content });
+    }
+
+    /// The peer answers what we have said about forms as it should, and marks its direction.
+    fn agree(&mut self) {
+        if let Some(Talk::Proposed { id, form } | Talk::Agreed { id, form }) = self.end.take_talk() {
+            self.send(Kind::Agree.number(), id, &encoded(&form.numbers(), self.peer_encoding));
+            self.peer_encoding = form.encoding();
+        }
+    }
+
+    fn decline(&mut self) {
+        if let Some(Talk::Proposed { id, .. }) = self.end.take_talk() {
+            self.send(Kind::Decline.number(), id, &encoded(&(), self.peer_encoding));
+        }
+    }
+
+    fn send(&mut self, kind: u8, id: u64, content: &[u8]) {
+        let mut body = Vec::new();
+        self.peer_encoding.put_head(kind, id, &mut body);
+        body.extend_from_slice(content);
+        self.peer_encoding.put_tail(&mut body);
+        self.send_body(&body);
     }
 
     fn send_body(&mut self, body: &[u8]) {
@@ -184,21 +241,45 @@ impl Session {
 
 /// Contents a peer may send: some right for their kind, some not.
 fn peer_content(kind: u8, choice: u8, encoding: Encoding) -> Vec<u8> {
-    let fitting = match kind {
-        2 => Payload::encode(&("code", "message", [choice]), encoding),
-        4 => Payload::encode(&(choice % 6), encoding),
-        5 => Payload::encode(&(choice % 6, u64::MAX >> (choice % 64)), encoding),
-        _ => Payload::encode(&(7_u8, "a".repeat(usize::from(choice))), encoding),
-    };
-    let odd = match choice % 16 {
-        0 => Payload::encode(&(), encoding),
-        1 => Payload::encode("text", encoding),
-        2 => Payload::encode(&-1, encoding),
-        3 => Payload::encode(&"x".repeat(1_100), encoding),
-        _ if choice == 4 => Payload::encode(&"y".repeat(100_000), encoding),
-        _ => fitting,
-    };
-    odd.map(|content| content.into_bytes().to_vec()).unwrap_or_default()
+    match choice % 16 {
+        0 => return encoded(&(), encoding),
+        1 => return encoded("text", encoding),
+        2 => return encoded(&-1, encoding),
+        3 => return encoded(&"x".repeat(1_100), encoding),
+        _ if choice == 4 => return encoded(&"y".repeat(100_000), encoding),
+        _ => {}
+    }
+    match kind {
+        2 => encoded(&("code", "message", [choice]), encoding),
+        4 => encoded(&(choice % 6), encoding),
+        5 => encoded(&(choice % 6, u64::MAX >> (choice % 64)), encoding),
+        7 => encoded(&(choice % 4, "detail"), encoding),
+        20 | 21 => encoded(&(choice / 16 % 3, choice % 3), encoding),
+        128..=130 => block(choice),
+        _ => encoded(&(7_u8, "a".repeat(usize::from(choice))), encoding),
+    }
+}
+
+/// Compressed contents: some that open, some that do not.
+fn block(choice: u8) -> Vec<u8> {
+    let whole = encoded(&(7_u8, "again and again ".repeat(1 + usize::from(choice))), Encoding::MsgPack);
+    let mut block = compress(&whole).map_or(whole, |block| block.to_vec());
+    // Behind the marker and the length of the bytes stands the size of what is inside.
+    let size = block.get_mut(5..9);
+    match (choice % 16, size) {
+        (5, Some(size)) => size.copy_from_slice(&u32::MAX.to_le_bytes()),
+        (6, Some(size)) => size.fill(0),
+        (7, Some(size)) => size[0] ^= 1,
+        (8, _) => block.truncate(block.len() / 2),
+        (9, _) => block.iter_mut().skip(9).for_each(|byte| *byte = 0),
+        (10, _) => block = compress(&[0xc0; 40]).unwrap_or_default().to_vec(),
+        _ => {}
+    }
+    block
+}
+
+fn encoded<T: serde::Serialize + ?Sized>(value: &T, encoding: Encoding) -> Vec<u8> {
+    Payload::encode(value, encoding).map(|content| content.into_bytes().to_vec()).unwrap_or_default()
 }
 
 /// About the largest `Instant` there is.

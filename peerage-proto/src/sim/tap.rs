@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use crate::channel::{Config, Side};
-use crate::codec::{Encoding, Payload};
+use crate::codec::{Encoding, Form, Payload, decompress};
 use crate::frame::{Body, Dialect, FrameDecoder, Kind};
 use crate::limits;
 use crate::outcome::Stop;
@@ -25,6 +25,19 @@ pub(super) struct Tap {
     answered: BTreeMap<u64, u32>,
     /// A frame could not be read; the rest says nothing.
     is_lost: bool,
+    /// The form of the frames of an honest end, from its first one on.
+    form: Option<Form>,
+    /// The last thing an honest end said about forms that wants an answer: its proposal, or its mark.
+    pub(super) talk: Option<Talk>,
+}
+
+/// What an end has said about the form of frames.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Talk {
+    /// It proposes.
+    Proposed { id: u64, form: Form },
+    /// It has agreed, and waits for the mark of the other end.
+    Agreed { id: u64, form: Form },
 }
 
 /// A frame that went by.
@@ -50,17 +63,31 @@ impl Tap {
             asked: BTreeMap::new(),
             answered: BTreeMap::new(),
             is_lost: false,
+            form: None,
+            talk: None,
         }
     }
 
-    /// Reads what an honest end wrote; it must be in order in every respect.
-    pub(super) fn hear_honest(&mut self, mut bytes: &[u8], encoding: Encoding, side: Side) -> Vec<Seen> {
+    /// Reads what an honest end wrote; it must be in order in every respect, and in the form that was agreed on.
+    pub(super) fn hear_honest(&mut self, mut bytes: &[u8], side: Side) -> Vec<Seen> {
         let mut seen = Vec::new();
         while let Some(body) = self.decoder.next(&mut bytes).expect("an end keeps to its own frame limit") {
-            let triple = encoding.split(body.bytes()).expect("an end writes well-formed frames");
-            let kind = Kind::from_number(triple.kind, self.dialect).expect("an end writes kinds of its dialect only");
-            let content = part(&body, encoding, triple.content);
+            let first = *body.bytes().first().expect("an end writes no empty frame");
+            let form = *self.form.get_or_insert_with(|| Form::plain(Encoding::recognise(first).expect("a codec")));
+            let triple = form.encoding().split(body.bytes()).expect("an end writes well-formed frames in its form");
+            let content = part(&body, form.encoding(), triple.content);
+            let (kind, content) = match Kind::from_compressed(triple.kind, self.dialect) {
+                Some(kind) => {
+                    assert_eq!(form, Form::COMPRESSED, "only what was agreed on is compressed");
+                    (kind, decompress(content.bytes(), u32::MAX).expect("an end writes blocks that open"))
+                }
+                None => {
+                    let kind = Kind::from_number(triple.kind, self.dialect);
+                    (kind.expect("an end writes kinds of its dialect only"), content)
+                }
+            };
             assert!(content.decode::<IgnoredAny>().is_ok(), "an end writes content that can be opened");
+            self.follow_talk(kind, triple.id, &content);
             seen.push(self.frame(kind, triple.id, &content));
             if kind == Kind::Cancel {
                 assert!(self.asked.contains_key(&triple.id), "a cancel never overtakes its request");
@@ -72,6 +99,21 @@ impl Tap {
         seen
     }
 
+    /// Frames behind a mark are in the new form.
+    fn follow_talk(&mut self, kind: Kind, id: u64, content: &Payload) {
+        if !matches!(kind, Kind::Propose | Kind::Agree) {
+            return;
+        }
+        let (encoding, compression) = content.decode().expect("a form is two numbers");
+        let form = Form::from_numbers(encoding, compression).expect("an end names forms that exist");
+        if kind == Kind::Propose {
+            self.talk = Some(Talk::Proposed { id, form });
+        } else {
+            self.form = Some(form);
+            self.talk = Some(Talk::Agreed { id, form });
+        }
+    }
+
     /// Reads what a peer of unknown honesty wrote, as far as it can be read.
     pub(super) fn hear(&mut self, mut bytes: &[u8], encoding: Option<Encoding>) {
         while !self.is_lost && !bytes.is_empty() {
@@ -79,12 +121,15 @@ impl Tap {
                 return self.is_lost = true;
             };
             let Some(body) = next else { return };
-            let recognised = encoding.or_else(|| Encoding::recognise(*body.bytes().first()?));
+            // In the full dialect the encoding may change, and what was meant shows in the first byte.
+            let known = encoding.filter(|_| self.dialect == Dialect::Plain);
+            let recognised = known.or_else(|| Encoding::recognise(*body.bytes().first()?));
             let split = recognised.and_then(|encoding| Some((encoding, encoding.split(body.bytes()).ok()?)));
             let Some((encoding, triple)) = split else {
                 return self.is_lost = true;
             };
-            if let Some(kind) = Kind::from_number(triple.kind, self.dialect) {
+            let compressed = Kind::from_compressed(triple.kind, self.dialect);
+            if let Some(kind) = Kind::from_number(triple.kind, self.dialect).or(compressed) {
                 self.frame(kind, triple.id, &part(&body, encoding, triple.content));
             }
         }

@@ -176,6 +176,20 @@ fn the_present_form_is_agreed_on_without_a_word_and_a_plain_link_has_no_other() 
 }
 
 #[test]
+fn a_link_that_takes_no_words_any_more_stays_with_its_form_and_one_that_has_ended_says_nothing() {
+    transcript(full(Side::Acceptor))
+        .peer_sends(request(0, "x"))
+        .we_serve("x")
+        .feed(Input::PeerClosed)
+        .we_propose(JSON)
+        .form_stays(MSGPACK)
+        .feed(Input::Broken("cut".into()))
+        .link_ends(LinkLost::Broken("cut".into()))
+        .we_propose(JSON)
+        .nothing_happens();
+}
+
+#[test]
 fn of_two_proposals_that_cross_the_diallers_stands() {
     transcript(open_minded(Side::Dialler))
         .we_propose(JSON)
@@ -234,6 +248,19 @@ fn a_request_that_does_not_decompress_fails_alone_and_leads_to_no_compression() 
         .peer_sends(propose(2, Form::COMPRESSED))
         .we_send(decline(2))
         .counters(|count| count.bad_blocks == 1 && count.requests == 2);
+}
+
+#[test]
+fn a_request_that_does_not_decompress_is_rejected_in_the_smallest_frames_too() {
+    let small = Config { frame_bytes: limits::FRAME_BYTES_MIN, ..open_minded(Side::Acceptor) };
+    transcript(small)
+        .peer_sends_all(&[propose(0, Form::COMPRESSED), agree(0, Form::COMPRESSED)])
+        .form_is_agreed(Form::COMPRESSED)
+        .we_send(agree(0, Form::COMPRESSED))
+        .peer_sends_body(b"\x93\xcc\x80\xcf\xff\xff\xff\xff\xff\xff\xff\xf0\xc4\x06\x10\0\0\0\xff\xff")
+        .we_send(rejected(u64::MAX - 15, 0, ""))
+        .we_send(propose(1, MSGPACK))
+        .nothing_happens();
 }
 
 #[test]
