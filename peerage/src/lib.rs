@@ -52,7 +52,12 @@ pub use transport::{BindError, DialError};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The Rust in the guide, compiled and run.
+/// The Rust in the guides, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/nodes.md")]
+struct Nodes;
+
+/// See [`Nodes`].
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/identity-and-networks.md")]
 struct IdentityAndNetworks;

@@ -12,6 +12,8 @@ mod home;
 mod keeping;
 mod knowing;
 mod leaving;
+#[cfg(target_os = "linux")]
+mod memory;
 mod node;
 mod program;
 mod repeated_calls;
