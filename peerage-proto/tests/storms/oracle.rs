@@ -105,7 +105,7 @@ impl Storm {
         let pair = &self.pairs[a * self.hosts.len() + b];
         let wires = || pair.wires.iter().map(|wire| &self.wires[*wire]);
         // A break that nobody has noticed yet, or a call that is open on a loser, stirs the pair again when it ends.
-        let waits = wires().any(|wire| wire.cut || wire.has_calls());
+        let waits = wires().any(|wire| wire.cut || wire.retired != [false; 2] && wire.has_calls());
         if pair.stirs == stirs && !waits && (pair.wires.len() > 1 || wires().any(|wire| !wire.is_at_rest())) {
             self.broken(Oracle::Termination, format!("n{a} and n{b} do not come to rest: {:?}", pair.wires));
         }

@@ -120,10 +120,10 @@ impl Wire {
         !self.cut && self.ends == [State::Up; 2]
     }
 
-    /// Nothing more happens here by itself.
+    /// Nothing more happens here by itself but calls.
     pub(crate) fn is_at_rest(&self) -> bool {
         let over = self.ends.iter().all(|end| matches!(end, State::Closed { .. } | State::Gone));
-        over || self.is_usable() && self.flying == [0; 2]
+        over || self.is_usable() && self.flying == self.calls_flying
     }
 
     /// Whether it makes no difference any more.
