@@ -199,7 +199,7 @@ impl Node {
         agreed.await.unwrap_or(Err(NotConnected { peer }))
     }
 
-    /// Parts from a node: it is told why (at most [`limits::REASON_BYTES_MAX`](crate::limits::REASON_BYTES_MAX) bytes), has up
+    /// Parts from a node: it is told why (at most [`limits::REASON_BYTES_MAX`] bytes), has up
     /// there is no link with it any more.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ impl Node {
     /// Leaves in good order: takes nothing new, finishes what it has accepted for at most `within`, says goodbye, stops.
     /// Other handles see a stopped node. Draining twice waits for the same end.
     ///
-    /// [`limits::DRAIN_TIME_DEFAULT`](crate::limits::DRAIN_TIME_DEFAULT), 10 s, is a good choice.
+    /// [`limits::DRAIN_TIME_DEFAULT`], 10 s, is a good choice.
     pub async fn drain(&self, within: Duration) -> Drained {
         let (reply, drained) = oneshot::channel();
         if self.shared().commands.send(Command::Drain { within, reply }).await.is_err() {

@@ -115,7 +115,7 @@ pub(crate) enum Fact {
     Up { peer: NodeId, epoch: Epoch, link: LinkId, dialled: bool },
     /// A peer can no longer be called.
     Down { peer: NodeId, epoch: Epoch, why: WhyDown },
-    /// A peer could be called for [`limits::RECONNECT_HEALTH`] without trouble.
+    /// A peer could be called for [`RECONNECT_HEALTH`](crate::limits::RECONNECT_HEALTH) without trouble.
     Healthy { peer: NodeId },
     /// A link to the peer was cut because it does not read.
     TooSlow { peer: NodeId },
@@ -129,7 +129,7 @@ pub(crate) enum Fact {
     Reached { address: Address },
     /// Two nodes use one key; the newcomer was refused.
     Conflict { peer: NodeId },
-    /// For [`limits::CLONE_WINDOW`] nothing has been seen of a conflict any more.
+    /// For [`CLONE_WINDOW`](crate::limits::CLONE_WINDOW) nothing has been seen of a conflict any more.
     ConflictOver { peer: NodeId },
     /// This node refuses new work.
     Draining,
