@@ -161,7 +161,7 @@ fn two_nodes_end_with_one_link_and_are_never_without_whatever_the_timing() {
 
 /// The whole of it, in parts small enough for the memory: one for each order in which the two may dial.
 #[test]
-#[ignore = "takes an hour: .ci/long model"]
+#[ignore = "takes half an hour: .ci/long model"]
 fn four_dials_two_broken_links_and_a_restart_in_every_interleaving() {
     prove(Budget { dials: 4, calls: 1, ..Budget::NOTHING });
     prove(Budget { dials: 3, calls: 1, kills: 2, restarts: 1, ..Budget::NOTHING });
