@@ -90,8 +90,8 @@ pub struct Network {
     next_wire: u32,
     /// Ends that have something to read or to write.
     turns: BTreeSet<EndId>,
-    /// Hosts whose timers may have changed.
-    touched: BTreeSet<usize>,
+    /// Hosts whose timers may have changed, and those ends of connections that may be the reason.
+    touched: Touched,
     calls: Vec<Call>,
     /// Which call each request of an end is.
     attempts: BTreeMap<(EndId, u64), application::Attempt>,
@@ -123,6 +123,20 @@ pub struct Report {
     pub trace: u64,
 }
 
+/// Where something has happened, so that something else may be due.
+#[derive(Debug, Default)]
+struct Touched {
+    hosts: BTreeSet<usize>,
+    ends: BTreeSet<EndId>,
+}
+
+impl Touched {
+    fn end(&mut self, host: usize, end: EndId) {
+        self.hosts.insert(host);
+        self.ends.insert(end);
+    }
+}
+
 /// Something that is due at a time.
 #[derive(Clone, Debug)]
 enum Event {
@@ -149,7 +163,8 @@ impl Network {
     pub fn seeded(seed: u64) -> Network {
         let mut dice = Dice::seeded(seed);
         let faults = Faults::by_chance(&mut dice);
-        let nodes = dice.between(3, 10) as usize;
+        // The lesser of two throws: the work grows with the square.
+        let nodes = dice.between(3, 10).min(dice.between(3, 10)) as usize;
         Network::new(seed, dice, faults).nodes(nodes)
     }
 
@@ -169,7 +184,7 @@ impl Network {
             wires: BTreeMap::new(),
             next_wire: 0,
             turns: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            touched: Touched::default(),
             calls: Vec::new(),
             attempts: BTreeMap::new(),
             cuts: Vec::new(),
@@ -266,7 +281,15 @@ impl Network {
             assert!(rounds < 100_000, "two ends keep each other busy for ever");
             self.turn(end);
         }
-        for host in std::mem::take(&mut self.touched) {
+        while let Some(end) = self.touched.ends.pop_first() {
+            let Some(wire) = self.wires.get(&end.wire) else { continue };
+            let (host, due) = (wire.hosts[end.side], wire.next_timeout(end.side));
+            let known = self.hosts[host].process.as_mut().and_then(|process| process.ends.get_mut(&end));
+            if let Some(known) = known {
+                *known = due;
+            }
+        }
+        for host in std::mem::take(&mut self.touched.hosts) {
             self.arm(host);
         }
     }
@@ -360,7 +383,7 @@ impl Network {
 
     fn next_timeout(&self, host: usize) -> Option<Instant> {
         let process = self.hosts[host].process.as_ref()?;
-        let ends = process.ends.iter().filter_map(|end| self.wires.get(&end.wire)?.next_timeout(end.side));
+        let ends = process.ends.values().flatten().copied();
         let own = [process.node.next_timeout(), process.exits_at];
         own.into_iter().flatten().chain(process.unnamed.values().copied()).chain(ends).min()
     }

@@ -75,7 +75,7 @@ impl Network {
         let [dialler, acceptor] = [0, 1].map(|side| EndId { wire, side });
         for end in [dialler, acceptor] {
             let host = if end.side == 0 { from } else { to };
-            self.hosts[host].process.as_mut().expect("both processes live").ends.insert(end);
+            self.hosts[host].process.as_mut().expect("both processes live").ends.insert(end, None);
         }
         let open = self.hosts[from].process.as_mut().and_then(|process| process.dials.get_mut(&knock.dial));
         match open {
@@ -220,7 +220,7 @@ impl Network {
         let Stage::Shaking(shaking) = &mut wire.stages[end.side] else { return };
         shaking.waits = false;
         let outputs: Vec<Output> = shaking.machine.handle(local, input).collect();
-        self.touched.insert(host);
+        self.touched.end(host, end);
         for output in outputs {
             match output {
                 Output::Send(bytes) => self.write_way(end, bytes),

@@ -1,6 +1,6 @@
 //! What the driver of a node does: hears of connections and links, feeds the node, sees to what is due.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::host::{Arrival, Word};
 use super::wire::{EndId, Linked, Stage};
@@ -22,11 +22,13 @@ impl Network {
         let local = self.local(host);
         let Some(process) = &mut self.hosts[host].process else { return };
         process.armed = None;
-        self.touched.insert(host);
+        self.touched.hosts.insert(host);
         if process.exits_at.is_some_and(|at| at <= local) {
             return self.exit(host);
         }
-        let mut ends: Vec<EndId> = process.ends.iter().copied().collect();
+        let is_due = |due: &Option<Instant>| due.is_some_and(|at| at <= local);
+        let due = process.ends.iter().filter(|(_, due)| is_due(due));
+        let mut ends: Vec<EndId> = due.map(|(end, _)| *end).collect();
         let late: Vec<LinkId> = process.unnamed.iter().filter(|(_, at)| **at <= local).map(|(id, _)| *id).collect();
         let node_is_due = process.node.next_timeout().is_some_and(|at| at <= local);
         for link in late {
@@ -39,6 +41,7 @@ impl Network {
             ends.reverse();
         }
         for end in ends {
+            self.touched.end(host, end);
             self.ring(end);
         }
     }
@@ -48,7 +51,7 @@ impl Network {
         if self.hosts[host].run != run {
             return;
         }
-        self.touched.insert(host);
+        self.touched.hosts.insert(host);
         loop {
             let first = self.dice.chance(50);
             let Some(process) = &mut self.hosts[host].process else { return };
@@ -96,7 +99,7 @@ impl Network {
         self.log.say(self.now, || format!("{} <- {input:?}", Name(host)));
         let Some(process) = &mut self.hosts[host].process else { return };
         let outputs: Vec<Output> = process.node.handle(local, input).collect();
-        self.touched.insert(host);
+        self.touched.hosts.insert(host);
         for output in outputs {
             match output {
                 Output::Order(order) => self.carry_out(host, order),

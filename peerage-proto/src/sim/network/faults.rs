@@ -321,7 +321,7 @@ impl Network {
     /// A process is gone, with all it held.
     pub(super) fn end_process(&mut self, host: usize, how: HowItEnds) {
         let Some(process) = &self.hosts[host].process else { return };
-        let ends: Vec<EndId> = process.ends.iter().copied().collect();
+        let ends: Vec<EndId> = process.ends.keys().copied().collect();
         for end in ends {
             self.hurt(end);
             self.end_attempts(end);

@@ -64,8 +64,8 @@ pub(super) struct Process {
     pub(super) newest: BTreeMap<NodeId, (Trust, Epoch)>,
     /// Who asks to be let in.
     pub(super) asking: BTreeMap<LinkId, (NodeId, Trust, Epoch)>,
-    /// Its ends of connections.
-    pub(super) ends: BTreeSet<EndId>,
+    /// Its ends of connections, and when something is due there, as it was when they were last looked at.
+    pub(super) ends: BTreeMap<EndId, Option<Instant>>,
     pub(super) next_link: u64,
     pub(super) is_listening: bool,
     /// Takes no calls of its application any more.
@@ -111,7 +111,7 @@ impl Process {
             usable: BTreeMap::new(),
             newest: BTreeMap::new(),
             asking: BTreeMap::new(),
-            ends: BTreeSet::new(),
+            ends: BTreeMap::new(),
             next_link: 0,
             is_listening: true,
             is_leaving: false,

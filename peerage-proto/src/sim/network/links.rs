@@ -18,7 +18,7 @@ impl Network {
         if self.hosts[host].paused_until.is_some() || self.hosts[host].run != wire.runs[end.side] {
             return;
         }
-        self.touched.insert(host);
+        self.touched.end(host, end);
         match &wire.stages[end.side] {
             Stage::Shaking(_) => self.shake(end),
             Stage::Linked(_) => self.work(end),
@@ -149,7 +149,7 @@ impl Network {
         let Some(wire) = self.wires.get_mut(&end.wire) else { return };
         let host = wire.hosts[end.side];
         let Stage::Linked(linked) = &mut wire.stages[end.side] else { return };
-        self.touched.insert(host);
+        self.touched.end(host, end);
         let link = linked.link;
         if linked.end.channel().is_gated() && linked.end.channel().requests_in_service() > linked.end.working().len() {
             self.mark("the pause rule held a handler back");

@@ -184,7 +184,7 @@ impl Network {
     /// An end of a connection that no link in use belongs to.
     fn leftover(&self) -> Option<(EndId, usize)> {
         let all = self.hosts.iter().enumerate().filter_map(|(name, host)| Some((name, host.process.as_ref()?)));
-        all.flat_map(|(name, process)| process.ends.iter().map(move |end| (name, process, *end))).find_map(
+        all.flat_map(|(name, process)| process.ends.keys().map(move |end| (name, process, *end))).find_map(
             |(name, process, end)| {
                 let is_active = process
                     .links

@@ -159,7 +159,7 @@ impl Network {
         process.is_listening = false;
         process.exits_at = Some(local + EXIT_WITHIN);
         process.directory.clear();
-        let ends: Vec<EndId> = process.ends.iter().copied().collect();
+        let ends: Vec<EndId> = process.ends.keys().copied().collect();
         for end in ends {
             let Some(wire) = self.wires.get_mut(&end.wire) else { continue };
             match &wire.stages[end.side] {
@@ -177,7 +177,7 @@ impl Network {
     pub(super) fn exit(&mut self, host: usize) {
         let Some(process) = self.hosts[host].process.as_ref() else { return };
         let left = check_stopped(process);
-        let open = process.ends.iter().filter(|end| {
+        let open = process.ends.keys().filter(|end| {
             let stage = self.wires.get(&end.wire).map(|wire| &wire.stages[end.side]);
             matches!(stage, Some(Stage::Linked(linked)) if !linked.is_told_of_end)
         });

@@ -65,7 +65,7 @@ impl Network {
         }
         let Some(process) = &mut here.process else { return };
         process.armed = None;
-        let ends: Vec<EndId> = process.ends.iter().copied().collect();
+        let ends: Vec<EndId> = process.ends.keys().copied().collect();
         for end in &ends {
             if let Some(linked) = self.wires.get_mut(&end.wire).and_then(|wire| wire.linked(end.side)) {
                 linked.end.woke(local);
@@ -83,7 +83,7 @@ impl Network {
 
     fn hurt_all(&mut self, host: usize) {
         let Some(process) = &self.hosts[host].process else { return };
-        let ends: Vec<EndId> = process.ends.iter().copied().collect();
+        let ends: Vec<EndId> = process.ends.keys().copied().collect();
         ends.into_iter().for_each(|end| self.hurt(end));
     }
 
