@@ -123,7 +123,7 @@ pub enum Input {
         /// What.
         control: Control,
     },
-    /// Something has arrived on this link since [`Order::Probe`].
+    /// The peer of this link has answered what [`Order::Probe`] asked.
     Answered {
         /// Which.
         link: LinkId,

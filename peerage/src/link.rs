@@ -36,6 +36,7 @@ mod directory;
 mod driver;
 mod errands;
 mod in_place;
+mod linger;
 mod of_node;
 mod reporter;
 mod time;
@@ -109,8 +110,6 @@ struct State {
     errands: Errands,
     /// The node wants to be told, with this number, when no call is open.
     asked_idle: Option<u32>,
-    /// The node wants to be told when anything arrives.
-    probing: bool,
 }
 
 /// How a call ended. A small value lies in the buffer of its caller.
@@ -150,7 +149,6 @@ impl Link {
             clock: Clock::read(),
             errands: Errands::default(),
             asked_idle: None,
-            probing: false,
         };
         let link = Link(Arc::new(Shared {
             state: Mutex::new(state),
@@ -379,10 +377,6 @@ impl State {
         if now != self.clock.latest() {
             self.clock.note(now);
         }
-        if self.probing && matches!(input, Input::Received(_)) {
-            self.probing = false;
-            self.errands.words.push(Word::Answered);
-        }
         // Most inputs order nothing. What is not taken here stays queued.
         if self.machine.handle(now.into_std(), input).size_hint().0 > 0 {
             self.obey(now);
@@ -418,6 +412,7 @@ impl State {
                 // For whoever holds a link between nodes; a plain one is never told.
                 Output::Control { kind, content } => errands.words.push(Word::Control { kind, content }),
                 Output::Idle => errands.words.extend(self.asked_idle.take().map(Word::Idle)),
+                Output::Answered => errands.words.push(Word::Answered),
                 Output::Quiet => errands.words.push(Word::Quiet),
                 Output::Heard => errands.words.push(Word::Heard),
                 Output::Agreed(form) => errands.words.push(Word::Agreed(form)),

@@ -93,7 +93,7 @@ pub enum Input<'a> {
     /// How slow this process is by its own measure, from 1 (not at all) to 8: verdicts about the peer wait so many times
     /// as long.
     LocalHealth(u8),
-    /// The node wants a sign of life now: a ping leaves at once.
+    /// The node wants a sign of life now: a ping leaves at once, and its pong is [`Output::Answered`](super::Output::Answered).
     Probe,
     /// The process stood still, or the clock of the day and the monotonic one parted, by
     /// [`limits::JUMP`](crate::limits::JUMP) or more. What the machine sees by itself need not be told.

@@ -34,6 +34,8 @@ pub enum Output {
     Quiet,
     /// The peer that was suspected is heard again.
     Heard,
+    /// The peer has answered the ping of [`Input::Probe`](super::Input::Probe), so it lived when that reached it.
+    Answered,
     /// Both ends write in this form now; what was under way in the old one has been read.
     Agreed(Form),
     /// The peer stays with the form there is, which is this one.

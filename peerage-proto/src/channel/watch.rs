@@ -25,6 +25,8 @@ pub(super) struct Watch {
     liveness: Option<Liveness>,
     /// The ping whose pong must be read before any request starts.
     gate: Option<u64>,
+    /// The ping whose pong our node waits for. Other bytes may have been under way for long, and say nothing about now.
+    probe: Option<u64>,
 }
 
 impl Watch {
@@ -101,6 +103,7 @@ impl Channel {
             && self.phase == Phase::Open
         {
             let ping = liveness.ping(now);
+            self.watch.probe = Some(ping);
             self.put_empty(Kind::Ping, ping);
         }
     }
@@ -154,6 +157,9 @@ impl Channel {
         liveness.pong(now, number).map_err(|_| unasked)?;
         if self.watch.gate.is_some_and(|gate| gate <= number) {
             self.watch.gate = None;
+        }
+        if self.watch.probe.take_if(|probe| *probe <= number).is_some() {
+            self.orders.push_back(Output::Answered);
         }
         Ok(())
     }

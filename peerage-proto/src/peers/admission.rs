@@ -162,7 +162,7 @@ impl Peers {
         (known.epoch, known.trust) = (epoch, trust);
     }
 
-    /// Anything has arrived on a link whose peer was asked for a sign of life.
+    /// The peer of a link has given the sign of life that it was asked for.
     pub(crate) fn answered(&mut self, now: Instant, id: LinkId) {
         let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
         let Some(known) = self.peers.get_mut(&peer) else { return };

@@ -62,6 +62,8 @@ pub(super) enum News {
     Control { kind: Kind, content: Payload },
     /// No call is open on a link that is to come to rest.
     Idle,
+    /// The peer has given the sign of life that it was asked for.
+    Answered,
     /// The peer is suspected, or is no longer.
     Quiet(bool),
     /// The word that the caller of this number has given up was written.
@@ -376,6 +378,7 @@ impl End {
                     assert_eq!(open, 0, "a link comes to rest when nothing is open on it");
                     self.news.push(News::Idle);
                 }
+                Output::Answered => self.news.push(News::Answered),
                 Output::Quiet => self.suspected(true),
                 Output::Heard => self.suspected(false),
                 Output::Agreed(_) | Output::Declined(_) => {}

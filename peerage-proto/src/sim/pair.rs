@@ -328,7 +328,7 @@ impl Pair {
                 News::Settled { number, result } => self.settled(side, number, &result),
                 News::Stop(served) => self.soon(Duration::from_millis(30), Event::Stopped(side, served)),
                 News::Ended => self.ended(side),
-                News::Control { .. } | News::Idle | News::Quiet(_) | News::GaveUp { .. } => {}
+                News::Control { .. } | News::Idle | News::Answered | News::Quiet(_) | News::GaveUp { .. } => {}
             }
         }
     }

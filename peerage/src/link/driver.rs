@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::desk::Desk;
+use super::linger::Linger;
 use super::{Errands, Link, Serve};
 use crate::shown::shown;
 use crate::transport::ByteStream;
@@ -58,9 +59,9 @@ enum Closing {
     Not,
     /// This end closes: what waits is written until this time at the latest.
     Flushing(Instant),
-    /// All is written; the socket says so to the peer, and what the peer still sends is read away until this time, since
+    /// All is written; the socket says so to the peer, and what the peer still sends is read away for a while, since
     /// closing a socket with unread bytes would throw away what was written last.
-    Lingering(Instant),
+    Lingering(Linger),
 }
 
 impl Driver {
@@ -327,7 +328,8 @@ impl Driver {
                 self.closing = Closing::Flushing(until);
                 until
             }
-            Closing::Flushing(until) | Closing::Lingering(until) => until,
+            Closing::Flushing(until) => until,
+            Closing::Lingering(linger) => linger.until(),
         }
     }
 
@@ -342,8 +344,8 @@ impl Driver {
             }
             return Rest::Ended;
         }
-        let until = match self.closing {
-            Closing::Lingering(until) => until,
+        let mut linger = match self.closing {
+            Closing::Lingering(linger) => linger,
             Closing::Not | Closing::Flushing(_) => {
                 tracing::debug!(remote = %self.link.facts().remote, why = %shown(&why.to_string()), "link ended");
                 match Pin::new(&mut self.stream).poll_shutdown(cx) {
@@ -356,23 +358,22 @@ impl Driver {
                     Poll::Ready(Ok(())) if *why == LinkLost::PeerClosed => return Rest::Ended,
                     Poll::Ready(Ok(())) => {}
                 }
-                let until = Instant::now() + CLOSE_WITHIN;
-                self.closing = Closing::Lingering(until);
-                until
+                Linger::from(Instant::now(), self.link.0.reporter.is_some())
             }
         };
-        let drained = self.poll_drain(cx).is_ready() || self.poll_timer(cx, until).is_ready();
-        if drained { Rest::Ended } else { Rest::Sleep }
+        let drained = self.poll_drain(cx, &mut linger).is_ready();
+        self.closing = Closing::Lingering(linger);
+        if drained || self.poll_timer(cx, linger.until()).is_ready() { Rest::Ended } else { Rest::Sleep }
     }
 
-    /// Reads away what the peer sent before it learned of the end.
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads away what the peer sent before it learned of the end. `Ready` when it has closed its side.
+    fn poll_drain(&mut self, cx: &mut Context<'_>, linger: &mut Linger) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.resize(SCRATCH_BYTES, 0);
             loop {
                 let mut buffer = ReadBuf::new(scratch);
                 match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                    Ok(()) if !buffer.filled().is_empty() => {}
+                    Ok(()) if !buffer.filled().is_empty() => linger.heard(Instant::now()),
                     _ => return Poll::Ready(()),
                 }
             }
@@ -462,7 +463,7 @@ const SLICES: usize = 32;
 /// Rounds of one turn before other tasks of the thread get theirs.
 const ROUNDS: usize = 16;
 
-/// How long closing waits for the peer to take the last answers, and then to close its side.
+/// How long closing waits for the peer to take the last answers.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Largest batch of requests whose memory is kept, so that an idle link holds little.

@@ -89,10 +89,7 @@ impl Link {
             }
             Order::WhenIdle(ask) if state.machine.is_idle() => state.errands.words.push(Word::Idle(ask)),
             Order::WhenIdle(ask) => state.asked_idle = Some(ask),
-            Order::Probe => {
-                state.probing = true;
-                state.carry_out(now, Input::Probe);
-            }
+            Order::Probe => state.carry_out(now, Input::Probe),
             Order::Propose(form) => state.carry_out(now, Input::Propose(form)),
             Order::PeerProfile(profile) => state.carry_out(now, Input::PeerProfile(profile)),
             Order::LocalHealth(factor) => state.carry_out(now, Input::LocalHealth(factor)),

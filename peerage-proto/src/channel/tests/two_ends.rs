@@ -246,7 +246,7 @@ impl World {
                 }
                 Output::Agreed(_) => end.agreed += 1,
                 Output::Declined(_) | Output::Quiet | Output::Heard => {}
-                Output::Idle | Output::Ended(_) => panic!("an honest link: {order:?}"),
+                Output::Idle | Output::Answered | Output::Ended(_) => panic!("an honest link: {order:?}"),
             }
         }
     }

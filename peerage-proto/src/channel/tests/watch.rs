@@ -36,6 +36,11 @@ impl Transcript {
         self
     }
 
+    fn link_is_answered(mut self) -> Self {
+        assert!(matches!(self.next_order(), Output::Answered));
+        self
+    }
+
     fn link_is_heard(mut self) -> Self {
         assert!(matches!(self.next_order(), Output::Heard));
         self
@@ -339,12 +344,18 @@ fn a_jump_behind_the_end_of_the_peer_keeps_nothing_waiting() {
 }
 
 #[test]
-fn a_node_that_wants_a_sign_of_life_gets_a_ping_sent_at_once() {
+fn a_node_that_wants_a_sign_of_life_gets_a_ping_sent_at_once_and_only_its_pong_counts() {
     established(Side::Dialler)
-        .after(ms(100))
-        .feed(Input::Probe)
+        .after(ms(1_000))
         .we_send(ping(1))
+        .feed(Input::Probe)
+        .we_send(ping(2))
+        .peer_sends(request(1, "under way for long"))
+        .we_serve("under way for long")
         .peer_sends(pong(1))
+        .nothing_happens()
+        .peer_sends(pong(2))
+        .link_is_answered()
         .holds(|channel| channel.liveness().and_then(Liveness::rtt) == Some(ms(0)))
         .we_send_nothing();
     transcript(full_dialler()).feed(Input::Probe).we_send_nothing();

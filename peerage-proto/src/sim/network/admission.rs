@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::host::Arrival;
-use super::way::{Notice, Way};
+use super::way::{AMPLE, Notice, Way};
 use super::wire::{EndId, Shaking, Stage, Wire};
 use super::{Event, Fault, Name, Network, Oracle};
 use crate::address::Address;
@@ -100,7 +100,7 @@ impl Network {
         let rate = slow.then(|| [1 << 10, 10 << 10, 200 << 10][self.dice.below(3) as usize]);
         // What a socket takes of a slow connection is less than half a minute's worth.
         let most = rate.map_or(usize::MAX, |rate| rate as usize * 30);
-        let capacity = [600, 16 << 10, 256 << 10][self.dice.below(3) as usize].min(most);
+        let capacity = [600, 16 << 10, AMPLE][if self.is_calm { 2 } else { self.dice.below(3) as usize }].min(most);
         let is_local = self.dice.chance(30);
         let exporter = (!is_local).then(|| self.random());
         let is_forged = is_local && self.faults.has(Fault::Forgery) && !self.is_calm && self.dice.chance(20);

@@ -63,12 +63,6 @@ impl Network {
         match way.notice(now) {
             Notice::Nothing => return false,
             Notice::Bytes => {
-                if std::mem::take(&mut linked.probing) {
-                    let link = linked.link;
-                    let host = wire.hosts[end.side];
-                    self.tell(host, link, Word::Answered);
-                    return self.read(end);
-                }
                 if let Some(mut lent) = linked.end.lend() {
                     let (buffer, room) = lent.buffer();
                     let read = way.read(now, room);
@@ -167,6 +161,7 @@ impl Network {
                         self.tell(host, link, Word::Idle(ask));
                     }
                 }
+                News::Answered => self.tell(host, link, Word::Answered),
                 News::Quiet(true) => self.mark("a peer was suspected"),
                 News::Quiet(false) => self.mark("a suspected peer was heard"),
                 News::GaveUp { number } => self.gave_up(end, number),

@@ -28,12 +28,12 @@ impl Network {
                 self.decide(host, link, HelloInput::Admit);
             }
             Order::Refuse { link, why } => {
-                self.mark(match &why {
-                    Refusal::StaleEpoch { .. } => "a stale epoch was refused",
-                    Refusal::Busy { .. } => "one link too many was refused",
-                    Refusal::Draining => "a draining node refused a link",
-                    _ => "a link was refused for another reason",
-                });
+                match &why {
+                    Refusal::StaleEpoch { .. } => self.mark("a stale epoch was refused"),
+                    Refusal::Busy { .. } => self.mark("one link too many was refused"),
+                    Refusal::Draining => self.mark("a draining node refused a link"),
+                    why => self.violated(Oracle::O10, &[host], format!("an honest peer is refused: {why:?}")),
+                }
                 self.decide(host, link, HelloInput::Refuse(why));
             }
             Order::Activate { link, peer } => {
@@ -53,10 +53,6 @@ impl Network {
             Order::WhenIdle { link, ask } => self.when_idle(host, link, ask),
             Order::Probe { link } => {
                 self.mark("an established peer was probed");
-                let end = self.end_of(host, link);
-                if let Some(linked) = end.and_then(|end| self.wires.get_mut(&end.wire)?.linked(end.side)) {
-                    linked.probing = true;
-                }
                 self.order_of(host, link, LinkInput::Probe);
             }
             Order::Send { link, control } => {

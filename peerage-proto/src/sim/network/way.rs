@@ -114,7 +114,7 @@ impl Way {
 
     /// From now on as fast as can be, with what is under way too.
     pub(super) fn calm(&mut self, now: Instant) {
-        self.rate = None;
+        (self.rate, self.capacity) = (None, AMPLE);
         self.pieces.iter_mut().for_each(|(at, _)| *at = now.min(*at));
         self.last = self.last.min(now);
         self.closed_at = self.closed_at.map(|at| at.min(now));
@@ -166,3 +166,6 @@ impl Way {
         [first, self.reset_at, ends].into_iter().flatten().min().map(|at| at.max(self.not_before))
     }
 }
+
+/// Bytes that a connection of which nothing is wrong holds.
+pub(super) const AMPLE: usize = 256 << 10;

@@ -96,7 +96,6 @@ pub(super) struct Linked {
     pub(super) inbox: VecDeque<(Served, u64)>,
     /// The node wants to be told of idleness with this number.
     pub(super) asked_idle: Option<u32>,
-    pub(super) probing: bool,
     /// Until when its last answers are written.
     pub(super) closes_by: Option<Instant>,
     pub(super) is_told_of_end: bool,
@@ -114,7 +113,6 @@ impl Linked {
             link,
             inbox: VecDeque::new(),
             asked_idle: None,
-            probing: false,
             closes_by: None,
             is_told_of_end: false,
             peer_closed: false,
