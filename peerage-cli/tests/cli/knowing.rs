@@ -264,3 +264,25 @@ fn the_log_filter_of_a_running_node_is_shown_and_changed() {
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("write a level such as debug"), "{}", wrong.stderr);
 }
+
+#[test]
+fn a_log_in_json_has_one_object_a_line_with_its_node_and_follows_the_filter_at_once() {
+    let home = Home::new();
+    let mut a = home.up("a", &["--log", "error", "--log-format", "json"]);
+    assert_eq!(a.said(), "");
+    home.done(&["log", "peerage=info", "--node", "a"]);
+    let mut b = home.up("b", &[]);
+    a.event_of("joined", "b");
+    assert_eq!(b.stop(), Some(0));
+    a.event_of("left", "b");
+    assert_eq!(a.stop(), Some(0));
+    let said = a.said();
+    let lines: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"))).collect();
+    let message = |wanted: &str| lines.iter().find(|line| line["fields"]["message"] == wanted);
+    assert!(message("log filter changed").is_some(), "{said}");
+    let linked = message("linked").unwrap_or_else(|| panic!("{said}"));
+    assert_eq!((&linked["level"], &linked["fields"]["peer"]), (&json!("INFO"), &json!(b.id())));
+    // Only what has been made since the filter lets it pass stands in a span.
+    assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["target"].is_string()), "{said}");
+}

@@ -85,11 +85,17 @@ async fn a_unix_socket_whose_file_is_gone_is_made_anew_and_a_fault_while_somethi
     let place = Place::new();
     let path = place.path("a.link");
     let listen = Address::unix(&path).unwrap();
-    let a = place.node("a").listen(listen.clone()).start().await.unwrap();
+    let control = place.control("a");
+    let a = place.node("a").listen(listen.clone()).control(&control).start().await.unwrap();
     let mut events = a.events();
-    // A new file is made at once, and nobody has to care.
-    std::fs::remove_file(&path).unwrap();
-    until(|| path.exists()).await;
+    // New files are made at once, and nobody has to care.
+    for file in [&path, &control] {
+        std::fs::remove_file(file).unwrap();
+        until(|| file.exists()).await;
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    soon(UnixStream::connect(&control)).await.unwrap();
     let b = place.node("b").start().await.unwrap();
     assert_eq!(soon(b.connect(&listen)).await, Ok(a.id()));
     // What is no socket is never touched.

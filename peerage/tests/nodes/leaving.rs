@@ -129,6 +129,26 @@ async fn a_node_that_drains_refuses_new_calls_and_takes_no_new_links() {
 }
 
 #[tokio::test]
+async fn a_node_that_leaves_the_moment_it_is_known_is_not_taken_for_lost() {
+    let place = Place::new();
+    let unix = Address::unix(place.path("a.link")).unwrap();
+    for (listen, rounds) in [(memory(), 20), (unix, 20), (address("tls://127.0.0.1:0"), 20)] {
+        let a = place.node("a").listen(listen).start().await.unwrap();
+        let mut events = a.events();
+        for _ in 0..rounds {
+            let b = place.node("b").seed(a.addresses()[0].clone()).start().await.unwrap();
+            event(&mut events, |event| matches!(event, Event::Joined { .. })).await;
+            soon(b.stop()).await;
+            let is_gone =
+                |event: &Event| matches!(event, Event::Left { .. } | Event::Suspect { .. } | Event::Lost { .. });
+            let gone = event(&mut events, is_gone).await;
+            assert!(matches!(gone, Event::Left { .. }), "{}: {gone:?}", a.addresses()[0]);
+        }
+        a.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn draining_twice_waits_for_the_same_end_and_other_handles_see_a_stopped_node() {
     let place = Place::new();
     let (a, b) = pair(&place).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerage_proto::codec::Form;
 use peerage_proto::id::{LinkId, NodeId};
-use peerage_proto::node::{self, DialId};
+use peerage_proto::node::{self, Control, DialId, WhyClosed};
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
@@ -36,7 +36,7 @@ impl Driver {
                 let (kind, content) = control.encode();
                 self.order(link, Order::Say(kind, &content));
             }
-            node::Order::Close { link, .. } => self.close(link),
+            node::Order::Close { link, why } => self.close(link, &why),
             node::Order::Answer { connect, result } => {
                 if let Some(reply) = self.connects.remove(&connect) {
                     // Who asked may have gone.
@@ -109,9 +109,19 @@ impl Driver {
         }
     }
 
-    fn close(&mut self, id: LinkId) {
+    fn close(&mut self, id: LinkId, why: &WhyClosed) {
         match self.shared().links.find(id) {
             Some(held) => {
+                let reason = match why {
+                    WhyClosed::Goodbye { reason } => Some(reason.clone()),
+                    WhyClosed::Stopped => Some("stopped".to_owned()),
+                    _ => None,
+                };
+                if let Some(reason) = reason.filter(|_| self.unnamed.contains_key(&id)) {
+                    // The link does not stand here yet, so the machine says nothing on it. At the other end it may.
+                    let (kind, content) = Control::Disconnect { reason }.encode();
+                    held.link.order(Order::Say(kind, &content));
+                }
                 self.shared().directory.forget(&held.established.peer, &held.link);
                 held.link.close();
             }
