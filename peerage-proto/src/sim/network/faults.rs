@@ -379,7 +379,9 @@ impl Network {
         }
         for host in 0..self.hosts.len() {
             (self.hosts[host].accepts, self.hosts[host].reads) = (true, true);
-            self.for_links(host, |_| LinkInput::LocalHealth(1));
+            if self.hosts[host].paused_until.is_none() {
+                self.for_links(host, |_| LinkInput::LocalHealth(1));
+            }
             self.soon(Duration::from_secs(3), Event::Happening(Happening::Boot(host)));
         }
     }

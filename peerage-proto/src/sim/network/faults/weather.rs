@@ -33,6 +33,9 @@ impl Network {
         here.paused_until = None;
         let stood = here.clock.local(now) - here.clock.local(here.pauses_since);
         self.went_on(host, stood);
+        if self.is_calm {
+            self.for_links(host, |_| LinkInput::LocalHealth(1));
+        }
     }
 
     /// The clock of a node is set forward.
