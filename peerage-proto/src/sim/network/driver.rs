@@ -23,9 +23,7 @@ impl Network {
         let Some(process) = &mut self.hosts[host].process else { return };
         process.armed = None;
         self.touched.hosts.insert(host);
-        if process.exits_at.is_some_and(|at| at <= local) {
-            return self.exit(host);
-        }
+        let exits = process.exits_at.is_some_and(|at| at <= local);
         let is_due = |due: &Option<Instant>| due.is_some_and(|at| at <= local);
         let due = process.ends.iter().filter(|(_, due)| is_due(due));
         let mut ends: Vec<EndId> = due.map(|(end, _)| *end).collect();
@@ -43,6 +41,10 @@ impl Network {
         for end in ends {
             self.touched.end(host, end);
             self.ring(end);
+        }
+        // Behind a pause all of it may be due at once.
+        if exits {
+            self.exit(host);
         }
     }
 
