@@ -1,5 +1,7 @@
 //! The node that acts for a command: a running one of this user, or a guest in the network for as long as it takes.
 
+use peerage::name::Name;
+
 use crate::args::Acting;
 use crate::control::Control;
 use crate::exit::Abort;
@@ -31,6 +33,14 @@ impl Actor {
         match self {
             Actor::Running(running) => &mut running.control,
             Actor::Guest(guest) => guest.control(),
+        }
+    }
+
+    /// The network it is in.
+    pub(crate) fn network(&self) -> Name {
+        match self {
+            Actor::Running(running) => running.network.clone(),
+            Actor::Guest(guest) => guest.network().clone(),
         }
     }
 

@@ -49,6 +49,10 @@ impl Guest {
         Ok(Guest { node, control, _folder: folder })
     }
 
+    pub(crate) fn network(&self) -> &Name {
+        self.node.network()
+    }
+
     pub(crate) fn control(&mut self) -> &mut Control {
         &mut self.control
     }

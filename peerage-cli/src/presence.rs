@@ -1,32 +1,46 @@
 //! Is somebody there? Present, absent or not yet known: three answers, because a node that has just started knows little.
 
+use std::path::Path;
 use std::time::Duration;
 
 use peerage::address::NodeId;
 use peerage::node::snapshot::{PeerEntry, PeerState, Peers};
 use tokio::time::{Instant, timeout_at};
 
+use crate::actor::Actor;
 use crate::control::Control;
 use crate::exit::{Abort, Exit};
 use crate::output;
+use crate::running;
 
 /// Finds the one live node that is meant by an id or a name, waiting for it for so long.
+///
+/// A node of this user that runs on this machine is never absent: whoever acts is about to be linked with it.
 ///
 /// # Errors
 ///
 /// A usage error with the ids if a name fits several, [`Exit::Absent`] if all is known and it is not there,
 /// [`Exit::NotYetKnown`] if time passed before.
-pub(crate) async fn find(control: &mut Control, who: &str, patience: Duration) -> Result<PeerEntry, Abort> {
+pub(crate) async fn find(actor: &mut Actor, run: &Path, who: &str, patience: Duration) -> Result<PeerEntry, Abort> {
     let until = Instant::now() + patience;
-    let mut peers = control.watch().await?;
+    let network = actor.network();
+    let mut peers = actor.control().watch().await?;
     loop {
-        if let Some(found) = meant(&peers, who)? {
-            return Ok(found);
-        }
+        let runs_here = match meant(&peers, who) {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => false,
+            Err(absent @ Abort::Ended(..)) => {
+                if is_own(&peers, who) || !running::is_there(run, &network, who).await? {
+                    return Err(absent);
+                }
+                true
+            }
+            Err(several) => return Err(several),
+        };
         if Instant::now() >= until {
-            return Err(not_yet_known(&peers, who));
+            return Err(not_yet_known(&peers, who, runs_here));
         }
-        peers = change(control, until).await?;
+        peers = change(actor.control(), until).await?;
     }
 }
 
@@ -61,7 +75,7 @@ fn meant(peers: &Peers, who: &str) -> Result<Option<PeerEntry>, Abort> {
     let shown = output::shown(who);
     match fitting[..] {
         [one] => Ok(Some(one.clone())),
-        [] if peers.own.id == who || peers.own.name == who => {
+        [] if is_own(peers, who) => {
             Err(Abort::Ended(Exit::Absent, format!("{shown} is the node that was to ask, not another one")))
         }
         [] if peers.complete => {
@@ -79,8 +93,14 @@ fn meant(peers: &Peers, who: &str) -> Result<Option<PeerEntry>, Abort> {
     }
 }
 
-fn not_yet_known(peers: &Peers, who: &str) -> Abort {
+/// Whether the node that is to ask is itself the one that is called so.
+fn is_own(peers: &Peers, who: &str) -> bool {
+    peers.own.id == who || peers.own.name == who
+}
+
+fn not_yet_known(peers: &Peers, who: &str, runs_here: bool) -> Abort {
     let missing = match peers.missing[..] {
+        _ if runs_here => "it runs on this machine, but there is no link with it".to_owned(),
         [] => "no other node was met".to_owned(),
         _ => peers.missing.iter().map(|missing| output::shown(missing)).collect::<Vec<_>>().join("; "),
     };

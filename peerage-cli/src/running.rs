@@ -68,6 +68,16 @@ pub(crate) async fn find_one(run: &Path, acting: &Acting) -> Result<Running, Abo
     })
 }
 
+/// Whether a node of this user that is called so runs in this network.
+pub(crate) async fn is_there(run: &Path, network: &Name, who: &str) -> Result<bool, Abort> {
+    for running in all(run).await? {
+        if running.network == *network && running.is_called(Some(who)).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// All running nodes of this user, by network and name.
 async fn all(run: &Path) -> Result<Vec<Running>, Abort> {
     let mut all = Vec::new();

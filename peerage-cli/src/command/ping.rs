@@ -1,5 +1,6 @@
 //! `peerage ping`: asks a peer for a sign of life, over the link that calls take.
 
+use std::path::Path;
 use std::time::Duration;
 
 use peerage::node::snapshot::PeerEntry;
@@ -22,17 +23,17 @@ pub(super) fn run(typed: &args::Ping) -> Result<Exit, Abort> {
     let time = Time::of(&typed.acting);
     runtime::on_one_thread(time.bound(async {
         let mut actor = Actor::find_or_join(&home, &typed.acting, &time).await?;
-        let done = ask(&mut actor, typed, &time).await;
+        let done = ask(&mut actor, &home.run_folder(), typed, &time).await;
         actor.leave().await;
         done
     }))
 }
 
-async fn ask(actor: &mut Actor, typed: &args::Ping, time: &Time) -> Result<Exit, Abort> {
+async fn ask(actor: &mut Actor, run: &Path, typed: &args::Ping, time: &Time) -> Result<Exit, Abort> {
     let mut interrupts = Interrupts::listen()?;
     time.seeking();
     let peer = tokio::select! {
-        peer = presence::find(actor.control(), &typed.peer, typed.deadline) => peer?,
+        peer = presence::find(actor, run, &typed.peer, typed.deadline) => peer?,
         () = interrupts.next() => return Ok(Exit::Failed),
     };
     time.asking();

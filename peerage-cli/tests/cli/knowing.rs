@@ -286,3 +286,21 @@ fn a_log_in_json_has_one_object_a_line_with_its_node_and_follows_the_filter_at_o
     // Only what has been made since the filter lets it pass stands in a span.
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["target"].is_string()), "{said}");
 }
+
+#[test]
+fn who_is_ready_is_never_absent_however_little_the_node_that_is_asked_knows_yet() {
+    let home = Home::new();
+    let (_a, _b) = pair(&home);
+    let ping = |name: &str| home.run(&["ping", name, "--node", "a", "--count", "1", "--deadline", "1s"]);
+    // At once: whether a has heard of it yet is a matter of microseconds.
+    for name in ["c", "d", "e"] {
+        let _up = home.up(name, &[]);
+        let answered = ping(name);
+        assert_eq!(answered.code, Some(0), "{}", answered.stderr);
+    }
+    // And one that a can hear nothing of.
+    let _hidden = home.up("f", &["--no-local"]);
+    let unknown = ping("f");
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(4), ""));
+    assert!(unknown.stderr.contains("f is not yet known: it runs on this machine"), "{}", unknown.stderr);
+}

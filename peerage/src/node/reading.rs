@@ -1,13 +1,15 @@
 //! The read model of a node: the records of [`snapshot`](super::snapshot), put together from what its parts publish.
 
 use std::process;
+use std::sync::Arc;
 use std::time::Instant;
 
 use peerage_proto::id::NodeId;
 
 use super::driver::REPORTS_WAITING;
+use super::held::Held;
 use super::machine;
-use super::shared::{Phase, Servers, Shared};
+use super::shared::{Phase, Servers, Shared, View};
 use super::snapshot::{Build, Info, Myself, PeerEntry, Peers, QueueStatus, Status};
 use super::wall::wall;
 use crate::address::Address;
@@ -57,14 +59,15 @@ impl Reading for Shared {
     }
 
     fn peers(&self) -> Peers {
-        let (facts, view) = (&self.facts, self.view());
-        self.measure();
-        // What is wrong with the way to a kept address is what is missing.
-        let missing: Vec<String> = view.faults.iter().map(|fault| fault.detail.clone()).collect();
+        // The links first: who is linked by now and is not in the view yet is about to be.
+        let (facts, links, view) = (&self.facts, self.links.all(), self.view());
+        // What is wrong with the way to a kept address is missing, and so is who has not said its name yet.
+        let faults = view.faults.iter().map(|fault| fault.detail.clone());
+        let missing: Vec<String> = faults.chain(unnamed(&links, &view)).collect();
         Peers {
             own: Myself { id: facts.id.to_string(), name: facts.name.to_string() },
             version: view.version,
-            complete: missing.is_empty() && self.metrics.links.value() > 0,
+            complete: missing.is_empty() && !links.is_empty(),
             missing,
             peers: view.peers.iter().map(|(id, since, entry)| self.entry(id, *since, entry)).collect(),
         }
@@ -94,6 +97,13 @@ impl Reading for Shared {
         self.measure();
         self.metrics.open_metrics(&self.links.figures())
     }
+}
+
+/// Links whose peers are not known yet.
+fn unnamed<'a>(links: &'a [Arc<Held>], view: &'a View) -> impl Iterator<Item = String> + 'a {
+    let is_known = |held: &Held| view.peers.iter().any(|(id, ..)| *id == held.established.peer);
+    let unnamed = links.iter().filter(move |held| !is_known(held));
+    unnamed.map(|held| format!("{} has just been linked with and has not introduced itself yet", held.established.peer))
 }
 
 impl Shared {

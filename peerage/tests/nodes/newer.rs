@@ -89,6 +89,30 @@ async fn an_unknown_kind_that_may_not_be_skipped_ends_the_link() {
     assert!(b.peers().peers.is_empty());
 }
 
+#[tokio::test]
+async fn a_view_is_not_complete_while_a_peer_that_is_linked_has_not_said_its_name() {
+    let place = Place::new();
+    let b = place.node("b").dangerously_plaintext().listen(address("tcp://127.0.0.1:0")).start().await.unwrap();
+    let mut newer = Newer::dial(&place, &b.addresses()[0]).await;
+    newer.admits_and_says(&[]);
+    newer.flush().await;
+    until(|| !b.status().links.is_empty()).await;
+    let peers = b.peers();
+    assert!(peers.peers.is_empty() && !peers.complete);
+    assert!(peers.missing[0].ends_with("has not introduced itself yet"), "{:?}", peers.missing);
+
+    let introduction = map([
+        ("name", "newer".into()),
+        ("process", 7_u64.into()),
+        ("machine", Value::Bytes(vec![7; 16])),
+        ("ping_ms", 1_000_u64.into()),
+    ]);
+    newer.says(&[(14, 0, introduction)]);
+    newer.flush().await;
+    until(|| b.peers().complete).await;
+    assert_eq!(b.peers().peers[0].name, "newer");
+}
+
 /// A node of a version to come, as far as one is needed here.
 struct Newer {
     stream: TcpStream,
