@@ -25,6 +25,7 @@ mod stalls;
 mod storm;
 
 use std::env;
+use std::io::{self, Write as _};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 static MACHINE: RwLock<()> = RwLock::new(());
@@ -38,6 +39,12 @@ fn alone() -> RwLockWriteGuard<'static, ()> {
 /// For a test that mostly waits.
 fn beside_others() -> RwLockReadGuard<'static, ()> {
     MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says a figure, whether or not the output of tests that pass is shown.
+fn tell(text: &str) {
+    // Nobody to tell it to is no failure.
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// Whether these are the checks of a change, which leave nothing out.

@@ -32,7 +32,7 @@ fn linked_within_a_second(scheme: &str) {
     let joined = b.event_of("joined", "a");
     let took = began.elapsed();
     a.event_of("joined", "b");
-    println!("linked over {scheme} {took:?} after the start of the second process");
+    crate::tell(&format!("linked over {scheme} {took:?} after the start of the second process"));
     assert!(took < Duration::from_secs(1), "linked over {scheme} after {took:?}");
     assert!(joined["why"].as_str().is_some_and(|why| why.contains(scheme)), "{joined}");
     let peer = &guest.done(&["peers", "--node", "b", "--json"]).object()["peers"][0];
@@ -82,11 +82,11 @@ fn a_cut_cable_is_noticed_within_nine_seconds_and_a_mended_one_links_again() {
     }
     let (suspect_p50, suspect_p99) = percentiles(&mut suspected);
     let (p50, p99) = percentiles(&mut lost);
-    println!(
+    crate::tell(&format!(
         "silent death, {} observations: suspect p50 {suspect_p50:.1} s, p99 {suspect_p99:.1} s; \
          lost p50 {p50:.1} s, p99 {p99:.1} s",
         lost.len()
-    );
+    ));
     assert_eq!(lost.len(), 2 * NODES * NODES);
     assert!(p99 <= 9.0 && p50 <= 6.5, "lost p50 {p50} s, p99 {p99} s");
 

@@ -55,9 +55,9 @@ fn calls_to_a_process_that_is_killed_end_within_a_second() {
         b = home.up_at_loopback("b", "lab", &["--no-local", "--seed", &a.address("tls://")]);
         a.event_of("joined", "b");
     }
-    println!(
+    crate::tell(&format!(
         "crash with reset: {rounds} of {rounds} calls ended connection-lost, the slowest {slowest:?} after the kill"
-    );
+    ));
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }
 
@@ -82,6 +82,6 @@ fn a_process_that_was_stopped_is_linked_again_within_five_seconds_in_the_same_ep
     };
     assert!(eventually(linked), "the one that stood still knows the other again");
     let took = again.elapsed();
-    println!("stopped for {stop:?}: linked again {took:?} after it went on");
+    crate::tell(&format!("stopped for {stop:?}: linked again {took:?} after it went on"));
     assert!(took < Duration::from_secs(5), "{took:?}");
 }

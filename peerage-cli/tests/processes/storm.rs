@@ -39,16 +39,16 @@ fn after_each_storm_every_pair_holds_exactly_one_connection() {
         thread::sleep(settled.duration_since(SystemTime::now()).unwrap_or_default());
         let faults = faults(&nodes);
         assert!(faults.is_empty(), "round {round}: pairs without exactly one connection: {faults:?}");
-        let dropped: Vec<u64> = nodes.iter_mut().map(|node| mono_us(&node.event("isolated"))).collect();
+        let dropped: Vec<u64> = nodes.iter_mut().map(|node| micros_of_day(&node.event("isolated"))).collect();
         spreads.push(spread(&dropped));
     }
     let per_round = (dials(&home) - before) / rounds as u64;
-    println!(
+    crate::tell(&format!(
         "connect storm: {rounds} rounds of {NODES} nodes, {PAIRS} of {PAIRS} pairs at one connection after each; \
          links dropped within {:.1} ms of each other, {:.1} ms at worst; {per_round} dials a round",
         millis(median(&mut spreads)),
         millis(spreads.iter().copied().max().unwrap_or(0)),
-    );
+    ));
     assert!(per_round as usize > PAIRS, "both ends of a pair are to dial: {per_round} dials for {PAIRS} pairs");
 }
 
@@ -120,13 +120,22 @@ fn rounds() -> usize {
     env::var("PEERAGE_STORM_ROUNDS").map_or(default, |rounds| rounds.parse().expect("a number of rounds"))
 }
 
-fn mono_us(record: &Value) -> u64 {
-    record["mono_us"].as_u64().expect("a record has a time")
+/// When a node dropped its links, by the clock that all of them were told to look at, in microseconds since midnight.
+fn micros_of_day(record: &Value) -> u64 {
+    let wall = record["wall"].as_str().expect("an event has a time on the wall");
+    let time = wall.split_once('T').expect("a date, then a time").1.trim_end_matches('Z');
+    let of = |text: &str| text.parse::<u64>().expect("digits");
+    let (whole, micros) = time.split_once('.').expect("microseconds");
+    whole.split(':').fold(0, |sum, part| sum * 60 + of(part)) * 1_000_000 + of(micros)
 }
 
 fn spread(times: &[u64]) -> u64 {
-    times.iter().max().zip(times.iter().min()).map_or(0, |(last, first)| last - first)
+    let spread = times.iter().max().zip(times.iter().min()).map_or(0, |(last, first)| last - first);
+    // Around midnight the clock begins anew.
+    spread.min(DAY - spread.min(DAY))
 }
+
+const DAY: u64 = 86_400 * 1_000_000;
 
 fn median(values: &mut [u64]) -> u64 {
     values.sort_unstable();
