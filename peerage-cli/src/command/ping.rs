@@ -75,8 +75,9 @@ fn tell(n: u32, answer: &Answer, peer: &PeerEntry, typed: &args::Ping) -> Result
             output::record(&Record { n, rtt_us: None, outcome: Some(outcome.name()) })
         }
         (Answer::Came { rtt_us }, ..) => output::line(&format!("{n}  {}  {rtt_us} µs", output::shown(&peer.name))),
-        (Answer::Failed { outcome, message }, ..) => {
-            output::complain(&format!("{n}: {outcome}: {}", output::shown(message)));
+        (Answer::Failed { message, .. }, ..) => {
+            // The message says how it ended.
+            output::complain(&format!("{n}: {}", output::shown(message)));
             Ok(())
         }
     }

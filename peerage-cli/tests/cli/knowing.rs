@@ -4,16 +4,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::home::Home;
-use crate::node::{Up, keys};
+use crate::node::{keys, pair};
 use crate::program::{ended, eventually, signal};
-
-/// Two nodes that know each other.
-fn pair(home: &Home) -> (Up, Up) {
-    let (mut a, mut b) = (home.up("a", &[]), home.up("b", &[]));
-    a.event_of("joined", "b");
-    b.event_of("joined", "a");
-    (a, b)
-}
 
 #[test]
 fn peers_have_exactly_the_keys_of_the_contract() {

@@ -6,15 +6,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::home::Home;
-use crate::node::{Up, keys};
+use crate::node::{keys, pair};
 use crate::program::{ended, finish};
-
-fn pair(home: &Home) -> (Up, Up) {
-    let (mut a, mut b) = (home.up("a", &[]), home.up("b", &[]));
-    a.event_of("joined", "b");
-    b.event_of("joined", "a");
-    (a, b)
-}
 
 #[test]
 fn a_drain_through_the_control_socket_ends_the_node_with_zero() {

@@ -158,6 +158,14 @@ impl Drop for Up {
     }
 }
 
+/// Two nodes without any configuration, a and b, that know each other.
+pub(crate) fn pair(home: &Home) -> (Up, Up) {
+    let (mut a, mut b) = (home.up("a", &[]), home.up("b", &[]));
+    a.event_of("joined", "b");
+    b.event_of("joined", "a");
+    (a, b)
+}
+
 /// The keys of an object, in order.
 pub(crate) fn keys(object: &Value) -> Vec<&str> {
     object.as_object().unwrap_or_else(|| panic!("no object: {object}")).keys().map(String::as_str).collect()
