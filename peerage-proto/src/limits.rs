@@ -198,6 +198,24 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Dials under way at once. More wait for one of them to end.
 pub const DIALS_AT_ONCE_MAX: usize = 256;
 
+/// Dials under way at once to addresses that others named. Few: nobody is harmed by waiting for one of them to end.
+pub const GOSSIP_DIALS_AT_ONCE_MAX: usize = 4;
+
+/// Dials that the word of one node can cause in its first minute: a whole mesh that is joined through it.
+pub const GOSSIP_DIALS_INFORMANT_BURST: u32 = 64;
+
+/// Dials that it can cause in each minute after that.
+pub const GOSSIP_DIALS_INFORMANT_PER_MINUTE: u32 = 10;
+
+/// As [`GOSSIP_DIALS_INFORMANT_BURST`], of all nodes together.
+pub const GOSSIP_DIALS_BURST: u32 = 200;
+
+/// As [`GOSSIP_DIALS_INFORMANT_PER_MINUTE`], of all nodes together.
+pub const GOSSIP_DIALS_PER_MINUTE: u32 = 30;
+
+/// Time between two dials to one target that others named: two a minute harm nobody.
+pub const GOSSIP_DIAL_PAUSE: Duration = Duration::from_secs(30);
+
 /// Nodes and addresses that a node dials, or holds links with because it did.
 pub const CONTACTS_MAX: usize = 4_096;
 

@@ -40,6 +40,7 @@ mod words;
 use faults::Faults;
 
 pub use crate::hello::Trust;
+pub use crate::peers::policy::Here;
 pub use crate::peers::{
     ConnectError, ConnectId, Control, DialError, DialId, Keep, LinkView, Order, Phase, Proved, WhyClosed, WhyDown,
 };

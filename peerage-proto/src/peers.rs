@@ -10,14 +10,15 @@
 //! ```
 //!
 //! The parts: `admission` answers a peer that has proved itself; `pair` holds the rule for duplicate links, one value for
-//! each peer; `contacts` knows addresses and waits; `farewell` is for goodbyes, to one peer or to all.
+//! each peer; `contacts` knows addresses and waits; `policy` and `budget` bound what addresses from others can cause;
+//! `farewell` is for goodbyes.
 //!
 //! Every link has one life here: `Proved`, then `Admit` or `Refuse`. After `Refuse` it is forgotten. After `Admit` it ends
 //! in exactly one `Down`, before or after it was `Up`.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::address::Address;
 use crate::hello::{HelloError, Refusal, Trust};
@@ -26,6 +27,7 @@ use crate::limits;
 use crate::outputs::Outbox;
 
 mod admission;
+mod budget;
 mod contact;
 mod contacts;
 mod control;
@@ -33,6 +35,7 @@ mod farewell;
 mod jitter;
 mod order;
 mod pair;
+pub(crate) mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -495,6 +498,3 @@ impl Peer {
         [self.healthy_at, forgotten, self.suspicion.next_timeout()].into_iter().flatten().min()
     }
 }
-
-/// How long a refused peer is asked to wait when there is no room for it.
-const RETRY_AFTER: Duration = Duration::from_secs(1);

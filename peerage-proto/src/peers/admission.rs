@@ -8,10 +8,10 @@
 //! replaced for the third time within a minute, the peer at its other end is asked for a sign of life first. Where it
 //! answers, there are two of it: the newcomer is refused as an identity conflict, and an operator should look.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::order::Fact;
-use super::{Link, Order, Peer, Peers, Phase, Proved, RETRY_AFTER, State, WhyClosed};
+use super::{Link, Order, Peer, Peers, Phase, Proved, State, WhyClosed};
 use crate::hello::{Refusal, Trust};
 use crate::id::{Epoch, LinkId, NodeId};
 use crate::limits;
@@ -231,3 +231,6 @@ impl Peers {
         }
     }
 }
+
+/// How long a refused peer is asked to wait when there is no room for it.
+const RETRY_AFTER: Duration = Duration::from_secs(1);

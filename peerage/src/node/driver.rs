@@ -29,7 +29,6 @@ use super::event::Event;
 use super::listening::Doors;
 use super::neighbours::Neighbours;
 use super::pulse::Pulse;
-use super::reach::Here;
 use super::shared::{Phase, Shared};
 use crate::address::Address;
 use crate::channel::Server;
@@ -75,7 +74,7 @@ pub(super) struct Parts {
     pub(super) introduction: Payload,
     /// Whether contents may travel compressed.
     pub(super) compression: bool,
-    pub(super) here: Here,
+    pub(super) here: node::Here,
     pub(super) doors: Doors,
     pub(super) plain: Vec<Server>,
     pub(super) control: Option<Server>,

@@ -20,7 +20,7 @@ use super::builder::{Builder, Limits};
 use super::driver::{Driver, Parts};
 use super::listening::Doors;
 use super::mistake::{Mistake, StartError};
-use super::reach::{self, Here};
+use super::reach;
 use super::shared::{Facts, Servers, Shared};
 use super::snapshot::Build;
 use super::{Events, Node, builtin, local, machine};
@@ -51,6 +51,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let (commands, received) = mpsc::channel(COMMANDS_WAITING);
     let interfaces = reach::interfaces();
     let reachable = reachable(&builder, &bound.doors, &interfaces);
+    let listening = bound.doors.iter().map(|listening| listening.local_address().clone()).collect();
     let facts = facts(&builder, &network, &reachable, &bound.plain);
     let introduction = introduction(&builder, &facts, &reachable);
     let shared = Shared::new(facts, epoch, builder.profile, gate, metrics.clone(), commands);
@@ -94,7 +95,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
         services,
         introduction,
         compression: builder.compression,
-        here: Here { own: reachable, interfaces, plaintext: builder.plaintext },
+        here: node::Here { own: reachable, listening, interfaces, plaintext: builder.plaintext },
         plain,
         control,
         seeds: network.seeds().iter().chain(&builder.seeds).cloned().collect(),
