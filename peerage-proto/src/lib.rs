@@ -21,6 +21,7 @@ pub mod codec;
 pub mod frame;
 pub mod hello;
 pub mod id;
+mod jitter;
 pub mod keys;
 pub mod limits;
 pub mod liveness;

@@ -8,6 +8,15 @@
 //!   Record ──sign(Signer)──▶ SignedRecord ──bytes──▶ any neighbour ──▶ SignedRecord::open(Verifier) ──▶ Record
 //! ```
 
-pub use record::{Incarnation, InvalidRecord, Record, SignedRecord};
+pub use evidence::{Evidence, State, Transition};
+pub use record::{Incarnation, InvalidRecord, Record, SignedRecord, UnverifiedRecord};
+pub use view::{About, Change, ChangedTo, Keys, MemberView, Missing};
+pub use word::{Answer, Digest, Handed, Known, Word};
 
+#[allow(dead_code, reason = "the machine that uses it follows")]
+mod evidence;
 mod record;
+#[allow(dead_code, reason = "the machine that uses it follows")]
+mod view;
+#[allow(dead_code, reason = "the machine that uses it follows")]
+mod word;

@@ -23,6 +23,7 @@ use std::time::Instant;
 use crate::address::Address;
 use crate::hello::{HelloError, Refusal, Trust};
 use crate::id::{Epoch, LinkId, LinkOrder, NodeId};
+use crate::jitter::Jitter;
 use crate::limits;
 use crate::outputs::Outbox;
 
@@ -32,7 +33,6 @@ mod contact;
 mod contacts;
 mod control;
 mod farewell;
-mod jitter;
 mod order;
 mod pair;
 pub(crate) mod policy;
@@ -41,7 +41,6 @@ mod tests;
 
 use contact::Route;
 use contacts::{Contacts, Out};
-use jitter::Jitter;
 pub(crate) use order::Fact;
 use pair::{NoWinner, Pair, Standing};
 

@@ -52,6 +52,15 @@ impl<'a> Elements<'a> {
         Ok(Elements { bytes, place })
     }
 
+    /// Starts at the first key of the MessagePack map that `bytes` hold. Keys and values come in turn.
+    ///
+    /// # Errors
+    /// [`NotAnArray`] if another value begins there.
+    pub(crate) fn of_map(bytes: &'a [u8]) -> Result<Elements<'a>, NotAnArray> {
+        let (at, entries) = msgpack::map(bytes).ok_or(NotAnArray)?;
+        Ok(Elements { bytes, place: Place::Counted { at, left: 2 * entries } })
+    }
+
     /// The next element; `None` after the last, if nothing follows the array.
     ///
     /// # Errors
@@ -146,6 +155,25 @@ mod tests {
         }
         for bytes in [&[][..], &[0x80], &[0x91], &[0x92, 1], &[0x91, 1, 1], &[0xdc, 0], &[0xdd, 255, 255, 255, 255]] {
             assert_eq!(all(Encoding::MsgPack, bytes), Err(NotAnArray), "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn the_keys_and_values_of_a_map_come_in_turn() {
+        let all = |bytes: &'static [u8]| {
+            let mut elements = Elements::of_map(bytes)?;
+            let mut found = Vec::new();
+            while let Some(range) = elements.next_element()? {
+                found.push(&bytes[range]);
+            }
+            Ok(found)
+        };
+        let entries = [&[0xa1, b'a'][..], &[1], &[2], &[0x91, 3]];
+        assert_eq!(all(&[0x82, 0xa1, b'a', 1, 2, 0x91, 3]), Ok(entries.to_vec()));
+        assert_eq!(all(&[0xde, 0, 2, 0xa1, b'a', 1, 2, 0x91, 3]), Ok(entries.to_vec()));
+        assert_eq!(all(&[0xdf, 0, 0, 0, 2, 0xa1, b'a', 1, 2, 0x91, 3]), Ok(entries.to_vec()));
+        for bytes in [&[][..], &[0x90], &[0x81], &[0x81, 1], &[0x80, 1], &[0xde, 0], &[0xdf, 255, 255, 255, 255]] {
+            assert_eq!(all(bytes), Err(NotAnArray), "{bytes:02x?}");
         }
     }
 

@@ -185,6 +185,16 @@ pub(super) fn array(bytes: &[u8]) -> Option<(usize, u64)> {
     }
 }
 
+/// Where the first key of the map that `bytes` begin with stands, and how many entries there are.
+pub(super) fn map(bytes: &[u8]) -> Option<(usize, u64)> {
+    match *bytes.first()? {
+        marker @ 0x80..=0x8f => Some((1, u64::from(marker & 0x0f))),
+        0xde => Some((3, be::<2>(bytes, 1)?)),
+        0xdf => Some((5, be::<4>(bytes, 1)?)),
+        _ => None,
+    }
+}
+
 /// Where the value that begins at `start` ends, with at most `limit` containers inside each other.
 #[inline]
 pub(super) fn survey(bytes: &[u8], start: usize, limit: usize) -> Result<usize, Fault> {

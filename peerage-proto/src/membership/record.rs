@@ -7,18 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::address::Address;
 use crate::codec::strict::{Bin, Blob, is_map};
-use crate::codec::{DecodeError, Encoding, Payload};
+use crate::codec::{DecodeError, Elements, Encoding, Payload};
 use crate::hello::{NetworkKey, is_printable};
 use crate::id::{Epoch, Group, InvalidName, NodeId};
 use crate::keys::{SIGNATURE_BYTES, Signer, Verifier};
 use crate::limits;
 
 /// What a node says of itself to all others.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Record {
     /// Whose record it is: the key that signs it.
     pub id: NodeId,
@@ -41,6 +41,8 @@ pub struct Record {
     pub services: Option<[u8; 32]>,
     /// Its X25519 public key of this run, to which what others relay is sealed; `None` if it takes nothing relayed.
     pub sealing_key: Option<[u8; 32]>,
+    /// Whether this is its farewell: it leaves, and no record of the run follows.
+    pub left: bool,
     /// How long the record holds after it was signed, unless a newer one comes. Of a read record at most
     /// [`limits::WIRE_TIME_MAX`].
     pub lease: Duration,
@@ -56,12 +58,16 @@ pub struct Incarnation {
 }
 
 /// A record as it travels: the bytes that were signed, kept as they came, and the signature.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub struct SignedRecord {
     record: Record,
     body: Bytes,
     signature: [u8; SIGNATURE_BYTES],
 }
+
+/// A record whose form is right and whose signature nobody has looked at. It may be anybody's word.
+#[derive(Clone, Debug)]
+pub struct UnverifiedRecord(SignedRecord);
 
 /// The same as a map.
 #[derive(Serialize, Deserialize)]
@@ -83,6 +89,8 @@ struct Map {
     services: Option<Bin<32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<Bin<32>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    left: bool,
     lease_s: u64,
 }
 
@@ -117,17 +125,7 @@ impl SignedRecord {
         network: &NetworkKey,
         verifier: &dyn Verifier,
     ) -> Result<SignedRecord, InvalidRecord> {
-        if content.len() > limits::RECORD_BYTES_MAX {
-            return Err(InvalidRecord::TooLarge { bytes: content.len() });
-        }
-        let (Blob(body), Bin(signature)): (Blob, Bin<SIGNATURE_BYTES>) =
-            content.decode().map_err(InvalidRecord::Content)?;
-        let record = Record::read(&body)?;
-        let body = Bytes::from(body);
-        if !verifier.verify(&record.id, &signed_text(network, &body), &signature) {
-            return Err(InvalidRecord::Signature);
-        }
-        Ok(SignedRecord { record, body, signature })
+        UnverifiedRecord::read(content)?.verify(network, verifier)
     }
 
     /// The record.
@@ -141,9 +139,59 @@ impl SignedRecord {
         Payload::encode(&parts, Encoding::MsgPack).expect("bytes: nothing is refused")
     }
 
+    /// What the record adds to a digest of records (PROTOCOL §13): equal for all records of a run that say the same, as
+    /// those do that only renew the lease.
+    pub fn mark(&self) -> [u8; MARK_BYTES] {
+        let mut hash = Sha256::new_with_prefix(MARK_LABEL);
+        for entry in entries(&self.body) {
+            hash.update(entry);
+        }
+        let mut mark = [0; MARK_BYTES];
+        mark.copy_from_slice(&hash.finalize()[..MARK_BYTES]);
+        mark
+    }
+
     fn check_size(&self) -> Result<(), InvalidRecord> {
         let bytes = self.encode().len();
         if bytes <= limits::RECORD_BYTES_MAX { Ok(()) } else { Err(InvalidRecord::TooLarge { bytes }) }
+    }
+}
+
+impl UnverifiedRecord {
+    /// Reads a record without looking at the signature.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] if it has not the form of one.
+    pub fn read(content: &Payload) -> Result<UnverifiedRecord, InvalidRecord> {
+        if content.len() > limits::RECORD_BYTES_MAX {
+            return Err(InvalidRecord::TooLarge { bytes: content.len() });
+        }
+        let (Blob(body), Bin(signature)): (Blob, Bin<SIGNATURE_BYTES>) =
+            content.decode().map_err(InvalidRecord::Content)?;
+        let record = Record::read(&body)?;
+        Ok(UnverifiedRecord(SignedRecord { record, body: Bytes::from(body), signature }))
+    }
+
+    /// Whom it claims to be of.
+    pub fn id(&self) -> &NodeId {
+        &self.0.record.id
+    }
+
+    /// Which record of that node it claims to be.
+    pub fn incarnation(&self) -> Incarnation {
+        self.0.record.incarnation
+    }
+
+    /// Judges the signature.
+    ///
+    /// # Errors
+    /// [`InvalidRecord::Signature`] if it is not that of the subject, for this network.
+    pub fn verify(self, network: &NetworkKey, verifier: &dyn Verifier) -> Result<SignedRecord, InvalidRecord> {
+        let UnverifiedRecord(signed) = self;
+        if !verifier.verify(&signed.record.id, &signed_text(network, &signed.body), &signed.signature) {
+            return Err(InvalidRecord::Signature);
+        }
+        Ok(signed)
     }
 }
 
@@ -168,6 +216,7 @@ impl Record {
             addresses: self.addresses.iter().map(Address::to_string).collect(),
             services: self.services.map(Bin),
             key: self.sealing_key.map(Bin),
+            left: self.left,
             lease_s: self.lease.as_secs(),
         }
     }
@@ -205,6 +254,7 @@ impl Record {
             addresses: map.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
             services: map.services.map(|bin| bin.0),
             sealing_key: map.key.map(|bin| bin.0),
+            left: map.left,
             lease: Duration::from_secs(map.lease_s).min(limits::WIRE_TIME_MAX),
         })
     }
@@ -216,6 +266,19 @@ fn signed_text(network: &NetworkKey, body: &[u8]) -> Vec<u8> {
     mac.update(NETWORK_LABEL);
     mac.update(network.name().as_bytes());
     [RECORD_LABEL, &mac.finalize().into_bytes(), body].concat()
+}
+
+/// Keys and values of a record's map as they stand, without those that each renewal changes.
+fn entries(body: &Bytes) -> impl Iterator<Item = &[u8]> {
+    let mut elements = Elements::of_map(body).ok();
+    std::iter::from_fn(move || {
+        let elements = elements.as_mut()?;
+        let key = elements.next_element().ok()??;
+        let value = elements.next_element().ok()??;
+        Some((&body[key.clone()], &body[key.start..value.end]))
+    })
+    .filter(|(key, _)| !RENEWED.contains(key))
+    .map(|(_, entry)| entry)
 }
 
 fn check_count(field: &'static str, count: usize, limit: usize) -> Result<(), InvalidRecord> {
@@ -281,6 +344,13 @@ pub enum InvalidRecord {
 
 const RECORD_LABEL: &[u8] = b"peerage record 1";
 const NETWORK_LABEL: &[u8] = b"peerage record network 1";
+const MARK_LABEL: &[u8] = b"peerage digest 1";
+
+/// Bytes of a mark, and so of a digest: a stranger cannot make two records with one mark, and a digest fits into any frame.
+pub(super) const MARK_BYTES: usize = 16;
+
+/// The keys, encoded, of what changes when a record is only renewed: `seq` and `lease_s`.
+const RENEWED: [&[u8]; 2] = [b"\xa3seq", b"\xa7lease_s"];
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use peerage_proto::hello::NetworkKey;
 use peerage_proto::id::Epoch;
 use peerage_proto::keys::{Ed25519, Signer};
 use peerage_proto::membership::{Incarnation, Record, SignedRecord};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::admission::Key;
 use crate::vectors::Vectors;
@@ -29,6 +29,7 @@ fn ada(vectors: &Vectors) -> (Key, NetworkKey, Record) {
         addresses: vec!["tls://192.0.2.7:5000".parse().expect("the document is right")],
         services: None,
         sealing_key: None,
+        left: false,
         lease: Duration::from_secs(90),
     };
     (key, network, record)
@@ -43,6 +44,22 @@ fn the_record_of_the_document_is_what_is_signed_and_what_is_read() {
     let content = Payload::from_parts(Encoding::MsgPack, Bytes::from(vectors.bytes("record")));
     let opened = SignedRecord::open(&content, &network, &Ed25519).expect("the document is right");
     assert_eq!(opened.record(), &record);
+    assert_eq!(hex(&opened.mark()), hex(&vectors.bytes("mark")));
+}
+
+#[test]
+fn the_formula_of_the_document_gives_the_mark_of_its_record() {
+    let vectors = Vectors::read();
+    let record = vectors.bytes("record");
+    let body = &record[3..3 + usize::from(record[2])];
+    // `seq` is 1 and `lease_s` is 90, which take a byte each; one byte stands before all entries.
+    let without = |text: &[u8], entry: &[u8]| {
+        let at = text.windows(entry.len()).position(|window| window == entry).expect("the document is right");
+        [&text[..at], &text[at + entry.len()..]].concat()
+    };
+    let entries = without(&without(&body[1..], b"\xa3seq\x01"), b"\xa7lease_s\x5a");
+    let hash = Sha256::new().chain_update(b"peerage digest 1").chain_update(entries).finalize();
+    assert_eq!(hex(&hash[..16]), hex(&vectors.bytes("mark")));
 }
 
 #[test]

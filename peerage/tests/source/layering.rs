@@ -8,6 +8,7 @@ use crate::tree::{self, Source};
 const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("outputs", &[]),
+    ("jitter", &[]),
     // Rules that tests can break; in what ships there is nothing of it.
     ("planted", &[]),
     ("id", &["limits"]),
@@ -24,9 +25,9 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("address", &["codec", "frame", "id", "limits"]),
     ("channel", &["backoff", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs", "planted"]),
     // Links, contacts and the rule for duplicate links. Of handshake and channel it knows the words for how they end.
-    ("peers", &["address", "backoff", "hello", "id", "limits", "outcome", "outputs", "planted"]),
-    // What nodes say of themselves. It knows nothing of links.
-    ("membership", &["address", "codec", "hello", "id", "keys", "limits"]),
+    ("peers", &["address", "backoff", "hello", "id", "jitter", "limits", "outcome", "outputs", "planted"]),
+    // Who exists, and why it is believed. It hears of links, and knows nothing of how they are made.
+    ("membership", &["address", "codec", "hello", "id", "jitter", "keys", "limits", "liveness", "outputs", "planted"]),
     // The one file that knows all parts of the control plane.
     ("node", &["address", "codec", "frame", "hello", "id", "limits", "outputs", "peers"]),
     // Drives the machines on virtual time; nothing shipped uses it.

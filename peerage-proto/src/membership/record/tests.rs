@@ -22,6 +22,7 @@ fn record_of(key: &Key) -> Record {
         addresses: vec!["tls://192.0.2.7:5000".parse().unwrap(), "quic://[2001:db8::7]:5000".parse().unwrap()],
         services: Some([1; 32]),
         sealing_key: Some([2; 32]),
+        left: false,
         lease: Duration::from_secs(90),
     }
 }
@@ -63,7 +64,7 @@ fn changed(key: &Key, changes: Json) -> Payload {
 #[test]
 fn a_record_is_read_as_it_was_signed() {
     let key = Key::of(1);
-    for record in [record_of(&key), bare(&key)] {
+    for record in [record_of(&key), bare(&key), Record { left: true, ..bare(&key) }] {
         let signed = SignedRecord::sign(&record, &lab(), &key).unwrap();
         assert_eq!(signed.record(), &record);
         assert_eq!(SignedRecord::open(&signed.encode(), &lab(), &Ed25519), Ok(signed));
@@ -78,6 +79,27 @@ fn what_a_newer_version_adds_is_skipped_and_handed_on_byte_for_byte() {
     let opened = SignedRecord::open(&content, &lab(), &Ed25519).unwrap();
     assert_eq!(opened.record().addresses, ["tls://192.0.2.7:5000".parse().unwrap()]);
     assert_eq!(opened.encode().bytes(), content.bytes());
+}
+
+#[test]
+fn a_mark_is_equal_for_what_only_renews_and_differs_for_what_says_something_new() {
+    let key = Key::of(1);
+    let mark = |record: &Record| SignedRecord::sign(record, &lab(), &key).unwrap().mark();
+    let first = record_of(&key);
+    let Incarnation { epoch, .. } = first.incarnation;
+    let renewed = Record { incarnation: Incarnation { epoch, sequence: 500 }, ..first.clone() };
+    assert_eq!(mark(&Record { lease: Duration::from_secs(300), ..renewed }), mark(&first));
+    let restarted = Incarnation { epoch: Epoch::new(1_763_712_001, [9; 16]), sequence: 4 };
+    for other in [
+        Record { incarnation: restarted, ..first.clone() },
+        Record { left: true, ..first.clone() },
+        Record { addresses: Vec::new(), ..first.clone() },
+    ] {
+        assert_ne!(mark(&other), mark(&first), "{other:?}");
+    }
+    // What this version does not know counts as well.
+    let blue = SignedRecord::open(&changed(&key, json!({ "colour": "blue" })), &lab(), &Ed25519).unwrap();
+    assert_ne!(blue.mark(), mark(&first));
 }
 
 #[test]
@@ -134,6 +156,7 @@ fn each_damage_has_its_own_error() {
         json!({ "seq": -1 }),
         json!({ "machine": "text" }),
         json!({ "key": { "$bin": "0011" } }),
+        json!({ "left": 1 }),
         json!({ "lease_s": 1.5 }),
     ] {
         let refused = open(&changed(&key, changes.clone()));

@@ -2,15 +2,15 @@
 
 /// Gives random bits, the same ones for the same seed. Good enough to spread waits, and for nothing else.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Jitter(u64);
+pub(crate) struct Jitter(u64);
 
 impl Jitter {
-    pub(super) fn new(seed: u64) -> Jitter {
+    pub(crate) fn new(seed: u64) -> Jitter {
         Jitter(seed)
     }
 
     /// The next 32 bits (SplitMix64: Steele, Lea, Flood 2014).
-    pub(super) fn next(&mut self) -> u32 {
+    pub(crate) fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
