@@ -139,20 +139,73 @@ pub struct Transition {
     pub local_health: u8,
 }
 
+/// What was seen, before it is known what it leads to.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) evidence: Evidence,
+    pub(super) detail: String,
+    pub(super) informant: Option<NodeId>,
+    pub(super) path: Option<String>,
+    pub(super) asked: Vec<(NodeId, Option<Answer>)>,
+}
+
+impl Seen {
+    pub(super) fn of(evidence: Evidence) -> Seen {
+        Seen { evidence, detail: String::new(), informant: None, path: None, asked: Vec::new() }
+    }
+
+    pub(super) fn saying(self, detail: &str) -> Seen {
+        let end = detail.floor_char_boundary(limits::EVIDENCE_TEXT_BYTES_MAX);
+        Seen { detail: detail[..end].to_owned(), ..self }
+    }
+
+    pub(super) fn by(self, informant: NodeId) -> Seen {
+        Seen { informant: Some(informant), ..self }
+    }
+}
+
+/// The evidence as one line for people.
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.evidence)?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        if let Some(path) = &self.path {
+            write!(f, " ({path})")?;
+        }
+        if let Some(informant) = &self.informant {
+            write!(f, ", told by {informant}")?;
+        }
+        for (whom, answer) in &self.asked {
+            match answer {
+                Some(answer) => write!(f, "; {whom} says {answer}")?,
+                None => write!(f, "; {whom} did not answer")?,
+            }
+        }
+        match self.local_health {
+            0 | 1 => Ok(()),
+            slow => write!(f, "; this node was {slow} times as slow as usual"),
+        }
+    }
+}
+
 /// The latest transitions of one member.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct History(VecDeque<Transition>);
 
 impl History {
     /// Adds one; the oldest makes way.
-    pub(super) fn add(&mut self, mut transition: Transition) {
+    pub(super) fn add(&mut self, transition: Transition) {
         if self.0.len() >= limits::TRANSITIONS_MAX {
             self.0.pop_front();
         }
-        for text in [Some(&mut transition.detail), transition.path.as_mut()].into_iter().flatten() {
-            text.truncate(text.floor_char_boundary(limits::EVIDENCE_TEXT_BYTES_MAX));
-        }
         self.0.push_back(transition);
+    }
+
+    /// Whether the latest is about this run.
+    pub(super) fn is_of(&self, epoch: Epoch) -> bool {
+        self.0.back().is_some_and(|transition| transition.epoch == epoch)
     }
 
     /// All of them, oldest first.

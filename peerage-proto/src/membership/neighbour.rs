@@ -1,0 +1,206 @@
+//! One neighbour: what has been said to it, what it has said, and how much of it is listened to.
+
+use std::time::{Duration, Instant};
+
+use super::Digest;
+use crate::id::Epoch;
+use crate::limits;
+
+/// A node with a link, as far as the exchange of records goes.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Neighbour {
+    /// The run of it that the link leads to.
+    pub(super) epoch: Epoch,
+    /// How its link goes, for people.
+    pub(super) path: String,
+    /// The digest that it was told last, and when.
+    said: Option<(Digest, Instant)>,
+    /// It is to be told the digest again, changed or not.
+    owes: bool,
+    /// The last digest it told.
+    theirs: Option<Digest>,
+    /// The digest of theirs that an answer has brought this node up to.
+    answered: Option<Digest>,
+    /// When it is to be asked for what is missing here.
+    ask_at: Option<Instant>,
+    /// When it was asked, while the answer is awaited.
+    asked: Option<Instant>,
+    /// A part of the answer was not taken.
+    is_partial: bool,
+    budgets: Budgets,
+}
+
+/// How much a neighbour may say.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct Budgets {
+    unasked: Quota,
+    asked: Quota,
+    asked_bytes: Quota,
+    summaries: Quota,
+    forgeries: Vec<Instant>,
+}
+
+/// So much in a time, counted anew when it is over.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+struct Quota {
+    since: Option<Instant>,
+    spent: usize,
+}
+
+impl Neighbour {
+    /// A neighbour whose link has just come up.
+    pub(super) fn new(epoch: Epoch, path: &str) -> Neighbour {
+        Neighbour {
+            epoch,
+            path: cut(path),
+            said: None,
+            owes: false,
+            theirs: None,
+            answered: None,
+            ask_at: None,
+            asked: None,
+            is_partial: false,
+            budgets: Budgets::default(),
+        }
+    }
+
+    /// Its link goes another way.
+    pub(super) fn go(&mut self, path: &str) {
+        self.path = cut(path);
+    }
+
+    /// It told its digest.
+    pub(super) fn told_digest(&mut self, now: Instant, digest: Digest) {
+        let is_first = self.theirs.replace(digest).is_none();
+        let delay = if is_first { Duration::ZERO } else { limits::SUMMARY_DELAY };
+        self.ask_at.get_or_insert(now + delay);
+    }
+
+    /// Its answer is complete; it was made from this digest of its own.
+    pub(super) fn told_all(&mut self, now: Instant, digest: Digest) {
+        self.asked = None;
+        if std::mem::take(&mut self.is_partial) {
+            self.ask_at = Some(now + limits::SUMMARY_AGAIN);
+        } else {
+            self.answered = Some(digest);
+        }
+    }
+
+    /// The digest is to be told again: the lease was renewed.
+    pub(super) fn remind(&mut self) {
+        self.owes = true;
+    }
+
+    /// Whether it is to be told our digest now; notes that it is.
+    pub(super) fn says(&mut self, now: Instant, ours: Digest) -> bool {
+        let is_due = self.say_at(ours).is_some_and(|at| at.is_none_or(|at| at <= now));
+        if is_due {
+            (self.said, self.owes) = (Some((ours, now)), false);
+        }
+        is_due
+    }
+
+    /// Whether it is to be asked now for what is missing here; notes that it is.
+    pub(super) fn asks(&mut self, now: Instant, ours: Digest) -> bool {
+        if self.agrees(ours) || self.theirs.is_none() {
+            self.ask_at = None;
+            return false;
+        }
+        self.ask_at.get_or_insert(now + limits::SUMMARY_DELAY);
+        let is_due = self.ask_due(ours).is_some_and(|at| at <= now);
+        if is_due {
+            self.ask(now);
+        }
+        is_due
+    }
+
+    /// Notes that it is asked now, whatever the digests.
+    pub(super) fn ask(&mut self, now: Instant) {
+        (self.asked, self.ask_at, self.is_partial) = (Some(now), None, false);
+    }
+
+    /// Whether an answer of it is awaited.
+    pub(super) fn is_asked(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|at| now.saturating_duration_since(at) < limits::SUMMARY_AGAIN)
+    }
+
+    /// Whether everything that it knows is known here, as far as it has told.
+    pub(super) fn agrees(&self, ours: Digest) -> bool {
+        self.theirs.is_some_and(|theirs| theirs == ours || self.answered == Some(theirs))
+    }
+
+    /// When something is due with it.
+    pub(super) fn due(&self, ours: Digest) -> Option<Instant> {
+        let said = self.said.map(|(_, at)| at);
+        let say = self.say_at(ours).and_then(|at| at.or(said));
+        [say, self.ask_due(ours)].into_iter().flatten().min()
+    }
+
+    /// Whether one more record of it, with so many bytes, is looked at.
+    pub(super) fn may_hand(&mut self, now: Instant, bytes: usize) -> bool {
+        let budgets = &mut self.budgets;
+        let may = if self.asked.is_some() {
+            budgets.asked.spend(now, 1, limits::RECORDS_ASKED_MAX, limits::RECORDS_WINDOW)
+                && budgets.asked_bytes.spend(now, bytes, limits::RECORDS_ASKED_BYTES_MAX, limits::RECORDS_WINDOW)
+        } else {
+            budgets.unasked.spend(now, 1, limits::RECORDS_UNASKED_MAX, limits::RECORDS_WINDOW)
+        };
+        self.is_partial |= !may;
+        may
+    }
+
+    /// Whether one more summary of it is answered.
+    pub(super) fn may_ask(&mut self, now: Instant) -> bool {
+        self.budgets.summaries.spend(now, 1, limits::SUMMARIES_PER_SECOND, Duration::from_secs(1))
+    }
+
+    /// It handed on what does not verify. Whether that was once too often.
+    pub(super) fn has_forged(&mut self, now: Instant) -> bool {
+        let forgeries = &mut self.budgets.forgeries;
+        forgeries.retain(|at| now.saturating_duration_since(*at) < limits::FORGERY_WINDOW);
+        forgeries.push(now);
+        let is_enough = forgeries.len() >= limits::FORGERIES_MAX;
+        if is_enough {
+            forgeries.clear();
+        }
+        is_enough
+    }
+
+    /// When the digest is to be said: not at all, at once (`Some(None)`), or then.
+    fn say_at(&self, ours: Digest) -> Option<Option<Instant>> {
+        match self.said {
+            None => Some(None),
+            Some((said, at)) => (self.owes || said != ours).then(|| Some(at + limits::DIGEST_PAUSE)),
+        }
+    }
+
+    /// When it is to be asked: while an answer is awaited not before its time is over.
+    fn ask_due(&self, ours: Digest) -> Option<Instant> {
+        if self.theirs.is_none() || self.agrees(ours) {
+            return None;
+        }
+        match self.asked {
+            Some(at) => Some(at + limits::SUMMARY_AGAIN),
+            None => self.ask_at,
+        }
+    }
+}
+
+fn cut(path: &str) -> String {
+    path[..path.floor_char_boundary(limits::EVIDENCE_TEXT_BYTES_MAX)].to_owned()
+}
+
+impl Quota {
+    /// Takes so much, if that is left.
+    fn spend(&mut self, now: Instant, amount: usize, limit: usize, window: Duration) -> bool {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= window) {
+            (self.since, self.spent) = (Some(now), 0);
+        }
+        let spent = self.spent.saturating_add(amount);
+        let is_left = spent <= limit;
+        if is_left {
+            self.spent = spent;
+        }
+        is_left
+    }
+}

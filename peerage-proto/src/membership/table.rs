@@ -1,0 +1,153 @@
+//! The members: of each its newest record, its state, and how long its record holds.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::evidence::History;
+use super::record::MARK_BYTES;
+use super::suspicion::Suspicion;
+use super::{Digest, Handed, Incarnation, Record, SignedRecord, State};
+use crate::id::{Epoch, NodeId};
+use crate::limits;
+
+/// What is known of one member.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Member {
+    pub(super) signed: SignedRecord,
+    mark: [u8; MARK_BYTES],
+    /// When the record came.
+    pub(super) came: Instant,
+    /// When its lease is over.
+    pub(super) lease_until: Instant,
+    pub(super) state: State,
+    pub(super) since: Instant,
+    pub(super) history: History,
+    pub(super) suspicion: Option<Suspicion>,
+    /// A round of dials to it has ended, or it was linked, since its addresses are known.
+    pub(super) tried: bool,
+    /// It was refuted that it is gone although its addresses refuse: then they say nothing about it.
+    pub(super) refuses_always: bool,
+}
+
+/// All members, and the digest of those that are live.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct Table {
+    members: BTreeMap<NodeId, Member>,
+    digest: Digest,
+}
+
+impl Member {
+    /// A member that is up.
+    pub(super) fn new(signed: SignedRecord, now: Instant, remaining: Duration) -> Member {
+        Member {
+            mark: signed.mark(),
+            signed,
+            came: now,
+            lease_until: now + remaining,
+            state: State::Up,
+            since: now,
+            history: History::default(),
+            suspicion: None,
+            tried: false,
+            refuses_always: false,
+        }
+    }
+
+    /// Takes a newer record in the place of the one before.
+    pub(super) fn renew(&mut self, signed: SignedRecord, now: Instant, remaining: Duration) {
+        self.mark = signed.mark();
+        self.signed = signed;
+        self.came = now;
+        self.lease_until = now + remaining;
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        self.signed.record()
+    }
+
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.record().incarnation
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.incarnation().epoch
+    }
+
+    pub(super) fn mark(&self) -> &[u8; MARK_BYTES] {
+        &self.mark
+    }
+
+    /// The record as it is handed on now; `None` once its lease is over.
+    pub(super) fn handed(&self, now: Instant) -> Option<Handed> {
+        let remaining = self.lease_until.saturating_duration_since(now);
+        (!remaining.is_zero()).then(|| Handed { record: self.signed.encode(), remaining })
+    }
+
+    /// When the record has to be asked for, so that it does not run out.
+    pub(super) fn stale_at(&self) -> Instant {
+        self.lease_until.checked_sub(self.record().lease / 2).unwrap_or(self.lease_until)
+    }
+}
+
+impl Table {
+    pub(super) fn get(&self, id: &NodeId) -> Option<&Member> {
+        self.members.get(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
+        self.members.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Adds a member that was not known.
+    pub(super) fn insert(&mut self, member: Member) {
+        self.digest.toggle(&member.mark);
+        self.members.insert(member.record().id, member);
+    }
+
+    /// Changes a member, and the digest with it. `None` if it is not known.
+    pub(super) fn with<T>(&mut self, id: &NodeId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        let member = self.members.get_mut(id)?;
+        if member.state.is_live() {
+            self.digest.toggle(&member.mark);
+        }
+        let result = change(member);
+        if member.state.is_live() {
+            self.digest.toggle(&member.mark);
+        }
+        Some(result)
+    }
+
+    /// Forgets a member.
+    pub(super) fn remove(&mut self, id: &NodeId) {
+        if let Some(member) = self.members.remove(id)
+            && member.state.is_live()
+        {
+            self.digest.toggle(&member.mark);
+        }
+    }
+
+    /// The digest of the live members.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Who makes way for another: whoever has been gone for longest, else the one without a link whose record is oldest.
+    pub(super) fn dispensable(&self, is_linked: impl Fn(&NodeId) -> bool) -> Option<NodeId> {
+        let gone = self.members.iter().filter(|(_, member)| !member.state.is_live());
+        let unlinked = self.members.iter().filter(|(id, _)| !is_linked(id));
+        let gone = gone.min_by_key(|(_, member)| member.since);
+        gone.or_else(|| unlinked.min_by_key(|(_, member)| member.came)).map(|(id, _)| *id)
+    }
+
+    /// Members that have been gone for so long that they are to be forgotten.
+    pub(super) fn forgettable(&self, now: Instant) -> Vec<NodeId> {
+        let is_over = |member: &Member| {
+            !member.state.is_live() && now.saturating_duration_since(member.since) >= limits::MEMBER_KEPT
+        };
+        self.members.iter().filter(|(_, member)| is_over(member)).map(|(id, _)| *id).collect()
+    }
+}
