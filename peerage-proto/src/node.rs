@@ -59,12 +59,14 @@ pub struct Config {
     pub links_max: u32,
     /// 64 random bits, so that nodes which lost the same peer do not all come back at the same moment.
     pub seed: u64,
+    /// Where it is, by which addresses from others are judged. Default: nothing is known.
+    pub here: Here,
 }
 
 impl Config {
     /// A node with defaults for the rest.
     pub fn new(id: NodeId, epoch: Epoch, seed: u64) -> Config {
-        Config { id, epoch, links_max: limits::LINKS_DEFAULT, seed }
+        Config { id, epoch, links_max: limits::LINKS_DEFAULT, seed, here: Here::default() }
     }
 }
 
@@ -81,6 +83,18 @@ pub enum Input {
         expected: Option<NodeId>,
         /// For this attempt, or for ever.
         keep: Keep,
+    },
+    /// Nobody finds this address any more, which was connected with [`Keep::Found`]. A link to it stays.
+    Withdraw {
+        /// Where.
+        address: Address,
+    },
+    /// Every way of finding others has looked once, and what it found was connected.
+    Searched,
+    /// This machine's interfaces have other addresses, or it slept: whoever is waited for is dialled at once.
+    NetworkChanged {
+        /// Where this node is now.
+        here: Here,
     },
     /// A peer with which there is a link says where else it can be reached. Replaces what it said before.
     Addresses {
@@ -187,6 +201,8 @@ pub enum Output {
 pub struct Node {
     peers: Peers,
     faults: Faults,
+    here: Here,
+    searched: bool,
     outputs: Outbox<Output>,
 }
 
@@ -196,6 +212,8 @@ impl Node {
         Node {
             peers: Peers::new(config.id, config.epoch, config.links_max, config.seed),
             faults: Faults::default(),
+            here: config.here,
+            searched: false,
             outputs: Outbox::default(),
         }
     }
@@ -210,6 +228,12 @@ impl Node {
         let connected = self.peers.connected();
         match input {
             Input::Connect { connect, address, expected, keep } => self.peers.connect(connect, address, expected, keep),
+            Input::Withdraw { address } => self.peers.withdraw(&address),
+            Input::Searched => self.searched = true,
+            Input::NetworkChanged { here } => {
+                self.here = here;
+                self.peers.network_changed();
+            }
             Input::Addresses { peer, addresses } => self.peers.addresses(peer, addresses),
             Input::DialFailed { dial, why } => self.peers.dial_failed(now, dial, why),
             Input::Proved { link, proved, dialled } => self.peers.proved(now, link, proved, dialled),
@@ -244,6 +268,21 @@ impl Node {
     /// The epoch that handshakes are to use now.
     pub fn epoch(&self) -> Epoch {
         self.peers.epoch()
+    }
+
+    /// Where this node is.
+    pub fn here(&self) -> &Here {
+        &self.here
+    }
+
+    /// Whether every way of finding others has looked once.
+    pub fn has_searched(&self) -> bool {
+        self.searched
+    }
+
+    /// Seeds and found addresses of which it is not yet known whether somebody is there.
+    pub fn untried(&self) -> impl Iterator<Item = &Address> {
+        self.peers.untried()
     }
 
     /// How far the node is on its way out.

@@ -17,12 +17,11 @@
 //! in exactly one `Down`, before or after it was `Up`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Instant;
 
 use crate::address::Address;
 use crate::hello::{HelloError, Refusal, Trust};
-use crate::id::{Epoch, LinkId, LinkOrder, NodeId};
+use crate::id::{Epoch, LinkId, NodeId};
 use crate::jitter::Jitter;
 use crate::limits;
 use crate::outputs::Outbox;
@@ -38,6 +37,7 @@ mod pair;
 pub(crate) mod policy;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use contact::Route;
 use contacts::{Contacts, Out};
@@ -46,86 +46,7 @@ use pair::{NoWinner, Pair, Standing};
 
 pub use control::Control;
 pub use order::{ConnectError, DialError, Order, WhyClosed, WhyDown};
-
-/// Identifies a dial among all dials of this process.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct DialId(pub u64);
-
-impl fmt::Display for DialId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dial#{}", self.0)
-    }
-}
-
-/// The driver's number for a `Connect` that is to be answered.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ConnectId(pub u64);
-
-impl fmt::Display for ConnectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connect#{}", self.0)
-    }
-}
-
-/// How long an address is wanted.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Keep {
-    /// For one attempt. If it leads to a link, the node behind it is kept like any other member.
-    Once,
-    /// As long as the node runs: a seed.
-    Forever,
-}
-
-/// What is known about the other end of a connection once it has proved itself.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Proved {
-    /// Who it is.
-    pub peer: NodeId,
-    /// How far that can be relied on.
-    pub trust: Trust,
-    /// Which run of it.
-    pub epoch: Epoch,
-    /// The link's place among all links between the two.
-    pub order: LinkOrder,
-}
-
-/// How far the node is on its way out.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Phase {
-    /// Takes part.
-    Running,
-    /// Finishes what it has accepted, takes nothing new.
-    Draining {
-        /// When it says goodbye, finished or not.
-        until: Instant,
-        /// What it will say then.
-        reason: String,
-    },
-    /// Has said goodbye; waits for the peers' word.
-    Leaving {
-        /// When it waits no longer.
-        until: Instant,
-    },
-    /// Is gone.
-    Stopped,
-}
-
-/// One link, for status.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct LinkView {
-    /// Which.
-    pub link: LinkId,
-    /// Whom it leads to.
-    pub peer: NodeId,
-    /// Which run of it.
-    pub epoch: Epoch,
-    /// How far the peer's id can be relied on.
-    pub trust: Trust,
-    /// Whether this node dialled.
-    pub dialled: bool,
-    /// Whether new calls go over it.
-    pub active: bool,
-}
+pub use words::{ConnectId, DialId, Keep, LinkView, Phase, Proved};
 
 /// Links, peers and contacts of one node.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -223,6 +144,22 @@ impl Peers {
         let mut out = Out { orders: &mut self.orders, facts: &mut self.facts, jitter: &mut self.jitter };
         let held = |peer: &NodeId| peers.get(peer).is_some_and(|peer| peer.up.is_some());
         self.contacts.connect(connect, route, keep, held, &mut out);
+    }
+
+    /// Nobody finds the address any more.
+    pub(crate) fn withdraw(&mut self, address: &Address) {
+        let mut out = Out { orders: &mut self.orders, facts: &mut self.facts, jitter: &mut self.jitter };
+        self.contacts.withdraw(address, &mut out);
+    }
+
+    /// This node's network is another one.
+    pub(crate) fn network_changed(&mut self) {
+        self.contacts.network_changed();
+    }
+
+    /// Seeds and found addresses of which it is not yet known whether somebody is there.
+    pub(crate) fn untried(&self) -> impl Iterator<Item = &Address> {
+        self.contacts.untried()
     }
 
     /// A peer says where it can be reached.

@@ -13,6 +13,7 @@ mod anything;
 mod contacts;
 mod farewell;
 mod faults;
+mod finding;
 
 const ADA: NodeId = NodeId::from_bytes([1; 32]);
 const BOB: NodeId = NodeId::from_bytes([2; 32]);
@@ -113,6 +114,10 @@ impl Scene {
 
     fn seed(&mut self, at: &str) {
         self.feed(Input::Connect { connect: None, address: address(at), expected: None, keep: Keep::Forever });
+    }
+
+    fn found(&mut self, at: &str) {
+        self.feed(Input::Connect { connect: None, address: address(at), expected: None, keep: Keep::Found });
     }
 
     fn fails(&mut self, dial: DialId, why: DialError) {

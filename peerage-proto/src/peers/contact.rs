@@ -29,6 +29,8 @@ pub(super) struct Contact {
     backoff: Backoff,
     /// Failed rounds since a link was up.
     pub(super) failures: u32,
+    /// Whether a round has ended since it is known: there was a link, or there was none.
+    pub(super) was_tried: bool,
     /// Who waits for the outcome of this round.
     pub(super) asks: Vec<ConnectId>,
 }
@@ -50,6 +52,8 @@ pub(super) enum Kept {
     Once,
     /// As long as the node runs.
     Forever,
+    /// Until it is withdrawn.
+    Found,
     /// Until it has been lost for [`limits::MEMBER_KEPT`]; holds since when it is.
     Member { lost: Option<Instant> },
 }
@@ -72,11 +76,13 @@ impl Contact {
             kept: match keep {
                 Keep::Once => Kept::Once,
                 Keep::Forever => Kept::Forever,
+                Keep::Found => Kept::Found,
             },
             peer: None,
             state: State::Ready,
             backoff: Backoff::for_node(),
             failures: 0,
+            was_tried: false,
             asks: Vec::new(),
         }
     }
@@ -128,6 +134,7 @@ impl Contact {
         }
         self.peer = Some(peer);
         self.state = State::Held;
+        self.was_tried = true;
         self.tried = 0;
         self.failures = 0;
         if let Kept::Once | Kept::Member { .. } = self.kept {
@@ -157,6 +164,7 @@ impl Contact {
         }
         let over = self.state == State::Ready && self.tried >= self.routes.len();
         if over {
+            self.was_tried = true;
             self.failures = self.failures.saturating_add(1);
         }
         over
@@ -173,6 +181,32 @@ impl Contact {
         }
         let delay = self.backoff.next_spread(jitter.next()).max(at_least);
         self.state = State::Waiting(now + delay);
+    }
+
+    /// The next wait is a first one: what failed so far may have failed because of this node's own network.
+    pub(super) fn take_heart(&mut self) {
+        self.backoff = Backoff::for_node();
+    }
+
+    /// Somebody found this address, which may be one that the peer named.
+    pub(super) fn find(&mut self, address: &Address) {
+        for route in self.routes.iter_mut().filter(|route| route.address == *address) {
+            route.given = true;
+        }
+        if self.kept != Kept::Forever {
+            self.kept = Kept::Found;
+        }
+    }
+
+    /// Nobody finds this address any more. True if with it went the reason to keep the contact.
+    pub(super) fn withdraw(&mut self, address: &Address) -> bool {
+        if self.kept != Kept::Found {
+            return false;
+        }
+        for route in self.routes.iter_mut().filter(|route| route.address == *address) {
+            route.given = false;
+        }
+        !self.routes.iter().any(|route| route.given)
     }
 
     /// Whether it was lost so long ago that it is forgotten.

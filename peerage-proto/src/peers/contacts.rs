@@ -3,7 +3,7 @@
 //! A contact is tried address by address, one dial at a time, and never is one address dialled twice at once. A round that
 //! failed at every address is followed by a wait: 200 ms at first, twice as long each time, up to 10 s, and of each wait a
 //! random part, so that those who lost the same node do not come back as one wave. What the application asked to be kept is
-//! tried for ever. Any other node that a link was lost with is tried like that for ten minutes, then every 1 to 60 minutes,
+//! tried for ever, and what was found until it is withdrawn. Any other node that a link was lost with is tried like that for ten minutes, then every 1 to 60 minutes,
 //! and forgotten after an hour.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -62,9 +62,10 @@ impl Contacts {
         held: impl Fn(&NodeId) -> bool,
         out: &mut Out<'_>,
     ) {
+        // What was found may be what a peer says of itself, with which there is a link already.
         let same = |contact: &Contact| {
             contact.routes.iter().any(|known| {
-                known.given
+                (known.given || keep == Keep::Found)
                     && known.address == route.address
                     && (route.expected.is_none() || known.expected == route.expected)
             })
@@ -81,6 +82,7 @@ impl Contacts {
             out.orders.extend(connect.map(|connect| Order::Answer { connect, result: Err(ConnectError::TooMany) }));
             return;
         }
+        let address = route.address.clone();
         let id = known.unwrap_or_else(|| {
             let id = ContactId(self.next_contact);
             self.next_contact = self.next_contact.wrapping_add(1);
@@ -89,8 +91,10 @@ impl Contacts {
             id
         });
         let contact = self.by_id.get_mut(&id).expect("found or made above");
-        if keep == Keep::Forever {
-            contact.kept = Kept::Forever;
+        match keep {
+            Keep::Once => {}
+            Keep::Forever => contact.kept = Kept::Forever,
+            Keep::Found => contact.find(&address),
         }
         if let Some(peer) = pinned {
             self.hold(id, peer, out);
@@ -109,6 +113,44 @@ impl Contacts {
                 }
             }
         }
+    }
+
+    /// Nobody finds this address any more. A node that there is a link with stays a member.
+    pub(super) fn withdraw(&mut self, address: &Address, out: &mut Out<'_>) {
+        let mut over = Vec::new();
+        for (id, contact) in &mut self.by_id {
+            if contact.withdraw(address) {
+                over.push((*id, contact.state, contact.peer));
+            }
+        }
+        for (id, state, peer) in over {
+            let contact = self.by_id.get_mut(&id).expect("listed above");
+            match (state, peer) {
+                (State::Held, Some(peer)) => {
+                    contact.kept = Kept::Once;
+                    contact.hold(peer);
+                }
+                _ if !contact.asks.is_empty() => contact.kept = Kept::Once,
+                _ => self.forget_one(id, out),
+            }
+        }
+    }
+
+    /// This node's network is another one: whoever waits is dialled now.
+    pub(super) fn network_changed(&mut self) {
+        let waiting: Vec<ContactId> = self.waiting.iter().map(|(_, id)| *id).collect();
+        for id in waiting {
+            self.by_id.get_mut(&id).expect("only contacts wait").take_heart();
+            self.set(id, State::Ready);
+        }
+    }
+
+    /// Seeds and found addresses of which it is not yet known whether somebody is there.
+    pub(super) fn untried(&self) -> impl Iterator<Item = &Address> {
+        let is_untried = |contact: &&Contact| {
+            matches!(contact.kept, Kept::Forever | Kept::Found) && !contact.was_tried && contact.state != State::Parked
+        };
+        self.by_id.values().filter(is_untried).filter_map(|contact| contact.routes.first()).map(|route| &route.address)
     }
 
     /// A peer with which there is a link says where it can be reached.

@@ -12,7 +12,9 @@ const LINKS_MAX: u32 = 12;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Connect { to: usize, expected: Option<u8>, keep: bool },
+    Connect { to: usize, expected: Option<u8>, keep: Keep },
+    Withdraw { to: usize },
+    NetworkChanged,
     Addresses { peer: u8, count: usize },
     DialFailed { nth: usize, why: usize },
     Proved { peer: u8, start: u64, proven: bool, dial: Option<usize>, seq: u64 },
@@ -34,9 +36,12 @@ fn step() -> impl Strategy<Value = Step> {
     let nth = || 0_usize..40;
     let seq = || prop_oneof![4 => 0_u64..6, 1 => Just(u64::MAX)];
     let millis = || prop_oneof![4 => 0_u64..500, 2 => 900_u64..12_000, 1 => 60_000_u64..4_000_000];
+    let keep = prop_oneof![Just(Keep::Once), Just(Keep::Forever), Just(Keep::Found)];
     prop_oneof![
-        6 => (0_usize..6, prop::option::of(peer()), any::<bool>())
+        8 => (0_usize..6, prop::option::of(peer()), keep)
             .prop_map(|(to, expected, keep)| Step::Connect { to, expected, keep }),
+        3 => (0_usize..6).prop_map(|to| Step::Withdraw { to }),
+        1 => Just(Step::NetworkChanged),
         2 => (peer(), 0_usize..30).prop_map(|(peer, count)| Step::Addresses { peer, count }),
         3 => (nth(), 0_usize..5).prop_map(|(nth, why)| Step::DialFailed { nth, why }),
         12 => (peer(), 0_u64..4, any::<bool>(), prop::option::of(nth()), seq())
@@ -113,9 +118,11 @@ impl World {
                     connect: Some(ConnectId(self.asked)),
                     address: address(&format!("tls://host-{to}")),
                     expected: expected.map(node),
-                    keep: if keep { Keep::Forever } else { Keep::Once },
+                    keep,
                 }
             }
+            Step::Withdraw { to } => Input::Withdraw { address: address(&format!("tls://host-{to}")) },
+            Step::NetworkChanged => Input::NetworkChanged { here: Here::default() },
             Step::Addresses { peer, count } => {
                 let addresses = (0..count).map(|n| address(&format!("tls://of-{peer}-{n}"))).collect();
                 Input::Addresses { peer: node(peer), addresses }
