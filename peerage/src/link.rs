@@ -38,6 +38,7 @@ mod errands;
 mod in_place;
 mod linger;
 mod of_node;
+mod portions;
 mod reporter;
 mod time;
 
@@ -330,6 +331,11 @@ impl Link {
         self.release(state);
         drop(running);
         self.wake_driver();
+    }
+
+    /// Unique among the links of this process that are alive.
+    fn number(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     pub(crate) fn is_same(&self, other: &Link) -> bool {

@@ -2,7 +2,8 @@
 //! steps.
 //!
 //! One turn reads what there is, lets the machine make sense of it, runs the handlers of the requests it found, and
-//! writes everything that has gathered, in that order, until nothing more can be done without waiting.
+//! writes everything that has gathered, in that order, until nothing more can be done without waiting. Many requests that
+//! came at once are answered in portions.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::desk::Desk;
 use super::linger::Linger;
+use super::portions::Portions;
 use super::{Errands, Link, Serve};
 use crate::shown::shown;
 use crate::transport::ByteStream;
@@ -96,9 +98,9 @@ impl Driver {
         if !self.read(cx) && self.stand_back(cx) {
             return Poll::Pending;
         }
+        let portions = Portions::of_turn(self.link.number());
         for _ in 0..ROUNDS {
-            self.serve(cx);
-            let wrote = self.write(cx);
+            let wrote = self.serve_and_write(cx, portions);
             if self.read(cx) {
                 continue;
             }
@@ -187,19 +189,30 @@ impl Driver {
         self.link.run(&mut self.errands);
     }
 
-    /// Runs the handlers of the requests that came.
-    fn serve(&mut self, cx: &mut Context<'_>) {
+    /// Runs the handlers of the requests that came and writes what has gathered, one portion after the other.
+    fn serve_and_write(&mut self, cx: &mut Context<'_>, portions: Portions) -> Wrote {
+        loop {
+            self.serve(cx, portions.next(self.batch.len()));
+            let wrote = self.write(cx);
+            if self.batch.is_empty() {
+                return wrote;
+            }
+        }
+    }
+
+    /// Runs the handlers of the next requests.
+    fn serve(&mut self, cx: &mut Context<'_>, count: usize) {
         let Some(server) = &mut self.server else { return };
-        if self.batch.is_empty() {
+        if count == 0 {
             return;
         }
         // For a single request there is nothing to gather.
-        let desk = if self.batch.len() > 1 { Desk::open(&self.link) } else { None };
-        for (served, content) in self.batch.drain(..) {
+        let desk = if count > 1 { Desk::open(&self.link) } else { None };
+        for (served, content) in self.batch.drain(..count) {
             server.serve(cx, &self.link, served, content);
         }
         drop(desk);
-        if self.batch.capacity() > BATCH_KEPT {
+        if self.batch.is_empty() && self.batch.capacity() > BATCH_KEPT {
             self.batch = VecDeque::new();
         }
     }

@@ -1,9 +1,15 @@
 //! Ends on runtimes of their own, and runtimes that end.
 
-use peerage::Request;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
 use peerage::outcome::{CallError, LinkLost, NotSent};
+use peerage::{Listener, Request};
 
 use crate::meeting::{Place, bell, connect, one_thread, step, two_threads, within_limit};
+use crate::raw::frame;
 
 over_every_transport!(tcp, tls, quic, unix, memory; [
     a_call_may_be_awaited_on_another_runtime_than_its_link,
@@ -116,4 +122,43 @@ async fn a_server_ends_with_its_runtime(place: Place) {
     within_limit(stopped).await.unwrap();
     within_limit(server.0.close()).await;
     connect(channel.remote_address()).await.unwrap_err();
+}
+
+/// Both ends work at the same time: the caller of the first has its answer while the handler of the last still runs, although
+/// all of them share one thread and came at once.
+#[test]
+fn the_first_answers_of_a_large_batch_do_not_wait_for_the_last() {
+    let (heard, first_is_heard) = mpsc::sync_channel(1);
+    let first_is_heard = Mutex::new(first_is_heard);
+    let (tell, port) = mpsc::sync_channel(1);
+    let server = std::thread::spawn(move || {
+        one_thread().block_on(async move {
+            let listener = Listener::bind(&"tcp://127.0.0.1:0?codec=json".parse().unwrap()).await.unwrap();
+            let server = listener.serve(move |n: u64| {
+                // Holds the only thread.
+                let in_time = n < 63 || first_is_heard.lock().unwrap().recv_timeout(Duration::from_secs(10)).is_ok();
+                async move { Ok(in_time) }
+            });
+            tell.send(server.local_address().port().unwrap()).unwrap();
+            server.forever().await;
+        });
+    });
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port.recv().unwrap())).unwrap();
+    let hear = |stream: &mut TcpStream| {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).unwrap();
+        let mut body = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut body).unwrap();
+        String::from_utf8(body).unwrap()
+    };
+    stream.write_all(&frame("[0, 0, 0]")).unwrap();
+    assert_eq!(hear(&mut stream), "[1, 0, true]");
+    let batch: Vec<u8> = (0..64).flat_map(|n| frame(format!("[0, {n}, {n}]"))).collect();
+    stream.write_all(&batch).unwrap();
+    assert_eq!(hear(&mut stream), "[1, 0, true]");
+    heard.send(()).unwrap();
+    for n in 1..64 {
+        assert_eq!(hear(&mut stream), format!("[1, {n}, true]"), "the first answer was heard too late");
+    }
+    drop((stream, server));
 }
