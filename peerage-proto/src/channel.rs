@@ -138,6 +138,8 @@ pub struct Counters {
     pub refused_busy: u64,
     /// Frames of a newer version that were skipped.
     pub skipped_frames: u64,
+    /// Frames of records and summaries beyond what a peer may send of them, which were not looked at.
+    pub gossip_dropped: u64,
     /// Cancels that had to wait so that the peer does not take offence.
     pub cancels_withheld: u64,
     /// Cancels that were never sent for the same reason; the callee's deadline ends that work.

@@ -124,18 +124,31 @@ pub const FEATURES_MAX: usize = 64;
 /// Longest name of a feature that a node may offer, in bytes. 64 such names fit beside the rest of a Hello.
 pub const FEATURE_BYTES_MAX: usize = 32;
 
-/// Largest content of an introduction, in bytes: all its lists at their limits fit in.
-pub const INTRODUCTION_BYTES_MAX: usize = 192 << 10;
+/// Largest content of an introduction, in bytes: a record, and all its lists at their limits, fit in.
+pub const INTRODUCTION_BYTES_MAX: usize = 16 << 10;
 
 /// Largest content of any other word between two nodes, in bytes.
 ///
 /// 4 KiB: the longest reason and every order of a link fit in many times, and as many as may wait for a node take little.
 pub const WORD_BYTES_MAX: usize = 4 << 10;
 
-/// Longest text in an introduction that people read, in bytes: names of nodes and of programs.
+/// Largest content of a frame of records, in bytes: [`DISCOVERED_BYTES_MAX`] of them as hexadecimal text.
+pub const DISCOVERED_FRAME_BYTES_MAX: usize = 140 << 10;
+
+/// Largest content of a summary, in bytes: 64 digits for each line.
+pub const SUMMARY_FRAME_BYTES_MAX: usize = 770 << 10;
+
+/// Bytes of records and summaries that are read from one peer in [`GOSSIP_PERIOD`]. What comes beyond it is dropped and
+/// counted: whatever waits for the node at once stays bounded in bytes as well.
+pub const GOSSIP_BYTES_PER_PERIOD: usize = 2 << 20;
+
+/// See [`GOSSIP_BYTES_PER_PERIOD`].
+pub const GOSSIP_PERIOD: Duration = Duration::from_secs(5);
+
+/// Longest text in a record or an introduction that people read, in bytes: names of nodes and of programs.
 pub const INTRODUCED_TEXT_BYTES_MAX: usize = 255;
 
-/// Addresses in an introduction, at most: several listeners on several interfaces.
+/// Addresses in a record, at most: several listeners on several interfaces.
 pub const INTRODUCED_ADDRESSES_MAX: usize = 32;
 
 /// Encodings in an introduction, at most, and compressions.
@@ -166,8 +179,8 @@ pub const INCARNATION_JUMP_MAX: u64 = 1 << 32;
 
 /// Members whose records are kept, those included that are gone. Beyond it those gone for longest make way.
 ///
-/// 16,384: some 32 MiB of records, and summaries of less than half a MiB.
-pub const MEMBERS_MAX: usize = 16_384;
+/// 12,288: some 24 MiB of records, and summaries that still fit into one frame.
+pub const MEMBERS_MAX: usize = 12_288;
 
 /// Records in one piece that is handed on.
 pub const DISCOVERED_RECORDS_MAX: usize = 64;
@@ -490,7 +503,7 @@ const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
 const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);
 const _: () = assert!((NAME_BYTES_MAX + SECRET_BYTES_MAX + SEEDS_BYTES_MAX + 2 * SEEDS_MAX) * 3 / 2 < TICKET_BYTES_MAX);
 const _: () = assert!(BUFFER_AHEAD_BYTES < PLAIN_FRAME_BYTES_DEFAULT as usize);
-const _: () = assert!(
-    INTRODUCED_ADDRESSES_MAX * ADDRESS_BYTES_MAX + GROUPS_MAX * GROUP_BYTES_MAX + (2 + 2 * INTRODUCED_NAMES_MAX) * 260
-        < INTRODUCTION_BYTES_MAX
-);
+const _: () = assert!(2 * DISCOVERED_BYTES_MAX + 16 * DISCOVERED_RECORDS_MAX + 64 < DISCOVERED_FRAME_BYTES_MAX);
+const _: () = assert!(64 * SUMMARY_LINES_MAX + 16 < SUMMARY_FRAME_BYTES_MAX);
+const _: () = assert!(SUMMARY_FRAME_BYTES_MAX < NODE_FRAME_BYTES_DEFAULT as usize);
+const _: () = assert!(RECORD_BYTES_MAX + (2 + 2 * INTRODUCED_NAMES_MAX) * 260 < INTRODUCTION_BYTES_MAX);

@@ -34,6 +34,7 @@ pub use evidence::{Evidence, State, Transition};
 pub use record::{Incarnation, InvalidRecord, Record, SignedRecord, UnverifiedRecord};
 pub use view::{About, Change, ChangedTo, Keys, MemberView, Missing};
 pub(crate) use view::{LinkEnd, Wish};
+pub use wire::InvalidWord;
 pub use word::{Answer, Digest, Handed, Known, Word};
 
 mod checks;
@@ -46,6 +47,7 @@ mod record;
 mod suspicion;
 mod table;
 mod view;
+mod wire;
 mod word;
 
 use checks::Checks;

@@ -141,6 +141,8 @@ metrics! {
     link_refused_busy: Counter,
     /// Frames of a newer version that were skipped.
     link_skipped_frames: Counter,
+    /// Frames of records and summaries beyond what a peer may send of them.
+    link_gossip_dropped: Counter,
     /// Contents that did not decompress. Each ended its call, and compression on its link.
     link_bad_blocks: Counter,
     /// Cancels that waited so that the peer does not take offence.

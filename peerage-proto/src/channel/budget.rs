@@ -29,6 +29,8 @@ mod tests;
 #[derive(Debug)]
 pub(super) struct Allowance {
     bucket: Bucket,
+    /// Of bytes.
+    gossip: Bucket,
     earned: u32,
     cancels: Window<CANCEL_SECONDS>,
     completed: Window<COMPLETED_SECONDS>,
@@ -44,6 +46,7 @@ impl Default for Allowance {
     fn default() -> Allowance {
         Allowance {
             bucket: Bucket::full(limits::SMALL_FRAMES_BURST),
+            gossip: Bucket::full(limits::GOSSIP_BYTES_PER_PERIOD as u32),
             earned: 0,
             cancels: Window::default(),
             completed: Window::default(),
@@ -57,6 +60,13 @@ impl Allowance {
     #[inline]
     pub(super) fn completed(&mut self) {
         self.fresh = self.fresh.saturating_add(1);
+    }
+
+    /// So many bytes of records or summaries arrived.
+    pub(super) fn spend_gossip(&mut self, now: Instant, bytes: usize) -> Result<(), Exceeded> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let is_there = self.gossip.take_many(now, bytes, GOSSIP_PER_SECOND, limits::GOSSIP_BYTES_PER_PERIOD as u32);
+        if is_there { Ok(()) } else { Err(Exceeded) }
     }
 
     /// A small frame arrived.
@@ -241,13 +251,18 @@ impl Bucket {
 
     /// Takes one, if there is one.
     fn take(&mut self, now: Instant, per_second: u32, burst: u32) -> bool {
+        self.take_many(now, 1, per_second, burst)
+    }
+
+    /// Takes so many, if they are there.
+    fn take_many(&mut self, now: Instant, count: u32, per_second: u32, burst: u32) -> bool {
         let at = *self.at.get_or_insert(now);
         let millis = u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX);
         // Only whole milliseconds are counted, and the rest is left for the next time.
         self.at = at.checked_add(Duration::from_millis(millis));
         let full = u64::from(burst).saturating_mul(1_000);
         self.level = self.level.saturating_add(millis.saturating_mul(per_second.into())).min(full);
-        match self.level.checked_sub(1_000) {
+        match self.level.checked_sub(u64::from(count).saturating_mul(1_000)) {
             Some(rest) => {
                 self.level = rest;
                 true
@@ -256,6 +271,9 @@ impl Bucket {
         }
     }
 }
+
+/// Bytes of records and summaries in a second, in the long run.
+const GOSSIP_PER_SECOND: u32 = limits::GOSSIP_BYTES_PER_PERIOD as u32 / limits::GOSSIP_PERIOD.as_secs() as u32;
 
 /// How often something happened in the last `SECONDS` seconds, the present one included.
 #[derive(Debug)]

@@ -7,8 +7,10 @@
 //!   Drain:  requests of the peer are refused as Draining ─┴──▶ Output::Idle when no call is open in either direction and all is written
 //! ```
 
+use std::time::Instant;
+
 use super::content::Part;
-use super::{Channel, Output, Phase};
+use super::{Channel, Output, Phase, count};
 use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
 use crate::limits;
@@ -35,8 +37,10 @@ impl Channel {
         }
         let Some(encoding) = self.encoding else { return };
         let fits = match content.transcode(encoding) {
-            // Behind these the peer may believe that it has read every request of ours, so they overtake none.
-            Ok(content) if closes_a_chapter(kind) => self.put_frame(kind, 0, Part::Shared(content.bytes())),
+            // Behind some of these the peer may believe that it has read every request of ours; others are long.
+            Ok(content) if closes_a_chapter(kind) || is_gossip(kind) => {
+                self.put_frame(kind, 0, Part::Shared(content.bytes()))
+            }
             Ok(content) => self.put_ahead(kind, 0, content.bytes()),
             Err(why) => Err(Refused::BadRequest(why.to_string())),
         };
@@ -46,11 +50,12 @@ impl Channel {
         }
     }
 
-    /// Hands our node what the other says. It waits in a queue there, so it must be short, and the one that may be long
-    /// comes once.
-    pub(super) fn hear_node(&mut self, kind: Kind, content: Payload) -> Result<(), PeerMisbehaved> {
+    /// Hands our node what the other says. It waits in a queue there, so it must be short, come once, or keep to a budget.
+    pub(super) fn hear_node(&mut self, now: Instant, kind: Kind, content: Payload) -> Result<(), PeerMisbehaved> {
         let limit = match kind {
             Kind::Introduction => limits::INTRODUCTION_BYTES_MAX,
+            Kind::Discovered => limits::DISCOVERED_FRAME_BYTES_MAX,
+            Kind::Summary => limits::SUMMARY_FRAME_BYTES_MAX,
             _ => limits::WORD_BYTES_MAX,
         };
         if content.len() > limit {
@@ -58,6 +63,10 @@ impl Channel {
         }
         if kind == Kind::Introduction && std::mem::replace(&mut self.standing.introduced, true) {
             return Err(PeerMisbehaved::Unasked(kind.number().into()));
+        }
+        if is_gossip(kind) && self.allowance.spend_gossip(now, content.len()).is_err() {
+            count(&mut self.counters.gossip_dropped, 1);
+            return Ok(());
         }
         self.orders.push_back(Output::Control { kind, content });
         Ok(())
@@ -81,6 +90,11 @@ impl Channel {
     pub(super) fn is_busy_again(&mut self) {
         self.standing.at_rest = false;
     }
+}
+
+/// Whether frames of this kind may be long and come often. They overtake nothing and have a budget of bytes.
+fn is_gossip(kind: Kind) -> bool {
+    matches!(kind, Kind::Discovered | Kind::Summary)
 }
 
 /// Whether a peer that reads this will close the link once nothing it knows of is open.

@@ -184,7 +184,7 @@ impl Channel {
             Kind::Ping => self.put_small(now, Kind::Pong, id),
             Kind::Pong => self.pong(now, id)?,
             Kind::Propose | Kind::Agree | Kind::Decline => self.heard_of_forms(now, kind, id, &content)?,
-            kind => self.hear_node(kind, content)?,
+            kind => self.hear_node(now, kind, content)?,
         }
         Ok(())
     }

@@ -41,6 +41,18 @@ pub enum Kind {
     Agree,
     /// This end stays with the form it has.
     Decline,
+    /// Records of nodes, signed by them.
+    Discovered,
+    /// What all the records make that this end holds.
+    Digest,
+    /// Which records these are.
+    Summary,
+    /// Asks whether this end reaches a node.
+    Check,
+    /// The answer to that.
+    Checked,
+    /// Somebody doubts that the reader is there.
+    Suspected,
 }
 
 impl Kind {
@@ -51,7 +63,7 @@ impl Kind {
     pub const COMPRESSED: u8 = 128;
 
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Request,
         Kind::Result,
         Kind::Exception,
@@ -70,6 +82,12 @@ impl Kind {
         Kind::Propose,
         Kind::Agree,
         Kind::Decline,
+        Kind::Discovered,
+        Kind::Digest,
+        Kind::Summary,
+        Kind::Check,
+        Kind::Checked,
+        Kind::Suspected,
     ];
 
     /// The number on the wire.
@@ -93,6 +111,12 @@ impl Kind {
             Kind::Propose => 20,
             Kind::Agree => 21,
             Kind::Decline => 22,
+            Kind::Discovered => 23,
+            Kind::Digest => 24,
+            Kind::Summary => 25,
+            Kind::Check => 26,
+            Kind::Checked => 27,
+            Kind::Suspected => 28,
         }
     }
 
@@ -121,6 +145,12 @@ impl Kind {
             20 => Some(Kind::Propose),
             21 => Some(Kind::Agree),
             22 => Some(Kind::Decline),
+            23 => Some(Kind::Discovered),
+            24 => Some(Kind::Digest),
+            25 => Some(Kind::Summary),
+            26 => Some(Kind::Check),
+            27 => Some(Kind::Checked),
+            28 => Some(Kind::Suspected),
             _ => None,
         }
     }
@@ -146,6 +176,12 @@ impl Kind {
                 | Kind::Superseded
                 | Kind::SupersededOk
                 | Kind::Draining
+                | Kind::Discovered
+                | Kind::Digest
+                | Kind::Summary
+                | Kind::Check
+                | Kind::Checked
+                | Kind::Suspected
         )
     }
 }
@@ -158,7 +194,8 @@ mod tests {
     fn the_plain_dialect_knows_three_kinds_and_the_full_one_more() {
         let known = |dialect| (0..40).filter(|&n| Kind::from_number(n, dialect).is_some()).collect::<Vec<_>>();
         assert_eq!(known(Dialect::Plain), [0, 1, 2]);
-        assert_eq!(known(Dialect::Full), [0, 1, 2, 3, 4, 5, 7, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+        let full: Vec<u64> = (0..6).chain([7]).chain(12..29).collect();
+        assert_eq!(known(Dialect::Full), full);
         let named: Vec<u64> = Kind::ALL.iter().map(|kind| u64::from(kind.number())).collect();
         assert_eq!(named, known(Dialect::Full));
         for kind in Kind::ALL {

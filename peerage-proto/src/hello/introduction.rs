@@ -1,37 +1,28 @@
-//! What a node tells a peer that is admitted: its name, where it runs, where it can be reached, what it can read.
+//! What a node tells a peer that is admitted: its signed record, its process, what it can read.
 //!
-//! The first frame of a link in each direction (PROTOCOL §9.6). Everything in it is the peer's own word and goes into
-//! tables and logs, so texts are checked when they are read, lists have bounds, and what a newer version adds is skipped.
+//! The first frame of a link in each direction (PROTOCOL §9.6). All that others may hand on about the node stands in its
+//! record ([`crate::membership`]); what is left is of use on this link alone. It is the peer's own word and goes into tables
+//! and logs, so texts are checked when they are read, lists have bounds, and what a newer version adds is skipped.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::address::Address;
-use crate::codec::strict::{Bin, is_map};
+use crate::codec::strict::{Blob, is_map};
 use crate::codec::{DecodeError, Encoding, Payload};
-use crate::id::{Group, InvalidName};
 use crate::limits;
 
 /// A node in its own words.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Introduction {
-    /// What people call it; need not be unique. 1 to [`limits::INTRODUCED_TEXT_BYTES_MAX`] bytes of printable text.
-    pub name: String,
+    /// Its record as it travels (PROTOCOL §13): name, groups, addresses. Not opened here. At most
+    /// [`limits::RECORD_BYTES_MAX`].
+    pub record: Payload,
     /// Its process.
     pub process: u32,
-    /// Its machine: equal for nodes on the same one, and says nothing else.
-    pub machine: [u8; 16],
-    /// The groups it belongs to. At most [`limits::GROUPS_MAX`].
-    pub groups: BTreeSet<Group>,
-    /// Whether it is a hub.
-    pub hub: bool,
-    /// Whether it is here for one command only.
-    pub ephemeral: bool,
-    /// Where it can be reached. At most [`limits::INTRODUCED_ADDRESSES_MAX`]. Of a peer's, those of an unknown form are left
-    /// out.
-    pub addresses: Vec<Address>,
     /// Encodings that it reads. Of a peer's, unknown ones are left out.
     pub encodings: BTreeSet<Encoding>,
     /// Compressions that it reads, by name. At most [`limits::INTRODUCED_NAMES_MAX`].
@@ -40,22 +31,15 @@ pub struct Introduction {
     pub build: String,
     /// Silence after which it sends a ping: its liveness profile. Of a peer's at most an hour.
     pub ping_interval: Duration,
+    /// From which address it sees us come, where the transport has such things.
+    pub sees_us_at: Option<IpAddr>,
 }
 
 /// The same as a map.
 #[derive(Serialize, Deserialize)]
 struct Map {
-    name: String,
+    record: Blob,
     process: u32,
-    machine: Bin<16>,
-    #[serde(default)]
-    groups: Vec<String>,
-    #[serde(default)]
-    hub: bool,
-    #[serde(default)]
-    ephemeral: bool,
-    #[serde(default)]
-    addresses: Vec<String>,
     #[serde(default)]
     encodings: Vec<String>,
     #[serde(default)]
@@ -63,6 +47,8 @@ struct Map {
     #[serde(default)]
     build: String,
     ping_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    you: Option<String>,
 }
 
 impl Introduction {
@@ -72,17 +58,13 @@ impl Introduction {
     /// [`InvalidIntroduction`] if the peer would refuse it.
     pub fn encode(&self) -> Result<Payload, InvalidIntroduction> {
         let map = Map {
-            name: self.name.clone(),
+            record: Blob(self.record.bytes().to_vec()),
             process: self.process,
-            machine: Bin(self.machine),
-            groups: self.groups.iter().map(Group::to_string).collect(),
-            hub: self.hub,
-            ephemeral: self.ephemeral,
-            addresses: self.addresses.iter().map(Address::to_string).collect(),
             encodings: self.encodings.iter().map(Encoding::to_string).collect(),
             compression: self.compression.iter().cloned().collect(),
             build: self.build.clone(),
             ping_ms: u64::try_from(self.ping_interval.as_millis()).unwrap_or(u64::MAX),
+            you: self.sees_us_at.map(|ip| ip.to_string()),
         };
         let content = Payload::encode(&map, Encoding::MsgPack).expect("numbers, text and bytes: nothing is refused");
         Introduction::decode(&content)?;
@@ -102,28 +84,23 @@ impl Introduction {
             return Err(InvalidIntroduction::Content(DecodeError::WrongType { why }));
         }
         let map: Map = content.decode().map_err(InvalidIntroduction::Content)?;
-        check_text("name", &map.name)?;
+        if map.record.0.len() > limits::RECORD_BYTES_MAX {
+            return Err(InvalidIntroduction::Record { bytes: map.record.0.len() });
+        }
         if !map.build.is_empty() {
             check_text("build", &map.build)?;
         }
-        check_count("groups", map.groups.len(), limits::GROUPS_MAX)?;
-        check_count("addresses", map.addresses.len(), limits::INTRODUCED_ADDRESSES_MAX)?;
         check_count("encodings", map.encodings.len(), limits::INTRODUCED_NAMES_MAX)?;
         check_count("compression", map.compression.len(), limits::INTRODUCED_NAMES_MAX)?;
         map.compression.iter().try_for_each(|name| check_text("compression", name))?;
-        let groups: Result<_, InvalidName> = map.groups.iter().map(|group| group.parse()).collect();
         Ok(Introduction {
-            name: map.name,
+            record: Payload::from_parts(Encoding::MsgPack, Bytes::from(map.record.0)),
             process: map.process,
-            machine: map.machine.0,
-            groups: groups.map_err(InvalidIntroduction::Group)?,
-            hub: map.hub,
-            ephemeral: map.ephemeral,
-            addresses: map.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
             encodings: map.encodings.iter().filter_map(|name| name.parse().ok()).collect(),
             compression: map.compression.into_iter().collect(),
             build: map.build,
             ping_interval: Duration::from_millis(map.ping_ms).min(limits::WIRE_TIME_MAX),
+            sees_us_at: map.you.and_then(|ip| ip.parse().ok()),
         })
     }
 }
@@ -188,7 +165,10 @@ pub enum InvalidIntroduction {
         /// The first such character.
         character: char,
     },
-    /// A group's name is none.
-    #[error("a group in an introduction: {0}")]
-    Group(InvalidName),
+    /// The record in it is larger than a record may be.
+    #[error("a record of {bytes} bytes in an introduction, at most {} are accepted", limits::RECORD_BYTES_MAX)]
+    Record {
+        /// Its size in bytes.
+        bytes: usize,
+    },
 }

@@ -114,6 +114,24 @@ impl SignedRecord {
         Ok(signed)
     }
 
+    /// Signs a record, with as many of its addresses as there is room for: the last ones are left out first.
+    ///
+    /// # Errors
+    /// As of [`sign`](Self::sign); [`InvalidRecord::TooLarge`] if it does not even fit without addresses.
+    pub fn sign_fitting(
+        mut record: Record,
+        network: &NetworkKey,
+        signer: &dyn Signer,
+    ) -> Result<SignedRecord, InvalidRecord> {
+        record.addresses.truncate(limits::INTRODUCED_ADDRESSES_MAX);
+        loop {
+            match SignedRecord::sign(&record, network, signer) {
+                Err(InvalidRecord::TooLarge { .. }) if record.addresses.pop().is_some() => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Reads a record and judges its signature.
     ///
     /// The form is looked at first: it is cheap, a signature is not.

@@ -29,6 +29,12 @@ const KINDS: &[(u64, &str)] = &[
     (20, "propose"),
     (21, "agree"),
     (22, "decline"),
+    (23, "discovered"),
+    (24, "digest"),
+    (25, "summary"),
+    (26, "check"),
+    (27, "checked"),
+    (28, "suspected"),
 ];
 
 /// What stands before the name of a kind whose content is compressed, and what is then added to its number.
@@ -75,8 +81,8 @@ fn the_example_of_an_introduction_has_the_keys_that_must_be_there() {
     let introductions: Vec<Payload> = examples().iter().filter_map(Example::introduction).collect();
     assert_eq!(introductions.len(), 1);
     let said = Introduction::decode(&introductions[0]).expect("an introduction");
-    assert_eq!((&*said.name, said.process, said.ping_interval.as_millis()), ("ada", 1, 1_000));
-    assert!(said.groups.is_empty() && said.addresses.is_empty() && said.build.is_empty());
+    assert_eq!((said.record.bytes().len(), said.process, said.ping_interval.as_millis()), (0, 1, 1_000));
+    assert!(said.encodings.is_empty() && said.compression.is_empty() && said.build.is_empty());
 }
 
 #[test]

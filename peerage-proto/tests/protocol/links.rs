@@ -3,23 +3,27 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use peerage_proto::channel::{Answer, Channel, Config, Content, Input, Output, Served, Token};
 use peerage_proto::codec::{Encoding, Form, Payload};
 use peerage_proto::frame::{Kind, Side};
-use peerage_proto::hello::Introduction;
-use peerage_proto::id::{LinkOrder, NodeId};
+use peerage_proto::hello::{Introduction, NetworkKey};
+use peerage_proto::id::{Epoch, LinkOrder, NodeId};
+use peerage_proto::keys::Signer;
+use peerage_proto::membership::{Incarnation, Record, SignedRecord};
 use peerage_proto::node::Control;
 use peerage_proto::outcome::{CallError, Code, Refused, Stop};
 use peerage_proto::sim;
 
+use crate::admission::Key;
 use crate::vectors::Vectors;
 
 #[test]
 fn two_machines_write_the_link_of_the_document() {
     let mut link = Link::new();
 
-    link.says(D, &introduction("ada", 4242, 0xda, &["tls://192.0.2.7:5000"]));
-    link.says(A, &introduction("bob", 77, 0xbb, &[]));
+    link.says(D, &introduction("seed d", "ada", 4242, 0x3a, &["tls://192.0.2.7:5000"]));
+    link.says(A, &introduction("seed a", "bob", 77, 0xbb, &[]));
     link.shows(D, &["introduction", "ping"]);
     link.shows(A, &["introduction", "ping", "pong"]);
     link.shows(D, &["pong"]);
@@ -222,19 +226,33 @@ impl Link {
     }
 }
 
-fn introduction(name: &str, process: u32, machine: u8, addresses: &[&str]) -> (Kind, Payload) {
-    let said = Introduction {
+fn introduction(seed: &str, name: &str, process: u32, machine: u8, addresses: &[&str]) -> (Kind, Payload) {
+    let vectors = Vectors::read();
+    let key = Key(SigningKey::from_bytes(&vectors.array(seed)));
+    let network = NetworkKey::new("lab", &vectors.bytes("secret")).expect("the document is right");
+    let random = if addresses.is_empty() { [0xbb; 16] } else { [0xda; 16] };
+    let record = Record {
+        id: key.id(),
+        incarnation: Incarnation { epoch: Epoch::new(1_763_712_000, random), sequence: 1 },
         name: name.to_owned(),
-        process,
         machine: [machine; 16],
-        groups: addresses.iter().map(|_| "lab/bench".parse().expect("a group")).collect(),
+        groups: addresses.iter().map(|_| "rack/7".parse().expect("a group")).collect(),
         hub: false,
-        ephemeral: addresses.is_empty(),
+        ephemeral: false,
         addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
+        services: None,
+        sealing_key: None,
+        left: false,
+        lease: Duration::from_secs(90),
+    };
+    let said = Introduction {
+        record: SignedRecord::sign(&record, &network, &key).expect("the document is right").encode(),
+        process,
         encodings: BTreeSet::from(Encoding::ALL),
         compression: BTreeSet::from(["lz4".to_owned()]),
         build: "demo 0.1".to_owned(),
         ping_interval: Duration::from_secs(1),
+        sees_us_at: addresses.is_empty().then_some([192, 0, 2, 7].into()),
     };
     (Kind::Introduction, said.encode().expect("an introduction"))
 }

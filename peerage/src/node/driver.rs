@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use peerage_proto::codec::{Form, Payload};
+use peerage_proto::codec::Form;
+use peerage_proto::hello::Introduction;
 use peerage_proto::id::{LinkId, NodeId};
 use peerage_proto::node::{self, ConnectId, DialId, Input, Keep, Output, Trouble};
 use tokio::sync::{mpsc, oneshot};
@@ -71,7 +72,7 @@ pub(super) struct Parts {
     pub(super) arrivals: mpsc::Receiver<Arrival>,
     pub(super) services: Arc<Services>,
     /// What this node says of itself to every peer.
-    pub(super) introduction: Payload,
+    pub(super) introduction: Introduction,
     /// Whether contents may travel compressed.
     pub(super) compression: bool,
     pub(super) here: node::Here,

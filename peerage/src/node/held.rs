@@ -7,6 +7,7 @@ use peerage_proto::channel::Counters;
 use peerage_proto::codec::{Compression, Form};
 use peerage_proto::hello::{Established, Introduction, Trust};
 use peerage_proto::id::LinkId;
+use peerage_proto::membership::SignedRecord;
 use tokio::time::Instant;
 
 use super::snapshot::{Direction, LinkStatus, QueueStatus};
@@ -22,9 +23,16 @@ pub(crate) struct Held {
     pub(crate) path: String,
     pub(crate) since: Instant,
     /// What the peer said of itself. Until then the link is not up.
-    pub(crate) introduction: OnceLock<Introduction>,
+    pub(crate) introduction: OnceLock<Said>,
     /// The form that both ends agreed on since.
     form: Mutex<Option<Form>>,
+}
+
+/// What a peer said of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) record: SignedRecord,
+    pub(crate) introduction: Introduction,
 }
 
 impl Held {
@@ -64,7 +72,7 @@ impl Held {
         let figures = self.link.figures();
         PeerFigures {
             peer: self.established.peer.to_string(),
-            name: self.introduction.get().map(|said| said.name.clone()).unwrap_or_default(),
+            name: self.introduction.get().map(|said| said.record.record().name.clone()).unwrap_or_default(),
             path: self.path.clone(),
             bytes_in: figures.counters.bytes_in,
             bytes_out: figures.counters.bytes_out,
@@ -159,6 +167,7 @@ impl Links {
         metrics.link_late_replies.raise_to(total.late_replies);
         metrics.link_refused_busy.raise_to(total.refused_busy);
         metrics.link_skipped_frames.raise_to(total.skipped_frames);
+        metrics.link_gossip_dropped.raise_to(total.gossip_dropped);
         metrics.link_bad_blocks.raise_to(total.bad_blocks);
         metrics.link_cancels_withheld.raise_to(total.cancels_withheld);
         metrics.link_cancels_dropped.raise_to(total.cancels_dropped);
@@ -178,6 +187,7 @@ fn sum(a: Counters, b: Counters) -> Counters {
         late_replies: a.late_replies + b.late_replies,
         refused_busy: a.refused_busy + b.refused_busy,
         skipped_frames: a.skipped_frames + b.skipped_frames,
+        gossip_dropped: a.gossip_dropped + b.gossip_dropped,
         cancels_withheld: a.cancels_withheld + b.cancels_withheld,
         cancels_dropped: a.cancels_dropped + b.cancels_dropped,
         bad_blocks: a.bad_blocks + b.bad_blocks,

@@ -1,6 +1,7 @@
 //! Why a node does not start.
 
 use peerage_proto::limits;
+use peerage_proto::membership::InvalidRecord;
 
 use crate::address::Address;
 use crate::control::ControlError;
@@ -55,6 +56,9 @@ pub enum Mistake {
         /// The address.
         address: Address,
     },
+    /// Name and groups do not fit into the record that a node publishes of itself.
+    #[error("this node cannot be described to others: {0}; give it fewer groups, or shorter ones")]
+    Record(InvalidRecord),
     /// An address is of no use to others.
     #[error("cannot advertise {address}: {why}")]
     Advertise {

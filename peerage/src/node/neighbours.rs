@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use peerage_proto::address::Address;
-use peerage_proto::hello::Introduction;
 use peerage_proto::id::{Epoch, NodeId};
 use peerage_proto::limits;
 
 use super::event::Event;
+use super::held::Said;
 use super::snapshot::{Direction, PeerEntry, PeerState};
 
 /// The nodes that are known.
@@ -30,7 +30,7 @@ pub(crate) struct Neighbours {
 
 #[derive(Clone, Debug)]
 struct Neighbour {
-    introduction: Introduction,
+    said: Said,
     epoch: Epoch,
     state: PeerState,
     since: Instant,
@@ -64,7 +64,7 @@ impl Neighbours {
         now: Instant,
         id: NodeId,
         epoch: Epoch,
-        introduction: Introduction,
+        said: Said,
         link: Way,
         events: &mut Vec<Event>,
     ) {
@@ -78,7 +78,7 @@ impl Neighbours {
             events.extend(event);
         }
         let known = Neighbour {
-            introduction,
+            said,
             epoch,
             state: PeerState::Up,
             since: now,
@@ -164,7 +164,7 @@ impl Neighbours {
         let address = address.bare();
         let mut lost = Vec::new();
         for (id, known) in &mut self.known {
-            let addresses = &known.introduction.addresses;
+            let addresses = &known.said.record.record().addresses;
             if known.lost_at.is_none() || !addresses.iter().any(|theirs| theirs.bare() == address) {
                 continue;
             }
@@ -232,14 +232,14 @@ impl Neighbours {
 
     fn event(&self, id: NodeId, event: impl FnOnce(Who) -> Event) -> Option<Event> {
         let known = self.known.get(&id)?;
-        let name = known.introduction.name.clone();
+        let name = known.said.record.record().name.clone();
         Some(event(Who { id: id.to_string(), name, epoch: known.epoch.to_string() }))
     }
 }
 
 impl Neighbour {
     fn entry(&self, id: NodeId) -> PeerEntry {
-        let said = &self.introduction;
+        let (said, build) = (self.said.record.record(), &self.said.introduction.build);
         PeerEntry {
             id: id.to_string(),
             name: said.name.clone(),
@@ -254,7 +254,7 @@ impl Neighbour {
             addresses: said.addresses.iter().map(Address::to_string).collect(),
             services: Vec::new(),
             // Others say which program they are, and its version; of ours the version is enough.
-            build: said.build.strip_prefix("peerage ").unwrap_or(&said.build).to_owned(),
+            build: build.strip_prefix("peerage ").unwrap_or(build).to_owned(),
             epoch: self.epoch.to_string(),
             since_ms: 0,
         }

@@ -5,10 +5,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use peerage_proto::address::{Address, Scheme};
-use peerage_proto::codec::{Encoding, Payload};
+use peerage_proto::codec::Encoding;
 use peerage_proto::frame::Dialect;
 use peerage_proto::hello::{Introduction, NetworkKey};
-use peerage_proto::id::NodeId;
+use peerage_proto::id::{Epoch, NodeId};
+use peerage_proto::membership::{Incarnation, Record, SignedRecord};
 use peerage_proto::{limits, node};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -53,7 +54,11 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let reachable = reachable(&builder, &bound.doors, &interfaces);
     let listening = bound.doors.iter().map(|listening| listening.local_address().clone()).collect();
     let facts = facts(&builder, &network, &reachable, &bound.plain);
-    let introduction = introduction(&builder, &facts, &reachable);
+    let key = NetworkKey::new(network.name(), network.secret().as_bytes())
+        .expect("names and secrets of networks keep the same rules");
+    let record = record(&facts, epoch, reachable.clone());
+    let record = SignedRecord::sign_fitting(record, &key, &builder.identity).map_err(Mistake::Record)?;
+    let introduction = introduction(&builder, &record);
     let shared = Shared::new(facts, epoch, builder.profile, gate, metrics.clone(), commands);
     let shared = Arc::new(shared);
     let events = Events::new(&shared);
@@ -77,8 +82,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
         shared: shared.clone(),
         identity: builder.identity.clone(),
         signer: Arc::new(builder.identity.clone()),
-        key: NetworkKey::new(network.name(), network.secret().as_bytes())
-            .expect("names and secrets of networks keep the same rules"),
+        key,
         arrivals,
         next_link: AtomicU64::new(1),
         tasks: CancellationToken::new(),
@@ -157,22 +161,35 @@ fn reachable(builder: &Builder, doors: &[Listening], interfaces: &[std::net::IpA
     told
 }
 
-/// What every admitted peer is told.
-fn introduction(builder: &Builder, facts: &Facts, reachable: &[Address]) -> Payload {
-    let said = Introduction {
+/// What this node says of itself to all others.
+fn record(facts: &Facts, epoch: Epoch, addresses: Vec<Address>) -> Record {
+    Record {
+        id: facts.id,
+        incarnation: Incarnation { epoch, sequence: 1 },
         name: facts.name.to_string(),
-        process: std::process::id(),
         machine: facts.machine,
         groups: facts.groups.clone(),
         hub: facts.hub,
         ephemeral: facts.ephemeral,
-        addresses: reachable.iter().take(limits::INTRODUCED_ADDRESSES_MAX).cloned().collect(),
+        addresses,
+        services: None,
+        sealing_key: None,
+        left: false,
+        lease: limits::RECORD_LEASE,
+    }
+}
+
+/// What every admitted peer is told.
+fn introduction(builder: &Builder, record: &SignedRecord) -> Introduction {
+    Introduction {
+        record: record.encode(),
+        process: std::process::id(),
         encodings: Encoding::ALL.into(),
         compression: builder.compression.then(|| LZ4.to_owned()).into_iter().collect(),
         build: format!("peerage {}", Build::this().version),
         ping_interval: builder.profile.interval(),
-    };
-    said.encode().expect("names, groups and addresses are checked where they are made")
+        sees_us_at: None,
+    }
 }
 
 fn serve_plain(listener: Listener, services: &Arc<Services>, metrics: &Arc<Metrics>) -> Server {

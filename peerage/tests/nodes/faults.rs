@@ -153,17 +153,13 @@ async fn deaf(network: &peerage::Network, at: &std::path::Path, member: &Rogue) 
         [&(body.len() as u32).to_be_bytes()[..], &body].concat()
     };
     let said = Introduction {
-        name: "deaf".into(),
+        record: member.record(network, "deaf"),
         process: 1,
-        machine: [0; 16],
-        groups: Default::default(),
-        hub: false,
-        ephemeral: false,
-        addresses: Vec::new(),
         encodings: Encoding::ALL.into(),
         compression: Default::default(),
         build: "peerage 0".into(),
         ping_interval: Duration::from_secs(1),
+        sees_us_at: None,
     };
     let first = frame(Kind::Introduction, 0, said.encode().unwrap().bytes());
     tokio::spawn(async move {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::place::{Place, address, soon, until};
+use crate::rogue::record_of;
 
 #[tokio::test]
 async fn unknown_fields_features_and_skippable_kinds_of_a_newer_version_are_served() {
@@ -21,14 +22,12 @@ async fn unknown_fields_features_and_skippable_kinds_of_a_newer_version_are_serv
 
     // All in one piece with the word of admission, so that the node reads it before it has said anything.
     let grown = map([
-        ("name", "newer".into()),
+        ("record", newer.record.clone()),
         ("process", 7_u64.into()),
-        ("machine", Value::Bytes(vec![7; 16])),
         ("ping_ms", 1_000_u64.into()),
         ("orbit", Value::List(vec![Value::Null, 2_u64.into()])),
         ("encodings", Value::List(vec!["msgpack".into(), "cbor".into()])),
         ("compression", Value::List(vec!["zstd".into(), "lz4".into()])),
-        ("addresses", Value::List(vec!["warp://far.away".into()])),
     ]);
     let call = |metadata: Value| {
         let args = Value::List(vec!["x".into()]);
@@ -47,7 +46,7 @@ async fn unknown_fields_features_and_skippable_kinds_of_a_newer_version_are_serv
     let first = newer.frame().await;
     assert_eq!(first.0, 14, "the introduction comes before everything else");
     let said = Introduction::decode(&Payload::encode(&first.2, Encoding::MsgPack).unwrap()).unwrap();
-    assert_eq!(said.name, "b");
+    assert_eq!(said.process, std::process::id());
     // Its own ping comes in between.
     let mut answers = Vec::new();
     while answers.len() < 3 {
@@ -101,12 +100,8 @@ async fn a_view_is_not_complete_while_a_peer_that_is_linked_has_not_said_its_nam
     assert!(peers.peers.is_empty() && !peers.complete);
     assert!(peers.missing[0].ends_with("has not introduced itself yet"), "{:?}", peers.missing);
 
-    let introduction = map([
-        ("name", "newer".into()),
-        ("process", 7_u64.into()),
-        ("machine", Value::Bytes(vec![7; 16])),
-        ("ping_ms", 1_000_u64.into()),
-    ]);
+    let introduction =
+        map([("record", newer.record.clone()), ("process", 7_u64.into()), ("ping_ms", 1_000_u64.into())]);
     newer.says(&[(14, 0, introduction)]);
     newer.flush().await;
     until(|| b.peers().complete).await;
@@ -116,6 +111,7 @@ async fn a_view_is_not_complete_while_a_peer_that_is_linked_has_not_said_its_nam
 /// A node of a version to come, as far as one is needed here.
 struct Newer {
     stream: TcpStream,
+    record: Value,
     unsaid: Vec<u8>,
 }
 
@@ -125,6 +121,7 @@ impl Newer {
         let stream = TcpStream::connect((at.host().unwrap().ip().unwrap(), at.port().unwrap())).await.unwrap();
         let network = NetworkKey::new(place.network.name(), place.network.secret().as_bytes()).unwrap();
         let signer = Arc::new(Identity::generate());
+        let record = Value::Bytes(record_of(&signer, &place.network, "newer").bytes().to_vec());
         let epoch = Epoch::new(1, [7; 16]);
         let config = Config::new(Side::Dialler, signer, network, epoch, [9; 32], Binding::Plaintext);
         let features = Features::offer(["lz4", "x-orbits", "x-streams-2"]).unwrap();
@@ -132,7 +129,7 @@ impl Newer {
             std::time::Instant::now(),
             Config { versions: Versions::new(1, 9).unwrap(), features, ..config },
         );
-        let mut newer = Newer { stream, unsaid: Vec::new() };
+        let mut newer = Newer { stream, record, unsaid: Vec::new() };
         let (mut input, mut is_proved) = (Vec::new(), false);
         loop {
             let now = std::time::Instant::now();

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use peerage::{Address, Identity, Network};
+use peerage::{Address, Identity, Network, Payload};
 use peerage_proto::frame::Side;
 use peerage_proto::hello::{
     Binding, Config, EXPORTER_LABEL, Established, Handshake, HelloError, Input, NetworkKey, Output,
 };
 use peerage_proto::id::{Epoch, NodeId};
+use peerage_proto::membership::{Incarnation, Record, SignedRecord};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -37,6 +38,26 @@ pub(crate) struct Rogue {
     identity: Identity,
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
+}
+
+/// A record that this node signs of itself: a name, and nothing else.
+pub(crate) fn record_of(identity: &Identity, network: &Network, name: &str) -> Payload {
+    let network = NetworkKey::new(network.name(), network.secret().as_bytes()).unwrap();
+    let record = Record {
+        id: identity.id(),
+        incarnation: Incarnation { epoch: Epoch::new(1, [7; 16]), sequence: 1 },
+        name: name.to_owned(),
+        machine: [7; 16],
+        groups: Default::default(),
+        hub: false,
+        ephemeral: false,
+        addresses: Vec::new(),
+        services: None,
+        sealing_key: None,
+        left: false,
+        lease: Duration::from_secs(90),
+    };
+    SignedRecord::sign(&record, &network, identity).unwrap().encode()
 }
 
 /// One connection of a rogue, with the TLS handshake behind it.
@@ -77,6 +98,11 @@ impl Rogue {
 
     pub(crate) fn id(&self) -> NodeId {
         self.identity.id()
+    }
+
+    /// What it says of itself.
+    pub(crate) fn record(&self, network: &Network, name: &str) -> Payload {
+        record_of(&self.identity, network, name)
     }
 
     pub(crate) async fn dial(&self, address: &Address) -> io::Result<Secured> {

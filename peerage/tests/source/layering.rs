@@ -27,9 +27,15 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     // Links, contacts and the rule for duplicate links. Of handshake and channel it knows the words for how they end.
     ("peers", &["address", "backoff", "hello", "id", "jitter", "limits", "outcome", "outputs", "planted"]),
     // Who exists, and why it is believed. It hears of links, and knows nothing of how they are made.
-    ("membership", &["address", "codec", "hello", "id", "jitter", "keys", "limits", "liveness", "outputs", "planted"]),
+    (
+        "membership",
+        &["address", "codec", "frame", "hello", "id", "jitter", "keys", "limits", "liveness", "outputs", "planted"],
+    ),
     // The one file that knows all parts of the control plane.
-    ("node", &["address", "codec", "frame", "hello", "id", "limits", "outputs", "peers"]),
+    (
+        "node",
+        &["address", "codec", "frame", "hello", "id", "keys", "limits", "liveness", "membership", "outputs", "peers"],
+    ),
     // Drives the machines on virtual time; nothing shipped uses it.
     (
         "sim",
@@ -84,7 +90,20 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "shown",
             "transport",
         ],
-        &["address", "channel", "codec", "frame", "hello", "id", "keys", "limits", "liveness", "node", "outcome"],
+        &[
+            "address",
+            "channel",
+            "codec",
+            "frame",
+            "hello",
+            "id",
+            "keys",
+            "limits",
+            "liveness",
+            "membership",
+            "node",
+            "outcome",
+        ],
     ),
     // The public face of request and reply. It speaks with a link, never with a machine or a socket; of the machine it
     // names the settings and the keys it passes through.

@@ -103,6 +103,22 @@ fn with_cancels_withheld() -> Transcript {
 }
 
 #[test]
+fn records_and_summaries_beyond_the_budget_of_bytes_are_dropped_and_counted_and_the_link_stays() {
+    let summary = frame(25, 0, "0".repeat(500 << 10));
+    let mut link = transcript(full_dialler());
+    for _ in 0..4 {
+        link = link.peer_sends(summary.clone()).our_node_is_told(Kind::Summary, "0".repeat(500 << 10));
+    }
+    link.peer_sends(summary.clone())
+        .nothing_happens()
+        .counters(|count| count.gossip_dropped == 1)
+        .after(Duration::from_secs(2))
+        .peer_sends(summary)
+        .our_node_is_told(Kind::Summary, "0".repeat(500 << 10))
+        .counters(|count| count.gossip_dropped == 1);
+}
+
+#[test]
 fn cancels_that_the_peer_would_take_amiss_are_kept_back_and_leave_later() {
     let mut link = with_cancels_withheld().after(ms(1_000));
     for token in 0..40 {

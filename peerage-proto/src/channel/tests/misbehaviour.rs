@@ -150,7 +150,12 @@ fn a_word_on_forms_whose_content_does_not_decode() {
 #[test]
 fn a_word_between_nodes_that_is_too_long() {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_of_nodes()) {
-        let limit = if kind == Kind::Introduction { limits::INTRODUCTION_BYTES_MAX } else { limits::WORD_BYTES_MAX };
+        let limit = match kind {
+            Kind::Introduction => limits::INTRODUCTION_BYTES_MAX,
+            Kind::Discovered => limits::DISCOVERED_FRAME_BYTES_MAX,
+            Kind::Summary => limits::SUMMARY_FRAME_BYTES_MAX,
+            _ => limits::WORD_BYTES_MAX,
+        };
         let head = Payload::encode(&"x".repeat(limit), Encoding::MsgPack).expect("a text").len() - limit;
         let number = kind.number();
         let longest = frame(number.into(), 0, "x".repeat(limit - head));

@@ -62,14 +62,17 @@ fn a_word_that_fits_into_no_frame_ends_the_link_instead_of_going_unsaid() {
 }
 
 #[test]
-fn what_closes_a_chapter_stays_behind_the_requests_before_it_and_the_rest_leaves_ahead() {
+fn what_closes_a_chapter_or_may_be_long_stays_behind_the_requests_before_it_and_the_rest_leaves_ahead() {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_of_nodes()) {
         let word = frame(number(kind), 0, "word");
         let link = transcript(full_dialler()).we_call(0, "x").our_node_says(kind, "word").we_call(1, "y");
         let link = match kind {
-            Kind::Superseded | Kind::SupersededOk | Kind::Disconnect | Kind::Disconnected => {
-                link.we_send(request(0, "x")).we_send(word).we_send(request(2, "y"))
-            }
+            Kind::Superseded
+            | Kind::SupersededOk
+            | Kind::Disconnect
+            | Kind::Disconnected
+            | Kind::Discovered
+            | Kind::Summary => link.we_send(request(0, "x")).we_send(word).we_send(request(2, "y")),
             _ => link.we_send(word).we_send(request(0, "x")).we_send(request(2, "y")),
         };
         link.nothing_happens();

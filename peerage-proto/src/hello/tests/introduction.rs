@@ -3,27 +3,22 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::address::Address;
 use crate::codec::{Encoding, Payload, Value};
 use crate::hello::{Introduction, InvalidIntroduction};
-use crate::id::{Group, InvalidName};
 use crate::limits;
 
 fn ada() -> Introduction {
     Introduction {
-        name: "Ada’s node".to_owned(),
+        record: Payload::from_parts(Encoding::MsgPack, Bytes::from_static(b"opened elsewhere")),
         process: 4_711,
-        machine: [0x3a; 16],
-        groups: ["lab", "rack/7"].map(|name| name.parse().unwrap()).into(),
-        hub: true,
-        ephemeral: false,
-        addresses: ["tls://node-7.lab:5001", "unix:///run/ada"].map(|text| text.parse().unwrap()).into(),
         encodings: Encoding::ALL.into(),
         compression: ["lz4".to_owned()].into(),
         build: "peerage 0.1.0".to_owned(),
         ping_interval: Duration::from_secs(1),
+        sees_us_at: Some([192, 0, 2, 7].into()),
     }
 }
 
@@ -59,57 +54,56 @@ fn an_introduction_is_read_as_it_was_written() {
 fn what_a_newer_version_says_is_skipped_and_the_rest_is_served() {
     let content = with(&[
         ("favourite_colours", texts(["red".into()])),
-        ("addresses", texts(["warp://ship:1".into(), "tls://h?speed=9".into(), "tls://node-7.lab:5001".into()])),
         ("encodings", texts(["cbor".into(), "msgpack".into()])),
         ("compression", texts(["zstd".into(), "lz4".into()])),
+        ("you", Some(text("an address of another kind"))),
     ]);
     let read = Introduction::decode(&content).unwrap();
-    assert_eq!(read.addresses, ["tls://node-7.lab:5001".parse::<Address>().unwrap()]);
+    assert_eq!(read.sees_us_at, None);
     assert_eq!(read.encodings, BTreeSet::from([Encoding::MsgPack]));
     assert_eq!(read.compression, BTreeSet::from(["lz4".to_owned(), "zstd".to_owned()]));
 }
 
 #[test]
 fn an_older_version_may_leave_out_what_has_a_default() {
-    let left_out = ["groups", "hub", "ephemeral", "addresses", "encodings", "compression", "build"];
+    let left_out = ["encodings", "compression", "build", "you"];
     let read = Introduction::decode(&with(&left_out.map(|key| (key, None)))).unwrap();
     let bare = Introduction {
-        groups: BTreeSet::new(),
-        hub: false,
-        addresses: Vec::new(),
         encodings: BTreeSet::new(),
         compression: BTreeSet::new(),
         build: String::new(),
+        sees_us_at: None,
         ..ada()
     };
     assert_eq!(read, bare);
-    for key in ["name", "process", "machine", "ping_ms"] {
+    for key in ["record", "process", "ping_ms"] {
         assert!(matches!(refused(key, None), InvalidIntroduction::Content(_)), "{key}");
     }
 }
 
 #[test]
-fn a_name_is_one_line_that_prints() {
-    let name = |name: &str| refused("name", Some(text(name)));
-    assert_eq!(name(""), InvalidIntroduction::Length { field: "name", bytes: 0 });
-    assert_eq!(name(&"x".repeat(256)), InvalidIntroduction::Length { field: "name", bytes: 256 });
+fn what_people_read_is_one_line_that_prints() {
+    let build = |build: &str| refused("build", Some(text(build)));
+    assert_eq!(build(&"x".repeat(256)), InvalidIntroduction::Length { field: "build", bytes: 256 });
     for character in ['\n', '\0', '\u{1b}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{200b}', '\u{2028}', '\u{feff}'] {
-        let expected = InvalidIntroduction::Unprintable { field: "name", character };
-        assert_eq!(name(&format!("ada{character}")), expected);
+        let expected = InvalidIntroduction::Unprintable { field: "build", character };
+        assert_eq!(build(&format!("ada{character}")), expected);
     }
-    let build = refused("build", Some(text("x\n")));
-    assert_eq!(build, InvalidIntroduction::Unprintable { field: "build", character: '\n' });
+    let compression = refused("compression", texts(["".into()]));
+    assert_eq!(compression, InvalidIntroduction::Length { field: "compression", bytes: 0 });
 }
 
 #[test]
-fn groups_are_names() {
-    let expected = InvalidIntroduction::Group(InvalidName::Character { character: ' ', at: 1 });
-    assert_eq!(refused("groups", texts(["a b".into()])), expected);
+fn a_record_that_no_record_can_be_as_large_as_is_refused() {
+    let record = |bytes: usize| Some(Value::Bytes(vec![0; bytes]));
+    assert!(Introduction::decode(&with(&[("record", record(limits::RECORD_BYTES_MAX))])).is_ok());
+    let bytes = limits::RECORD_BYTES_MAX + 1;
+    assert_eq!(refused("record", record(bytes)), InvalidIntroduction::Record { bytes });
 }
 
 #[test]
 fn every_list_has_its_bound() {
-    for (field, limit) in [("groups", 64), ("addresses", 32), ("encodings", 16), ("compression", 16)] {
+    for (field, limit) in [("encodings", 16), ("compression", 16)] {
         let entries = |count| texts((0..count).map(|n| format!("g{n}")));
         assert!(Introduction::decode(&with(&[(field, entries(limit))])).is_ok(), "{field}");
         assert_eq!(refused(field, entries(limit + 1)), InvalidIntroduction::TooMany { field, limit });
@@ -125,9 +119,7 @@ fn an_introduction_larger_than_its_lists_can_make_it_is_not_opened() {
 #[test]
 fn an_introduction_at_all_its_limits_can_be_sent() {
     let full = Introduction {
-        name: "ä".repeat(127),
-        groups: (0..64).map(|n| format!("{n:0>255}").parse::<Group>().unwrap()).collect(),
-        addresses: (0..32).map(|n| format!("unix:///{}?codec=json", "%25".repeat(992 + n)).parse().unwrap()).collect(),
+        record: Payload::from_parts(Encoding::MsgPack, vec![7; limits::RECORD_BYTES_MAX].into()),
         compression: (0..16).map(|n| format!("{n:0>255}")).collect(),
         build: "x".repeat(255),
         ..ada()
@@ -137,10 +129,10 @@ fn an_introduction_at_all_its_limits_can_be_sent() {
 
 #[test]
 fn what_a_peer_would_refuse_is_not_sent() {
-    let unprintable = Introduction { name: "a\nb".to_owned(), ..ada() };
+    let unprintable = Introduction { build: "a\nb".to_owned(), ..ada() };
     let why = unprintable.encode().unwrap_err();
-    assert_eq!(why, InvalidIntroduction::Unprintable { field: "name", character: '\n' });
-    assert_eq!(why.to_string(), "the name in an introduction holds '\\n', which does not print");
+    assert_eq!(why, InvalidIntroduction::Unprintable { field: "build", character: '\n' });
+    assert_eq!(why.to_string(), "the build in an introduction holds '\\n', which does not print");
 }
 
 #[test]
@@ -152,8 +144,8 @@ fn a_pulse_of_years_is_cut_to_an_hour() {
 #[test]
 fn bytes_are_bytes_and_no_list_of_numbers() {
     let list = Value::List((0..16).map(Value::Int).collect());
-    assert!(matches!(refused("machine", Some(list)), InvalidIntroduction::Content(_)));
-    assert!(matches!(refused("machine", Some(text(&"x".repeat(16)))), InvalidIntroduction::Content(_)));
+    assert!(matches!(refused("record", Some(list)), InvalidIntroduction::Content(_)));
+    assert!(matches!(refused("record", Some(text(&"x".repeat(16)))), InvalidIntroduction::Content(_)));
 }
 
 proptest! {

@@ -201,8 +201,8 @@ impl Network {
         let peer = self.peer_of(end);
         self.order_link(end, local, LinkInput::PeerProfile(Profile::every(said.ping_interval)));
         self.feed(host, Input::Up { link });
-        let peer = self.hosts[peer].id;
-        self.feed(host, Input::Addresses { peer, addresses: said.addresses });
+        let (peer, address) = (self.hosts[peer].id, Network::address_of(peer));
+        self.feed(host, Input::Addresses { peer, addresses: vec![address] });
     }
 
     /// A link has ended.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::host::{Host, Process};
 use super::seal::Seal;
 use super::wire::EndId;
-use super::{Event, Name, Network, application};
+use super::{Event, Network, application};
 use crate::channel::Input as LinkInput;
+use crate::codec::{Encoding, Payload};
 use crate::hello::Introduction;
 use crate::id::NodeId;
 use crate::limits;
@@ -285,17 +286,13 @@ impl Network {
         here.run += 1;
         (here.is_on, here.jumped_at) = (true, None);
         let introduction = Introduction {
-            name: Name(host).to_string(),
+            record: Payload::encode(&(), Encoding::MsgPack).expect("nothing"),
             process: here.run,
-            machine: [host as u8; 16],
-            groups: BTreeSet::new(),
-            hub: false,
-            ephemeral: false,
-            addresses: vec![Network::address_of(host)],
             encodings: BTreeSet::new(),
             compression: BTreeSet::new(),
             build: "sim".to_owned(),
             ping_interval: limits::PING_LAN,
+            sees_us_at: None,
         };
         let introduction = introduction.encode().expect("short and printable");
         here.process = Some(Process::new(Node::new(Config::new(here.id, epoch, seed)), introduction));

@@ -1,14 +1,18 @@
 //! What comes from connections and links, and what it means for the machine.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use peerage_proto::address::{Address, Host};
 use peerage_proto::channel::Config;
 use peerage_proto::codec::{Form, Payload};
 use peerage_proto::frame::{Kind, Side};
 use peerage_proto::hello::Introduction;
 use peerage_proto::id::LinkId;
+use peerage_proto::keys::Ed25519;
 use peerage_proto::limits;
 use peerage_proto::liveness::Profile;
+use peerage_proto::membership::SignedRecord;
 use peerage_proto::node::{Control, DialError, Input, Proved, WhyDown};
 use peerage_proto::outcome::LinkLost;
 use tokio::time::Instant;
@@ -17,7 +21,7 @@ use super::Driver;
 use crate::link::{Link, Order, Report, Reporter, Word};
 use crate::node::admission::{Admitted, Arrival};
 use crate::node::error::NotConnected;
-use crate::node::held::Held;
+use crate::node::held::{Held, Said};
 use crate::node::snapshot::Direction;
 use crate::node::start::LZ4;
 use crate::service::{Dispatch, Origin};
@@ -78,10 +82,11 @@ impl Driver {
         };
         let origin = Origin::Link(established.peer);
         let server = Dispatch::new(self.parts.services.clone(), origin, shared.metrics.clone());
-        let said = &self.parts.introduction;
+        let said = Introduction { sees_us_at: seen_at(&connection.remote), ..self.parts.introduction.clone() };
+        let said = said.encode().expect("names and builds are checked where they are made");
         let span =
             tracing::info_span!("link", link = %id, peer = %established.peer, path = %connection.remote.scheme());
-        let link = Link::start_of_node(connection, said, &behind, config, Box::new(server), reporter, span);
+        let link = Link::start_of_node(connection, &said, &behind, config, Box::new(server), reporter, span);
         let direction = if side == Side::Dialler { Direction::Out } else { Direction::In };
         let now = Instant::now();
         shared.links.insert(id, Arc::new(Held::new(link, established, direction, now)));
@@ -113,9 +118,13 @@ impl Driver {
     /// The peer's node says something.
     fn said(&mut self, id: LinkId, kind: Kind, content: &Payload) {
         if kind == Kind::Introduction {
-            return match Introduction::decode(content) {
+            let opened = Introduction::decode(content).map_err(|why| why.to_string()).and_then(|said| {
+                let record = SignedRecord::open(&said.record, &self.parts.reception.key, &Ed25519);
+                record.map(|record| Said { record, introduction: said }).map_err(|why| why.to_string())
+            });
+            return match opened {
                 Ok(said) => self.introduced(id, said),
-                Err(why) => self.cut(id, &why.to_string()),
+                Err(why) => self.cut(id, &why),
             };
         }
         if self.unnamed.contains_key(&id) {
@@ -129,20 +138,23 @@ impl Driver {
     }
 
     /// The peer has said who it is: from now on the link stands.
-    fn introduced(&mut self, id: LinkId, said: Introduction) {
+    fn introduced(&mut self, id: LinkId, said: Said) {
         let Some(held) = self.shared().links.find(id) else { return };
+        if said.record.record().id != held.established.peer {
+            return self.cut(id, "it introduces itself with the record of another node");
+        }
         if self.unnamed.remove(&id).is_none() {
             return self.cut(id, "it introduced itself twice");
         }
-        held.link.order(Order::PeerProfile(Profile::every(said.ping_interval)));
+        held.link.order(Order::PeerProfile(Profile::every(said.introduction.ping_interval)));
         // One of both ends asks, or they would ask each other.
-        if self.parts.compression && said.compression.contains(LZ4) && held.direction == Direction::Out {
+        if self.parts.compression && said.introduction.compression.contains(LZ4) && held.direction == Direction::Out {
             held.link.order(Order::Propose(Form::COMPRESSED));
         }
-        let same_machine = said.machine == self.shared().facts.machine;
-        let here = &self.parts.here;
+        let (record, here) = (said.record.record(), &self.parts.here);
+        let same_machine = record.machine == self.shared().facts.machine;
         let addresses: Vec<_> =
-            said.addresses.iter().filter(|address| here.may_dial(address, same_machine)).cloned().collect();
+            record.addresses.iter().filter(|address| here.may_dial(address, same_machine)).cloned().collect();
         held.introduction.get_or_init(|| said);
         self.feed(Input::Up { link: id });
         self.feed(Input::Addresses { peer: held.established.peer, addresses });
@@ -202,4 +214,9 @@ impl Driver {
             held.link.close();
         }
     }
+}
+
+/// Where the other end of a connection is, as far as its transport has such things.
+fn seen_at(remote: &Address) -> Option<IpAddr> {
+    remote.host().and_then(Host::ip)
 }
