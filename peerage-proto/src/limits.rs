@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+pub use members::*;
+
+mod members;
+
 /// Largest frame body a plain channel accepts unless configured otherwise, in bytes.
 ///
 /// 16 MiB: the largest value that is also held whole as a call argument or reply.
@@ -132,19 +136,6 @@ pub const INTRODUCTION_BYTES_MAX: usize = 16 << 10;
 /// 4 KiB: the longest reason and every order of a link fit in many times, and as many as may wait for a node take little.
 pub const WORD_BYTES_MAX: usize = 4 << 10;
 
-/// Largest content of a frame of records, in bytes: [`DISCOVERED_BYTES_MAX`] of them as hexadecimal text.
-pub const DISCOVERED_FRAME_BYTES_MAX: usize = 140 << 10;
-
-/// Largest content of a summary, in bytes: 64 digits for each line.
-pub const SUMMARY_FRAME_BYTES_MAX: usize = 770 << 10;
-
-/// Bytes of records and summaries that are read from one peer in [`GOSSIP_PERIOD`]. What comes beyond it is dropped and
-/// counted: whatever waits for the node at once stays bounded in bytes as well.
-pub const GOSSIP_BYTES_PER_PERIOD: usize = 2 << 20;
-
-/// See [`GOSSIP_BYTES_PER_PERIOD`].
-pub const GOSSIP_PERIOD: Duration = Duration::from_secs(5);
-
 /// Longest text in a record or an introduction that people read, in bytes: names of nodes and of programs.
 pub const INTRODUCED_TEXT_BYTES_MAX: usize = 255;
 
@@ -156,109 +147,6 @@ pub const INTRODUCED_NAMES_MAX: usize = 16;
 
 /// Groups that a node may belong to, at most.
 pub const GROUPS_MAX: usize = 64;
-
-/// Largest record of a node, signature included, in bytes: a node with eight addresses and as many groups fits, and a
-/// thousand of them into one answer of a neighbour.
-pub const RECORD_BYTES_MAX: usize = 1_024;
-
-/// How long a record holds after it was signed.
-///
-/// 90 s: two renewals may be lost before a node that nobody has a link with counts as lost.
-pub const RECORD_LEASE: Duration = Duration::from_secs(90);
-
-/// How often a node signs its record anew, at most: each time up to a tenth earlier, so that a mesh that was started at one
-/// moment does not renew at one moment.
-pub const RECORD_RENEWAL: Duration = Duration::from_secs(30);
-
-/// Shortest time between two records that a node signs because somebody doubts it.
-pub const REFUTATION_PAUSE: Duration = Duration::from_secs(1);
-
-/// How far the start counter of an epoch, or the number in it, may be ahead of the record that is known, to be believed from
-/// a third node: 136 years of one record a second.
-pub const INCARNATION_JUMP_MAX: u64 = 1 << 32;
-
-/// Members whose records are kept, those included that are gone. Beyond it those gone for longest make way.
-///
-/// 12,288: some 24 MiB of records, and summaries that still fit into one frame.
-pub const MEMBERS_MAX: usize = 12_288;
-
-/// Records in one piece that is handed on.
-pub const DISCOVERED_RECORDS_MAX: usize = 64;
-
-/// Bytes of records in one piece that is handed on: as many records of the largest size, and frames that hold no link up.
-pub const DISCOVERED_BYTES_MAX: usize = 64 << 10;
-
-/// Records in all pieces of an answer to a summary. What is left is asked for anew.
-pub const ANSWER_RECORDS_MAX: usize = 2_048;
-
-/// Bytes of records in all pieces of an answer to a summary: half a second at 1 MB/s.
-pub const ANSWER_BYTES_MAX: usize = 512 << 10;
-
-/// Records that a neighbour may send unasked within [`RECORDS_WINDOW`]: its own, and refutations it was asked for. Others
-/// are not looked at.
-pub const RECORDS_UNASKED_MAX: usize = 64;
-
-/// Records that a neighbour may send within [`RECORDS_WINDOW`] after it was asked. Judging them takes a twentieth of a core.
-pub const RECORDS_ASKED_MAX: usize = 2_048;
-
-/// Bytes of records that a neighbour may send within [`RECORDS_WINDOW`] after it was asked.
-pub const RECORDS_ASKED_BYTES_MAX: usize = 1 << 20;
-
-/// The time over which these numbers count.
-pub const RECORDS_WINDOW: Duration = Duration::from_secs(5);
-
-/// Records that do not verify, within [`FORGERY_WINDOW`], for which a neighbour is cut: everybody looks before handing on.
-pub const FORGERIES_MAX: usize = 3;
-
-/// The time over which they count.
-pub const FORGERY_WINDOW: Duration = Duration::from_secs(60);
-
-/// Shortest time between two digests to one neighbour: while many nodes join, one word stands for many changes.
-pub const DIGEST_PAUSE: Duration = Duration::from_millis(250);
-
-/// How long a node waits with its question when a digest differs: mostly what differs is on its way already.
-pub const SUMMARY_DELAY: Duration = Duration::from_millis(100);
-
-/// How long an answer to a summary is waited for before it is asked for anew.
-pub const SUMMARY_AGAIN: Duration = Duration::from_secs(2);
-
-/// Shortest time between two summaries that are sent, to whomever, only to keep the records of members without a link fresh.
-pub const REFRESH_PAUSE: Duration = Duration::from_secs(1);
-
-/// Lines of a summary, at most: one for each member that can be held.
-pub const SUMMARY_LINES_MAX: usize = MEMBERS_MAX;
-
-/// Summaries of one neighbour answered in a second.
-pub const SUMMARIES_PER_SECOND: usize = 4;
-
-/// Neighbours asked to try a node that is suspected.
-pub const INDIRECT_CHECKS: usize = 2;
-
-/// How long an answer of theirs counts, at most, times how slow this node is.
-///
-/// 1.5 s: the one second that they give the suspect, and the way there and back.
-pub const CHECK_ANSWER: Duration = Duration::from_millis(1_500);
-
-/// How long a node that is tried for somebody has to show that it lives.
-pub const CHECK_PROBE: Duration = Duration::from_secs(1);
-
-/// Nodes tried at once for others. Who asks for more is told that nothing can be said.
-pub const CHECKS_MAX: usize = 64;
-
-/// Nodes tried at once for one neighbour.
-pub const CHECKS_PER_NEIGHBOUR_MAX: usize = 16;
-
-/// Shortest time between two probes of one node on behalf of others: ten a second harm no link, whoever asks for more.
-pub const CHECK_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a doubted node's next record is passed on to those who doubted it.
-pub const REFUTATION_PASSED_ON: Duration = Duration::from_secs(2);
-
-/// Transitions of one member that are remembered with their evidence.
-pub const TRANSITIONS_MAX: usize = 16;
-
-/// Longest text in the evidence of a transition, in bytes. Longer ones are cut.
-pub const EVIDENCE_TEXT_BYTES_MAX: usize = 256;
 
 /// Longest duration that is believed of a peer. Longer ones are cut.
 pub const WIRE_TIME_MAX: Duration = Duration::from_secs(3_600);
@@ -503,7 +391,4 @@ const _: () = assert!(NESTING_DEFAULT <= NESTING_MAX);
 const _: () = assert!(3 * ADDRESS_PATH_BYTES_MAX + 2 * ADDRESS_NAME_BYTES_MAX < ADDRESS_BYTES_MAX);
 const _: () = assert!((NAME_BYTES_MAX + SECRET_BYTES_MAX + SEEDS_BYTES_MAX + 2 * SEEDS_MAX) * 3 / 2 < TICKET_BYTES_MAX);
 const _: () = assert!(BUFFER_AHEAD_BYTES < PLAIN_FRAME_BYTES_DEFAULT as usize);
-const _: () = assert!(2 * DISCOVERED_BYTES_MAX + 16 * DISCOVERED_RECORDS_MAX + 64 < DISCOVERED_FRAME_BYTES_MAX);
-const _: () = assert!(64 * SUMMARY_LINES_MAX + 16 < SUMMARY_FRAME_BYTES_MAX);
-const _: () = assert!(SUMMARY_FRAME_BYTES_MAX < NODE_FRAME_BYTES_DEFAULT as usize);
 const _: () = assert!(RECORD_BYTES_MAX + (2 + 2 * INTRODUCED_NAMES_MAX) * 260 < INTRODUCTION_BYTES_MAX);
