@@ -46,6 +46,8 @@ mod own;
 mod record;
 mod suspicion;
 mod table;
+#[cfg(test)]
+mod tests;
 mod view;
 mod wire;
 mod word;
@@ -77,6 +79,8 @@ pub(crate) struct Membership {
     sources: BTreeSet<String>,
     /// Nobody is judged before: this node stood still, and has not listened.
     verdicts_from: Instant,
+    /// Answers in a row that brought nothing new: the next question waits longer.
+    fruitless: u32,
     /// When a neighbour was asked last only because records run out.
     refreshed: Option<Instant>,
     version: u64,
@@ -110,6 +114,7 @@ impl Membership {
             next_ask: 0,
             sources: BTreeSet::new(),
             verdicts_from: now,
+            fruitless: 0,
             refreshed: None,
             version: 0,
             wishes: Outbox::default(),
@@ -167,13 +172,16 @@ impl Membership {
             return;
         }
         self.neighbours.insert(peer, Neighbour::new(epoch, path));
+        self.note_link(&peer);
         let known = self.table.get(&peer).map(Member::incarnation);
-        let has_joined = known.is_none_or(|known| record.record().incarnation > known) && {
-            let before = self.state(&peer);
+        let is_news = known.is_none_or(|known| record.record().incarnation > known);
+        let was_live = self.state(&peer).is_some_and(State::is_live);
+        let has_joined =
+            is_news && (!was_live || known.is_some_and(|known| record.record().incarnation.epoch != known.epoch));
+        if is_news {
             let lease = record.record().lease;
             self.adopt(now, record, lease, peer);
-            before.is_none_or(|before| !before.is_live())
-        };
+        }
         self.table.with(&peer, |member| {
             member.tried = true;
             member.refuses_always = false;
@@ -203,6 +211,7 @@ impl Membership {
     pub(crate) fn unlinked(&mut self, now: Instant, peer: NodeId, end: LinkEnd, detail: &str) {
         let was_linked = self.is_linked(&peer);
         let Some(neighbour) = self.neighbours.remove(&peer) else { return };
+        self.note_link(&peer);
         self.version = self.version.saturating_add(1);
         // The end of a link with an earlier run says nothing about this one.
         if was_linked {
@@ -239,7 +248,7 @@ impl Membership {
     /// Does what is due.
     pub(crate) fn timeout(&mut self, now: Instant) {
         self.judge_all(now);
-        let over = |(id, member): &(&NodeId, &Member)| self.lease_due(id, member).is_some_and(|due| due <= now);
+        let over = |(_, member): &(&NodeId, &Member)| self.lease_due(member).is_some_and(|due| due <= now);
         for id in self.table.iter().filter(over).map(|(id, _)| *id).collect::<Vec<_>>() {
             self.turn(now, id, State::Lost, Seen::of(Evidence::Lease));
         }
@@ -255,11 +264,11 @@ impl Membership {
             return None;
         }
         let ours = self.digest();
-        let members = self.table.iter().filter_map(|(id, member)| {
+        let members = self.table.iter().filter_map(|(_, member)| {
             let verdict = member.suspicion.as_ref().and_then(|suspicion| suspicion.due(self.health));
             let verdict = verdict.map(|due| due.max(self.verdicts_from));
             let forgotten = (!member.state.is_live()).then(|| member.since + limits::MEMBER_KEPT);
-            [verdict, self.lease_due(id, member), forgotten].into_iter().flatten().min()
+            [verdict, self.lease_due(member), forgotten].into_iter().flatten().min()
         });
         let neighbours = self.neighbours.values().filter_map(|neighbour| neighbour.due(ours));
         let own = [self.own.due(), self.checks.due(), self.stale_at()].into_iter().flatten();
@@ -297,9 +306,9 @@ impl Membership {
         let links = self.neighbours.is_empty().then_some(Missing::Links);
         let sources = self.sources.iter().cloned().map(Missing::Source);
         let differing = self.neighbours.iter().filter(|(_, neighbour)| !neighbour.agrees(ours));
-        let undialled = self.table.iter().filter(|(id, member)| {
+        let undialled = self.table.iter().filter(|(_, member)| {
             let can_be_dialled = member.state.is_live() && !member.record().addresses.is_empty();
-            can_be_dialled && !member.tried && !self.is_linked(id)
+            can_be_dialled && !member.tried && !member.is_linked
         });
         let differing = differing.map(|(id, _)| Missing::Agreement(*id));
         links.into_iter().chain(sources).chain(differing).chain(undialled.map(|(id, _)| Missing::Dial(*id))).collect()
@@ -359,13 +368,13 @@ impl Membership {
     }
 
     /// When a member without a link is lost because its lease is over.
-    fn lease_due(&self, id: &NodeId, member: &Member) -> Option<Instant> {
-        let counts = member.state.is_live() && !self.is_linked(id);
+    fn lease_due(&self, member: &Member) -> Option<Instant> {
+        let counts = member.state.is_live() && !member.is_linked;
         counts.then(|| member.lease_until.max(self.verdicts_from))
     }
 
     fn view<'a>(&'a self, id: &NodeId, member: &'a Member) -> MemberView<'a> {
-        let neighbour = self.neighbours.get(id).filter(|_| self.is_linked(id));
+        let neighbour = self.neighbours.get(id).filter(|_| member.is_linked);
         MemberView {
             record: member.record(),
             state: member.state,
@@ -383,10 +392,14 @@ impl Membership {
         self.table.get(id).is_some_and(|member| member.record().left)
     }
 
-    /// Whether there is a link with this run of the member.
     fn is_linked(&self, id: &NodeId) -> bool {
-        let epoch = self.table.get(id).map(Member::epoch);
-        self.neighbours.get(id).is_some_and(|neighbour| Some(neighbour.epoch) >= epoch)
+        self.table.get(id).is_some_and(|member| member.is_linked)
+    }
+
+    /// Notes at a member whether there is a link with this run of it.
+    fn note_link(&mut self, id: &NodeId) {
+        let epoch = self.neighbours.get(id).map(|neighbour| neighbour.epoch);
+        self.table.with(id, |member| member.is_linked = epoch >= Some(member.epoch()));
     }
 
     fn path(&self, id: &NodeId) -> Option<String> {

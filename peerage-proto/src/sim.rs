@@ -35,6 +35,8 @@ mod trace;
 pub use dice::Dice;
 pub use key::Key;
 pub use network::{Fault, Faults, MARKERS, Network, Oracle, Report as NetworkReport, Violation};
+#[cfg(test)]
+pub(crate) use network::{Judge, Seal};
 pub use pair::{Plan, Report, pair};
 
 #[cfg(feature = "planted-bugs")]

@@ -66,6 +66,12 @@ pub const DIGEST_PAUSE: Duration = Duration::from_millis(250);
 /// How long a node waits with its question when a digest differs: mostly what differs is on its way already.
 pub const SUMMARY_DELAY: Duration = Duration::from_millis(100);
 
+/// How often that wait doubles, at most, while answers bring nothing new: up to 800 ms.
+pub const SUMMARY_DELAY_DOUBLINGS: u32 = 3;
+
+/// Summaries that a node has sent and that are not answered, at most. Mostly one answer makes the others superfluous.
+pub const SUMMARIES_AT_ONCE: usize = 4;
+
 /// How long an answer to a summary is waited for before it is asked for anew.
 pub const SUMMARY_AGAIN: Duration = Duration::from_secs(2);
 

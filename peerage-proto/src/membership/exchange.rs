@@ -14,7 +14,7 @@
 //! their leases end.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::word::short;
 use super::{Digest, Handed, Known, Membership, State, Wish, Word};
@@ -30,8 +30,9 @@ impl Membership {
         match word {
             Word::Discovered { records, at } => self.told_records(now, from, records, at),
             Word::Digest(digest) => {
+                let delay = self.summary_delay();
                 if let Some(neighbour) = self.neighbours.get_mut(&from) {
-                    neighbour.told_digest(now, digest);
+                    neighbour.told_digest(now, digest, delay);
                 }
             }
             Word::Summary(lines) => self.told_summary(now, from, &lines),
@@ -66,13 +67,20 @@ impl Membership {
     pub(super) fn converse(&mut self, now: Instant) {
         let ours = self.digest();
         let is_stale = self.stale_at().is_some_and(|at| at <= now);
+        let mut open = self.neighbours.values().filter(|neighbour| neighbour.is_asked(now)).count();
+        if self.neighbours.values().all(|neighbour| neighbour.agrees(ours)) {
+            self.fruitless = 0;
+        }
+        let delay = self.summary_delay();
         let mut free = Vec::new();
         let mut asked = Vec::new();
         for (peer, neighbour) in &mut self.neighbours {
             if neighbour.says(now, ours) {
                 self.wishes.push_back(Wish::Say { peer: *peer, word: Word::Digest(ours) });
             }
-            if neighbour.asks(now, ours) {
+            // What one neighbour answers is mostly what the others would.
+            if neighbour.asks(now, ours, delay, open < limits::SUMMARIES_AT_ONCE) {
+                open = open.saturating_add(1);
                 asked.push(*peer);
             } else if !neighbour.is_asked(now) {
                 free.push(*peer);
@@ -99,7 +107,7 @@ impl Membership {
         if self.neighbours.is_empty() {
             return None;
         }
-        let unlinked = self.table.iter().filter(|(id, member)| member.state.is_live() && !self.is_linked(id));
+        let unlinked = self.table.iter().filter(|(_, member)| member.state.is_live() && !member.is_linked);
         let first = unlinked.map(|(_, member)| member.stale_at()).min()?;
         Some(self.refreshed.map_or(first, |at| first.max(at + limits::REFRESH_PAUSE)))
     }
@@ -126,15 +134,23 @@ impl Membership {
     }
 
     fn told_records(&mut self, now: Instant, from: NodeId, records: Vec<Handed>, at: Option<Digest>) {
+        let mut is_news = false;
         for handed in records {
             let Some(neighbour) = self.neighbours.get_mut(&from) else { return };
             if neighbour.may_hand(now, handed.record.len()) {
-                self.learn(now, from, &handed);
+                is_news |= self.learn(now, from, &handed);
             }
         }
         if let (Some(at), Some(neighbour)) = (at, self.neighbours.get_mut(&from)) {
             neighbour.told_all(now, at);
+            self.fruitless = if is_news { 0 } else { self.fruitless.saturating_add(1) };
         }
+    }
+
+    /// How long it is waited before a neighbour whose digest differs is asked. Where the last answers brought nothing, what
+    /// differs are the nodes' own judgements, and those take their time.
+    fn summary_delay(&self) -> Duration {
+        limits::SUMMARY_DELAY.saturating_mul(1 << self.fruitless.min(limits::SUMMARY_DELAY_DOUBLINGS))
     }
 
     fn told_summary(&mut self, now: Instant, from: NodeId, lines: &[Known]) {

@@ -8,19 +8,25 @@ use crate::id::NodeId;
 use crate::limits;
 
 impl Membership {
-    /// A neighbour hands on a record: it counts if its subject has signed it and it is newer than what is known.
-    pub(super) fn learn(&mut self, now: Instant, from: NodeId, handed: &Handed) {
-        let Ok(record) = UnverifiedRecord::read(&handed.record) else { return self.forged(now, from) };
+    /// A neighbour hands on a record: it counts if its subject has signed it and it is newer than what is known. Whether it
+    /// counts.
+    pub(super) fn learn(&mut self, now: Instant, from: NodeId, handed: &Handed) -> bool {
+        let Ok(record) = UnverifiedRecord::read(&handed.record) else {
+            self.forged(now, from);
+            return false;
+        };
         // What costs nothing comes first: most of what is hostile is also old.
         let (id, incarnation) = (*record.id(), record.incarnation());
         let is_own = id == self.own.id();
         let known = if is_own { Some(self.own.incarnation()) } else { self.table.get(&id).map(Member::incarnation) };
         let is_news = known.is_none_or(|known| is_news(known, incarnation));
         if handed.remaining.is_zero() || !is_news || is_own && !self.is_of_this_run(incarnation) {
-            return;
+            return false;
         }
         let keys = self.own.keys();
-        match record.verify(&keys.network, keys.verifier.as_ref()) {
+        let verified = record.verify(&keys.network, keys.verifier.as_ref());
+        let counts = verified.is_ok();
+        match verified {
             Err(_) => self.forged(now, from),
             Ok(_) if is_own => {
                 // A copy of this key runs somewhere, or remembers for us what we have forgotten.
@@ -32,6 +38,7 @@ impl Membership {
                 self.pass_on(now, id);
             }
         }
+        counts
     }
 
     /// A neighbour handed on what nobody signed.
@@ -56,6 +63,7 @@ impl Membership {
         let Some(known) = self.table.get(&id) else {
             if !left && self.make_room(now) {
                 self.table.insert(Member::new(signed, now, remaining));
+                self.note_link(&id);
                 self.join(now, id, seen);
             }
             return;
@@ -76,6 +84,7 @@ impl Membership {
                 (member.state, member.since) = (State::Left, now);
             }
         });
+        self.note_link(&id);
         self.version = self.version.saturating_add(u64::from(mark));
         match (is_new_run, left, was.is_live()) {
             (_, true, false) | (true, true, true) => {}
@@ -127,7 +136,7 @@ impl Membership {
         if self.table.len() < limits::MEMBERS_MAX {
             return true;
         }
-        let Some(id) = self.table.dispensable(|id| self.is_linked(id)) else { return false };
+        let Some(id) = self.table.dispensable() else { return false };
         if self.state(&id).is_some_and(State::is_live) {
             self.turn(now, id, State::Lost, Seen::of(Evidence::NoRoom));
         }

@@ -70,9 +70,9 @@ impl Neighbour {
     }
 
     /// It told its digest.
-    pub(super) fn told_digest(&mut self, now: Instant, digest: Digest) {
+    pub(super) fn told_digest(&mut self, now: Instant, digest: Digest, delay: Duration) {
         let is_first = self.theirs.replace(digest).is_none();
-        let delay = if is_first { Duration::ZERO } else { limits::SUMMARY_DELAY };
+        let delay = if is_first { Duration::ZERO } else { delay };
         self.ask_at.get_or_insert(now + delay);
     }
 
@@ -100,14 +100,18 @@ impl Neighbour {
         is_due
     }
 
-    /// Whether it is to be asked now for what is missing here; notes that it is.
-    pub(super) fn asks(&mut self, now: Instant, ours: Digest) -> bool {
+    /// Whether it is to be asked now for what is missing here; notes that it is. Where nobody may be asked now, it is put off.
+    pub(super) fn asks(&mut self, now: Instant, ours: Digest, delay: Duration, may_ask: bool) -> bool {
         if self.agrees(ours) || self.theirs.is_none() {
             self.ask_at = None;
             return false;
         }
-        self.ask_at.get_or_insert(now + limits::SUMMARY_DELAY);
+        self.ask_at.get_or_insert(now + delay);
         let is_due = self.ask_due(ours).is_some_and(|at| at <= now);
+        if is_due && !may_ask {
+            (self.asked, self.ask_at) = (None, Some(now + delay));
+            return false;
+        }
         if is_due {
             self.ask(now);
         }

@@ -23,6 +23,8 @@ pub(super) struct Member {
     pub(super) since: Instant,
     pub(super) history: History,
     pub(super) suspicion: Option<Suspicion>,
+    /// There is a link with this run of it.
+    pub(super) is_linked: bool,
     /// A round of dials to it has ended, or it was linked, since its addresses are known.
     pub(super) tried: bool,
     /// It was refuted that it is gone although its addresses refuse: then they say nothing about it.
@@ -48,6 +50,7 @@ impl Member {
             since: now,
             history: History::default(),
             suspicion: None,
+            is_linked: false,
             tried: false,
             refuses_always: false,
         }
@@ -136,9 +139,9 @@ impl Table {
     }
 
     /// Who makes way for another: whoever has been gone for longest, else the one without a link whose record is oldest.
-    pub(super) fn dispensable(&self, is_linked: impl Fn(&NodeId) -> bool) -> Option<NodeId> {
+    pub(super) fn dispensable(&self) -> Option<NodeId> {
         let gone = self.members.iter().filter(|(_, member)| !member.state.is_live());
-        let unlinked = self.members.iter().filter(|(id, _)| !is_linked(id));
+        let unlinked = self.members.iter().filter(|(_, member)| !member.is_linked);
         let gone = gone.min_by_key(|(_, member)| member.since);
         gone.or_else(|| unlinked.min_by_key(|(_, member)| member.came)).map(|(id, _)| *id)
     }

@@ -71,7 +71,7 @@ pub struct Known {
 }
 
 /// What came of trying a node for somebody else.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Answer {
     /// It gave a sign of life after the question.
     Alive,

@@ -62,6 +62,8 @@ use host::Host;
 use log::Log;
 pub use marker::MARKERS;
 pub use oracle::{Oracle, Violation};
+#[cfg(test)]
+pub(crate) use seal::{Judge, Seal};
 use wire::{EndId, Wire};
 
 /// A network of nodes from one seed.

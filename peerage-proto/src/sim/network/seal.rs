@@ -11,18 +11,18 @@ use crate::keys::{SIGNATURE_BYTES, Signer, Verifier};
 ///
 /// Inside the simulation nobody but the holder asks for a signature, so it may follow from the id.
 #[derive(Clone, Copy)]
-pub(super) struct Seal {
+pub(crate) struct Seal {
     id: NodeId,
     is_false: bool,
 }
 
 impl Seal {
-    pub(super) fn of(id: NodeId) -> Seal {
+    pub(crate) fn of(id: NodeId) -> Seal {
         Seal { id, is_false: false }
     }
 
     /// What somebody has who would like to be this node, and has not its key.
-    pub(super) fn forged(self) -> Seal {
+    pub(crate) fn forged(self) -> Seal {
         Seal { is_false: true, ..self }
     }
 }
@@ -41,7 +41,7 @@ impl Signer for Seal {
 
 /// Judges such signatures.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Judge;
+pub(crate) struct Judge;
 
 impl Verifier for Judge {
     fn verify(&self, signer: &NodeId, message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {

@@ -1,0 +1,11 @@
+//! One machine among puppets, and meshes of machines: every rule of membership as a test.
+
+mod checks;
+mod exchange;
+mod mesh;
+mod own;
+mod presence;
+mod records;
+mod scene;
+mod states;
+mod suspicion;
