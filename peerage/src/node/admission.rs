@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use peerage_proto::address::{Address, Scheme};
@@ -73,11 +73,17 @@ pub(super) struct Dial {
     pub(super) address: Address,
     pub(super) expected: Option<NodeId>,
     pub(super) dial_seq: u64,
+    /// Who wants to know when it really begins.
+    pub(super) begun: Option<mpsc::Sender<SystemTime>>,
 }
 
 impl Reception {
     /// Dials, and goes through the handshake.
-    pub(super) async fn dial(self: Arc<Reception>, dial: Dial, cancel: CancellationToken) {
+    pub(super) async fn dial(self: Arc<Reception>, mut dial: Dial, cancel: CancellationToken) {
+        if let Some(begun) = dial.begun.take() {
+            // There is room for each, and nobody waits for who has gone.
+            let _ = begun.try_send(SystemTime::now());
+        }
         let Dial { address, expected, .. } = &dial;
         let dialling = transport::dial_node(address, &self.identity, *expected, limits::DIAL_TIMEOUT);
         let connection = tokio::select! {

@@ -38,7 +38,11 @@ use crate::service::Services;
 
 mod links;
 mod orders;
+mod redial;
 mod telling;
+
+pub(crate) use redial::Redialled;
+use redial::{Redial, Step};
 
 /// A wish of the application.
 pub(crate) enum Command {
@@ -50,8 +54,8 @@ pub(crate) enum Command {
     Propose { peer: NodeId, form: Form, reply: oneshot::Sender<Result<Form, NotConnected>> },
     /// Leave in good order.
     Drain { within: Duration, reply: oneshot::Sender<Drained> },
-    /// At this time drop all links and dial all known addresses.
-    Redial { at: SystemTime },
+    /// Drop all links, and at this time dial all known addresses.
+    Redial { at: SystemTime, reply: oneshot::Sender<Redialled> },
 }
 
 /// Why the loop woke.
@@ -100,7 +104,7 @@ pub(super) struct Driver {
     parting: Vec<(NodeId, oneshot::Sender<Result<(), NotConnected>>)>,
     /// Who waits for the peer's word on a form.
     proposed: BTreeMap<LinkId, oneshot::Sender<Result<Form, NotConnected>>>,
-    redial_at: Option<Instant>,
+    redial: Redial,
     neighbours: Neighbours,
     /// What is wrong with listeners.
     troubles: BTreeSet<Trouble>,
@@ -133,7 +137,7 @@ impl Driver {
             next_connect: 0,
             parting: Vec::new(),
             proposed: BTreeMap::new(),
-            redial_at: None,
+            redial: Redial::default(),
             neighbours: Neighbours::default(),
             troubles: BTreeSet::new(),
             pulse,
@@ -185,14 +189,16 @@ impl Driver {
         let neighbours = self.neighbours.next_timeout().map(Instant::from_std);
         let unnamed = self.unnamed.values().min().copied();
         let pulse = Instant::from_std(self.pulse.due());
-        [machine, neighbours, unnamed, self.redial_at].into_iter().flatten().fold(pulse, Instant::min)
+        [machine, neighbours, unnamed, self.redial.due()].into_iter().flatten().fold(pulse, Instant::min)
     }
 
     fn timeout(&mut self) {
         let now = Instant::now();
         self.beat(now);
-        if self.redial_at.take_if(|at| *at <= now).is_some() {
-            self.feed(Input::Redial);
+        match self.redial.step(now) {
+            Some(Step::Drop) => self.feed(Input::Redial),
+            Some(Step::Dial(dials)) => dials.into_iter().for_each(|dial| self.dial(dial)),
+            None => {}
         }
         let late: Vec<LinkId> = self.unnamed.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
         for id in late {
@@ -276,9 +282,9 @@ impl Driver {
                 self.drain_plain(within);
                 self.feed(Input::Drain { within, reason: "drained".to_owned() });
             }
-            Command::Redial { at } => {
-                let wait = at.duration_since(SystemTime::now()).unwrap_or_default().min(REDIAL_AHEAD);
-                self.redial_at = Some(Instant::now() + wait);
+            Command::Redial { at, reply } => {
+                let kept = self.redial.tell(at, reply);
+                kept.into_iter().for_each(|dial| self.dial(dial));
             }
         }
     }
@@ -353,7 +359,7 @@ impl Driver {
                 Command::Disconnect { reply, .. } => drop(reply.send(Ok(()))),
                 Command::Propose { peer, reply, .. } => drop(reply.send(Err(NotConnected { peer }))),
                 Command::Drain { reply, .. } => drop(reply.send(Drained { abandoned: self.abandoned })),
-                Command::Redial { .. } => {}
+                Command::Redial { reply, .. } => drop(reply),
             }
         }
     }
@@ -364,6 +370,3 @@ pub(super) const REPORTS_WAITING: usize = 4_096;
 
 /// How long readers of events may take for the last one.
 const LAST_EVENT: Duration = Duration::from_secs(1);
-
-/// How far ahead a redial may be asked for.
-const REDIAL_AHEAD: Duration = Duration::from_secs(3_600);

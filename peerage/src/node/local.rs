@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, oneshot};
 
-use super::driver::Command;
+use super::driver::{Command, Redialled};
 use super::event::Event;
 use super::log_filter::LogFilter;
 use super::reading::Reading as _;
@@ -63,7 +63,8 @@ async fn drain(node: Arc<Shared>, called: Called) {
     drop(reader);
 }
 
-/// Drops all links and dials all known addresses at a time on the wall, now if none is named. The answer comes at once.
+/// Drops all links, and at a time on the wall, now if none is named, dials all known addresses. The answer comes when all
+/// dials have begun, and says when they did.
 async fn redial(node: Arc<Shared>, called: Called) {
     #[derive(Deserialize)]
     struct Wanted {
@@ -79,9 +80,18 @@ async fn redial(node: Arc<Shared>, called: Called) {
         return called.request.fail_with(Failure::new("no clock shows this time").code(Code::BAD_REQUEST));
     };
     tracing::info!(pid = pid(&called.origin), "told to dial anew through the control socket");
-    match node.commands.send(Command::Redial { at }).await {
-        Ok(()) => called.request.reply(&Value::Null),
-        Err(_) => called.request.fail_with(shutting_down()),
+    let (reply, redialled) = oneshot::channel();
+    let sent = node.commands.send(Command::Redial { at, reply }).await.is_ok();
+    match redialled.await {
+        Ok(Redialled { dials, began }) if sent => {
+            let micros =
+                |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+            let (first, last) =
+                began.map_or((Value::Null, Value::Null), |(first, last)| (micros(first).into(), micros(last).into()));
+            let answer = [("dials", dials.into()), ("first_unix_us", first), ("last_unix_us", last)];
+            called.request.reply(&Value::Map(answer.map(|(name, value)| (name.into(), value)).into()));
+        }
+        _ => called.request.fail_with(shutting_down()),
     }
 }
 

@@ -21,7 +21,9 @@ impl Driver {
         tracing::debug!(order = %shown(&order.to_string()), "order");
         match order {
             node::Order::Dial { dial, address, expected, dial_seq } => {
-                self.dial(Dial { dial, address, expected, dial_seq });
+                if let Some(dial) = self.redial.keep(Dial { dial, address, expected, dial_seq, begun: None }) {
+                    self.dial(dial);
+                }
             }
             node::Order::Abandon { dial } => self.abandon(dial),
             node::Order::Admit { link } => self.decide(link, Decision::Admit),
@@ -59,7 +61,7 @@ impl Driver {
         }
     }
 
-    fn dial(&mut self, dial: Dial) {
+    pub(super) fn dial(&mut self, dial: Dial) {
         let cancel = self.tasks.child_token();
         self.dials.insert(dial.dial, (dial.address.clone(), cancel.clone()));
         let span = tracing::debug_span!("dial", address = %dial.address);
@@ -67,6 +69,7 @@ impl Driver {
     }
 
     fn abandon(&mut self, dial: DialId) {
+        self.redial.abandon(dial);
         if let Some((_, cancel)) = self.dials.remove(&dial) {
             cancel.cancel();
         }
