@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use crate::control::Control;
 use crate::exit::{Abort, Exit};
 use crate::home::{self, Home};
-use crate::local;
 
 /// A node of our own for the time being.
 pub(crate) struct Guest {
@@ -41,9 +40,9 @@ impl Guest {
             Identity::generate()
         });
         let name = NAME.parse().expect("letters are a name");
-        let builder = Node::builder(identity).network(network).name(name).ephemeral(true).control(&socket);
+        let builder =
+            Node::builder(identity).network(network).name(name).ephemeral(true).control(&socket).localhost(&run);
         let node = builder.start().await.map_err(|why| Abort::Failed(why.to_string()))?;
-        local::greet(&node, &run);
         let control = Control::connect(&socket).await;
         let control = control.ok_or_else(|| Abort::Failed("the node of this command cannot be reached".to_owned()))?;
         Ok(Guest { node, control, _folder: folder })

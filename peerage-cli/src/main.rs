@@ -25,7 +25,6 @@ mod exit;
 mod exposed;
 mod guest;
 mod home;
-mod local;
 mod logs;
 mod outcome;
 mod output;

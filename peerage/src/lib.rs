@@ -29,6 +29,7 @@ mod service;
 
 pub mod address;
 pub mod channel;
+pub mod discovery;
 pub mod identity;
 pub mod name;
 pub mod network;

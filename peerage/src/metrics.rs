@@ -107,6 +107,8 @@ metrics! {
     dials: Counter,
     /// Attempts that gave no admitted link.
     dials_failed: Counter,
+    /// Addresses that are found now, seeds not counted.
+    found: Gauge,
     /// Admissions, of both directions.
     admissions: Counter,
     /// Connections that ended before admission, of both directions.

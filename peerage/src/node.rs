@@ -43,6 +43,7 @@ mod neighbours;
 mod pulse;
 mod reach;
 mod reading;
+mod search;
 mod shared;
 pub mod snapshot;
 mod start;
@@ -121,9 +122,10 @@ impl Node {
         self.shared().epoch()
     }
 
-    /// Where it can be reached: what it was told to advertise, else where it listens; plain listeners included.
-    pub fn addresses(&self) -> &[Address] {
-        &self.shared().facts.addresses
+    /// Where it can be reached now: what it was told to advertise, else where it listens; plain listeners included. With the
+    /// addresses of the machine's interfaces these change.
+    pub fn addresses(&self) -> Arc<[Address]> {
+        self.shared().addresses()
     }
 
     /// The path of its control socket, if it has one.

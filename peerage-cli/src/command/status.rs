@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerage::node::Event;
-use peerage::node::snapshot::{Direction, LinkStatus, Status};
+use peerage::node::snapshot::{Direction, DiscoveryStatus, LinkStatus, Status};
 
 use crate::args;
 use crate::control::Control;
@@ -105,6 +105,7 @@ fn text(status: &Status) -> Result<(), Abort> {
         output::line(&format!("address {}", output::shown(address)))?;
     }
     links(&status.links).print()?;
+    discovery(&status.discovery).print()?;
     let mut queues = Table::new(["queue", "peer", "depth", "cap", "dropped"]);
     // A queue that is half empty and has dropped nothing is no news.
     for queue in status.queues.iter().filter(|queue| queue.dropped > 0 || queue.depth.saturating_mul(2) > queue.cap) {
@@ -112,6 +113,21 @@ fn text(status: &Status) -> Result<(), Abort> {
         queues.row([&queue.name, peer, &queue.depth.to_string(), &queue.cap.to_string(), &queue.dropped.to_string()]);
     }
     queues.print()
+}
+
+/// A row for each way of finding others; another for each address that does not answer.
+fn discovery(methods: &[DiscoveryStatus]) -> Table<4> {
+    let mut table = Table::new(["discovery", "state", "found", "error"]);
+    for method in methods {
+        let error = method.last_error.as_deref().unwrap_or("");
+        table.row([&method.method, &method.state, &method.found.len().to_string(), error]);
+        for found in &method.found {
+            if let Some(why) = &found.last_error {
+                table.row(["", "", &found.address, why]);
+            }
+        }
+    }
+    table
 }
 
 fn links(links: &[LinkStatus]) -> Table<8> {

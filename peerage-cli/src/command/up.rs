@@ -19,7 +19,6 @@ use crate::args;
 use crate::events;
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
-use crate::local;
 use crate::logs::{self, Logs};
 use crate::output;
 use crate::ready::{self, ReadyFd};
@@ -34,8 +33,6 @@ struct Plan {
     _identity: Identity,
     /// The node, ready to be started.
     builder: peerage::node::Builder,
-    /// Where other nodes of this user have their link sockets, if they are to be looked for.
-    neighbourhood: Option<PathBuf>,
     /// The seeds of which one must take this node in, if one must.
     required: Option<Vec<Address>>,
     /// Whether stdout is JSON.
@@ -71,7 +68,6 @@ impl Plan {
         let prepared = settings.prepare()?;
         Ok(Plan {
             builder: settings.builder(&prepared).log_filter(logs),
-            neighbourhood: prepared.neighbourhood,
             required: settings.require_seed.value.then_some(prepared.seeds),
             jsonl: settings.jsonl.value,
             ready_fd,
@@ -87,9 +83,6 @@ async fn carry_out(plan: Plan) -> Result<Exit, Abort> {
     let mut interrupts = Interrupts::listen()?;
     let started = plan.builder.start_with_events().await;
     let (node, events) = started.map_err(|why| Abort::Failed(why.to_string()))?;
-    if let Some(folder) = &plan.neighbourhood {
-        local::greet(&node, folder);
-    }
     let mut voice = Voice { jsonl: plan.jsonl, is_heard: true };
     if let Some(seeds) = plan.required {
         let taken_in = tokio::select! {

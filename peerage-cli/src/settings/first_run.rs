@@ -79,6 +79,9 @@ impl Settings {
         for group in &self.group.value {
             builder = builder.group(group.clone());
         }
+        if let Some(folder) = &prepared.neighbourhood {
+            builder = builder.localhost(folder);
+        }
         if self.dangerously_plaintext.value { builder.dangerously_plaintext() } else { builder }
     }
 

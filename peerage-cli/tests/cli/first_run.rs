@@ -96,8 +96,14 @@ fn what_a_node_cannot_start_with_is_refused_before_a_key_is_made() {
     assert!(run.stderr.contains("lab.network: is not a ticket"), "{}", run.stderr);
 }
 
+/// How many others a node is linked with.
+fn linked(home: &Home, name: &str) -> usize {
+    let peers = home.done(&["peers", "--node", name, "--json"]).object()["peers"].clone();
+    peers.as_array().expect("a list").iter().filter(|peer| peer["path"] == "unix" && peer["state"] == "up").count()
+}
+
 #[test]
-fn sixteen_nodes_that_start_together_in_an_empty_home_agree_on_one_network_and_share_no_key() {
+fn sixteen_nodes_that_start_together_in_an_empty_home_form_one_mesh_and_share_no_key() {
     let home = Home::new();
     let nodes: Vec<Node> = (0..16).map(|_| Node::up(&home, &[])).collect();
     let all: BTreeSet<u64> = nodes.iter().map(|node| u64::from(node.0.id())).collect();
@@ -110,6 +116,9 @@ fn sixteen_nodes_that_start_together_in_an_empty_home_agree_on_one_network_and_s
     // Nothing half made stays; the counter of starts is made after the key is locked.
     let whole = || names_in(&home.path("identity")).iter().all(|name| !name.ends_with(".new"));
     assert!(eventually(whole), "{:?}", names_in(&home.path("identity")));
+    for (name, _) in in_use(&home) {
+        assert!(eventually(|| linked(&home, &name) == 15), "{name}: {}", linked(&home, &name));
+    }
 }
 
 #[test]

@@ -204,6 +204,7 @@ fn status_has_the_keys_of_the_contract_and_is_nominal_when_all_is_well() {
         "nominal",
         "faults",
         "links",
+        "discovery",
         "queues",
         "counters",
     ] {

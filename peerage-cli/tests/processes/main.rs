@@ -4,6 +4,7 @@
 //! ```text
 //!   storm      sixteen nodes dial each other at one time, again and again
 //!   namespaces two network namespaces joined by a cable: linking over it, and cutting it
+//!   finding    nodes that nobody told where the others are
 //!   stalls     processes that are killed or stopped
 //!   cable      network namespaces of these tests' own
 //! ```
@@ -11,6 +12,7 @@
 //! Where a machine does not let us make network namespaces, those tests say `skipped: …`; with `CI=true` they fail.
 
 mod cable;
+mod finding;
 #[path = "../cli/home.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod home;

@@ -29,6 +29,7 @@ pub struct Builder {
     pub(super) listen: Vec<Address>,
     pub(super) advertise: Vec<Address>,
     pub(super) seeds: Vec<Address>,
+    pub(super) localhost: Option<PathBuf>,
     pub(super) groups: BTreeSet<Group>,
     pub(super) hub: bool,
     pub(super) ephemeral: bool,
@@ -83,6 +84,7 @@ impl Builder {
             listen: Vec::new(),
             advertise: Vec::new(),
             seeds: Vec::new(),
+            localhost: None,
             groups: BTreeSet::new(),
             hub: false,
             ephemeral: false,
@@ -153,6 +155,13 @@ impl Builder {
     /// and must be this user's alone (0700). Default none.
     pub fn control(mut self, path: impl Into<PathBuf>) -> Builder {
         self.control = Some(path.into());
+        self
+    }
+
+    /// A directory in which nodes of this user have link sockets, `*.link`: whoever listens there is found, now and later,
+    /// without any traffic on a network. To be found as well, [listen](Self::listen) at `unix://` and a path in it. Default none.
+    pub fn localhost(mut self, folder: impl Into<PathBuf>) -> Builder {
+        self.localhost = Some(folder.into());
         self
     }
 

@@ -8,7 +8,8 @@
 //!   commands ──┐                                    ┌──▶ dials, admissions (tasks)
 //!   arrivals ──┼──▶ Wake ──▶ machine ──▶ outputs ───┼──▶ links (a lock for an instant)
 //!   reports ───┤                                    ├──▶ directory, view, events
-//!   timers ────┘                                    └──▶ answers to commands
+//!   findings ──┤                                    └──▶ answers to commands
+//!   timers ────┘
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,12 +31,15 @@ use super::event::Event;
 use super::listening::Doors;
 use super::neighbours::Neighbours;
 use super::pulse::Pulse;
+use super::search::Search;
 use super::shared::{Phase, Shared};
 use crate::address::Address;
 use crate::channel::Server;
+use crate::discovery::Finding;
 use crate::link::{Order, Report};
 use crate::service::Services;
 
+mod finding;
 mod links;
 mod orders;
 mod redial;
@@ -63,6 +67,7 @@ enum Wake {
     Command(Command),
     Arrival(Arrival),
     Report(Report),
+    Found(Finding),
     Timeout,
     Stop,
 }
@@ -79,11 +84,12 @@ pub(super) struct Parts {
     pub(super) introduction: Introduction,
     /// Whether contents may travel compressed.
     pub(super) compression: bool,
-    pub(super) here: node::Here,
     pub(super) doors: Doors,
     pub(super) plain: Vec<Server>,
     pub(super) control: Option<Server>,
-    pub(super) seeds: Vec<Address>,
+    pub(super) search: Search,
+    /// What others are told of where this node is, in place of what its interfaces say.
+    pub(super) advertise: Vec<Address>,
 }
 
 /// Runs one node.
@@ -125,7 +131,7 @@ impl Driver {
         let (reporting, reports) = mpsc::channel(REPORTS_WAITING);
         let tasks = parts.reception.tasks.clone();
         let pulse = Pulse::new(Instant::now().into_std(), SystemTime::now());
-        Driver {
+        let mut driver = Driver {
             parts,
             reports,
             reporting,
@@ -147,13 +153,14 @@ impl Driver {
             tasks,
             is_stale: true,
             is_over: false,
-        }
+        };
+        // Whoever reads the node right after its start reads something.
+        driver.publish();
+        driver
     }
 
     pub(super) async fn run(mut self) {
-        for address in std::mem::take(&mut self.parts.seeds) {
-            self.feed(Input::Connect { connect: None, address, expected: None, keep: Keep::Forever });
-        }
+        self.begin_search();
         let stop = self.shared().stop.clone();
         let mut told_to_stop = false;
         self.publish();
@@ -163,6 +170,7 @@ impl Driver {
                 Some(command) = self.parts.commands.recv() => Wake::Command(command),
                 Some(report) = self.reports.recv() => Wake::Report(report),
                 Some(arrival) = self.parts.arrivals.recv() => Wake::Arrival(arrival),
+                Some(finding) = self.parts.search.next() => Wake::Found(finding),
                 () = stop.cancelled(), if !told_to_stop => Wake::Stop,
                 () = sleep_until(due) => Wake::Timeout,
             };
@@ -172,6 +180,7 @@ impl Driver {
                 Wake::Command(command) => self.command(command),
                 Wake::Arrival(arrival) => self.arrived(arrival),
                 Wake::Report(report) => self.reported(report),
+                Wake::Found(finding) => self.found(finding),
                 Wake::Timeout => self.timeout(),
                 Wake::Stop => {
                     told_to_stop = true;
@@ -221,6 +230,7 @@ impl Driver {
         }
         let beat = self.pulse.beat(now.into_std(), SystemTime::now());
         self.look_at_listeners();
+        self.look_at_network(beat.jumped);
         let metrics = &self.parts.shared.metrics;
         metrics.timers_late.add(beat.late.into());
         metrics.pauses.add(beat.jumped.into());

@@ -1,5 +1,6 @@
 //! Where this node can be reached.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use peerage_proto::address::{Address, Host, Scheme};
@@ -23,10 +24,37 @@ pub(super) fn interfaces() -> Vec<IpAddr> {
     ips
 }
 
+/// Where other nodes can reach this one: what it was told to advertise, else where it listens.
+pub(super) fn reachable(advertise: &[Address], listening: &[Address], interfaces: &[IpAddr]) -> Vec<Address> {
+    if !advertise.is_empty() {
+        return advertise.iter().map(Address::bare).collect();
+    }
+    let mut told: Vec<Address> = listening.iter().flat_map(|listening| told(listening, interfaces)).collect();
+    // The quickest ways first: this is the order in which others try them.
+    told.sort_by_key(|address| match address.scheme() {
+        Scheme::Memory => 0,
+        Scheme::Unix => 1,
+        Scheme::Tls => 2,
+        Scheme::Quic => 3,
+        Scheme::Tcp => 4,
+    });
+    told
+}
+
+/// Where this node is once its interfaces have these addresses; `None` if that is where it was.
+pub(super) fn moved(before: &Here, advertise: &[Address], interfaces: Vec<IpAddr>) -> Option<Here> {
+    let set = |ips: &[IpAddr]| ips.iter().copied().collect::<BTreeSet<_>>();
+    if set(&before.interfaces) == set(&interfaces) {
+        return None;
+    }
+    let own = reachable(advertise, &before.listening, &interfaces);
+    Some(Here { own, listening: before.listening.clone(), interfaces, plaintext: before.plaintext })
+}
+
 /// What others are told of an address listened at: itself, or one for each interface where it is that of all of them.
 ///
 /// Where there is no interface but loopback, others on this machine are still told how to come.
-pub(super) fn told(listening: &Address, interfaces: &[IpAddr]) -> Vec<Address> {
+fn told(listening: &Address, interfaces: &[IpAddr]) -> Vec<Address> {
     let (ip, port) = match (listening.host().and_then(Host::ip), listening.port()) {
         (Some(ip), Some(port)) if ip.is_unspecified() => (ip, port),
         _ => return vec![listening.bare()],
@@ -48,6 +76,20 @@ pub(super) fn told(listening: &Address, interfaces: &[IpAddr]) -> Vec<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_more_or_less_is_another_place_and_their_order_is_none() {
+        let listening: Vec<Address> = vec!["tls://[::]:5000".parse().unwrap(), "unix:///run/a.link".parse().unwrap()];
+        let ips = |texts: &[&str]| texts.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let interfaces = ips(&["10.0.0.1", "10.1.0.1"]);
+        let before = Here { own: reachable(&[], &listening, &interfaces), listening, interfaces, plaintext: false };
+        assert_eq!(moved(&before, &[], ips(&["10.1.0.1", "10.0.0.1"])), None);
+        let after = moved(&before, &[], ips(&["10.0.0.1", "10.2.0.1"])).unwrap();
+        let own: Vec<String> = after.own.iter().map(Address::to_string).collect();
+        assert_eq!(own, ["unix:///run/a.link", "tls://10.0.0.1:5000", "tls://10.2.0.1:5000"]);
+        let advertise = ["tls://node.lab".parse().unwrap()];
+        assert_eq!(moved(&before, &advertise, ips(&["10.0.0.1"])).unwrap().own, advertise);
+    }
 
     #[test]
     fn an_address_of_all_interfaces_is_told_as_one_for_each() {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::driver::Command;
 use super::event::Event;
 use super::held::Links;
-use super::snapshot::{EventRecord, FaultRecord, PeerEntry};
+use super::snapshot::{DiscoveryStatus, EventRecord, FaultRecord, PeerEntry};
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     readers: Mutex<Option<mpsc::Sender<()>>>,
     all_read: Mutex<mpsc::Receiver<()>>,
     epoch: Mutex<Epoch>,
+    /// Where the node can be reached, plain listeners included.
+    addresses: RwLock<Arc<[Address]>>,
     events: broadcast::Sender<EventRecord>,
     /// Written by the driver alone.
     view: RwLock<Arc<View>>,
@@ -68,8 +70,8 @@ pub(crate) struct Facts {
     pub(crate) groups: BTreeSet<Group>,
     pub(crate) hub: bool,
     pub(crate) ephemeral: bool,
-    /// Where the node can be reached, plain listeners included.
-    pub(crate) addresses: Vec<Address>,
+    /// Where plain programs can reach it.
+    pub(crate) plain: Vec<Address>,
     pub(crate) control: Option<PathBuf>,
     /// The same for all nodes of this machine.
     pub(crate) machine: [u8; 16],
@@ -102,6 +104,8 @@ pub(crate) struct View {
     /// Everybody, and since when they are as they are.
     pub(crate) peers: Vec<(NodeId, std::time::Instant, PeerEntry)>,
     pub(crate) faults: Vec<FaultRecord>,
+    /// Each way of finding others.
+    pub(crate) discovery: Vec<DiscoveryStatus>,
 }
 
 /// How far the life of a node has come.
@@ -116,6 +120,7 @@ pub(crate) enum Phase {
 impl Shared {
     pub(crate) fn new(
         facts: Facts,
+        reachable: &[Address],
         epoch: Epoch,
         profile: Profile,
         gate: Gate,
@@ -126,6 +131,7 @@ impl Shared {
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (readers, all_read) = mpsc::channel(1);
         let span = tracing::info_span!("node", node = %facts.name, id = %facts.id);
+        let addresses = reachable.iter().chain(&facts.plain).cloned().collect();
         Shared {
             facts,
             span,
@@ -143,6 +149,7 @@ impl Shared {
             readers: Mutex::new(Some(readers)),
             all_read: Mutex::new(all_read),
             epoch: Mutex::new(epoch),
+            addresses: RwLock::new(addresses),
             events,
             view: RwLock::default(),
         }
@@ -169,6 +176,17 @@ impl Shared {
     /// Goes on as a newer run.
     pub(crate) fn renew(&self, epoch: Epoch) {
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = epoch;
+    }
+
+    /// Where the node can be reached now, plain listeners included.
+    pub(crate) fn addresses(&self) -> Arc<[Address]> {
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The node can be reached elsewhere.
+    pub(crate) fn moved(&self, reachable: &[Address]) {
+        let addresses = reachable.iter().chain(&self.facts.plain).cloned().collect();
+        *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// What the driver last published.

@@ -46,6 +46,9 @@ pub struct Status {
     pub half_open: u32,
     /// Links that are up, those that are being given up included.
     pub links: Vec<LinkStatus>,
+    /// Ways of finding others that are at work, and what each has found.
+    #[serde(default)]
+    pub discovery: Vec<DiscoveryStatus>,
     /// Everything in which something may wait.
     pub queues: Vec<QueueStatus>,
     /// Every counter and gauge by its name in the metrics.
@@ -128,6 +131,30 @@ pub struct LinkStatus {
     pub requests_in_service: u32,
     /// How long it has been up, in milliseconds.
     pub since_ms: u64,
+}
+
+/// One way of finding others ([`crate::discovery`]).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DiscoveryStatus {
+    /// Which: the name of a [`Method`](crate::discovery::Method).
+    pub method: String,
+    /// `searching` until it has looked once, then `watching`; `failing` while it cannot look.
+    pub state: String,
+    /// Addresses that it finds now, at most 256 of them.
+    pub found: Vec<FoundAddress>,
+    /// Why it could not look everywhere, the last time.
+    pub last_error: Option<String>,
+}
+
+/// An address that was found.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FoundAddress {
+    /// Where.
+    pub address: String,
+    /// Why the last dial failed; none if it did not, or if there has been none.
+    pub last_error: Option<String>,
 }
 
 /// Something in which things may wait.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
-use peerage_proto::address::{Address, Scheme};
+use peerage_proto::address::Address;
 use peerage_proto::codec::Encoding;
 use peerage_proto::frame::Dialect;
 use peerage_proto::hello::{Introduction, NetworkKey};
@@ -22,6 +22,7 @@ use super::driver::{Driver, Parts};
 use super::listening::Doors;
 use super::mistake::{Mistake, StartError};
 use super::reach;
+use super::search::Search;
 use super::shared::{Facts, Servers, Shared};
 use super::snapshot::Build;
 use super::{Events, Node, builtin, local, machine};
@@ -50,16 +51,15 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let metrics = Arc::new(Metrics::default());
     metrics.local_health.set(1);
     let (commands, received) = mpsc::channel(COMMANDS_WAITING);
-    let interfaces = reach::interfaces();
-    let reachable = reachable(&builder, &bound.doors, &interfaces);
-    let listening = bound.doors.iter().map(|listening| listening.local_address().clone()).collect();
-    let facts = facts(&builder, &network, &reachable, &bound.plain);
+    let here = here(&builder, &bound.doors);
+    let search = Search::new(&builder, &network, &here);
+    let facts = facts(&builder, &network, &bound.plain);
     let key = NetworkKey::new(network.name(), network.secret().as_bytes())
         .expect("names and secrets of networks keep the same rules");
-    let record = record(&facts, epoch, reachable.clone());
+    let record = record(&facts, epoch, here.own.clone());
     let record = SignedRecord::sign_fitting(record, &key, &builder.identity).map_err(Mistake::Record)?;
     let introduction = introduction(&builder, &record);
-    let shared = Shared::new(facts, epoch, builder.profile, gate, metrics.clone(), commands);
+    let shared = Shared::new(facts, &here.own, epoch, builder.profile, gate, metrics.clone(), commands);
     let shared = Arc::new(shared);
     let events = Events::new(&shared);
 
@@ -89,6 +89,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     });
     let mut config = node::Config::new(builder.identity.id(), epoch, random_bits());
     config.links_max = builder.limits.links;
+    config.here = here;
     let parts = Parts {
         shared: shared.clone(),
         machine: node::Node::new(config),
@@ -99,10 +100,10 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
         services,
         introduction,
         compression: builder.compression,
-        here: node::Here { own: reachable, listening, interfaces, plaintext: builder.plaintext },
         plain,
         control,
-        seeds: network.seeds().iter().chain(&builder.seeds).cloned().collect(),
+        search,
+        advertise: builder.advertise.clone(),
     };
     shared.span.in_scope(|| tracing::info!(%epoch, "node started"));
     tokio::spawn(Driver::new(parts).run().instrument(shared.span.clone()));
@@ -125,8 +126,15 @@ async fn bind(builder: &Builder, gate: &Gate) -> Result<Bound, StartError> {
     Ok(Bound { control, plain, doors })
 }
 
-fn facts(builder: &Builder, network: &crate::Network, reachable: &[Address], plain: &[Listener]) -> Facts {
-    let plain = plain.iter().map(|listener| listener.local_address().clone());
+/// Where this node is, as far as its machine knows.
+fn here(builder: &Builder, doors: &[Listening]) -> node::Here {
+    let listening: Vec<Address> = doors.iter().map(|listening| listening.local_address().clone()).collect();
+    let interfaces = reach::interfaces();
+    let own = reach::reachable(&builder.advertise, &listening, &interfaces);
+    node::Here { own, listening, interfaces, plaintext: builder.plaintext }
+}
+
+fn facts(builder: &Builder, network: &crate::Network, plain: &[Listener]) -> Facts {
     let id = builder.identity.id();
     Facts {
         id,
@@ -135,30 +143,12 @@ fn facts(builder: &Builder, network: &crate::Network, reachable: &[Address], pla
         groups: builder.groups.clone(),
         hub: builder.hub,
         ephemeral: builder.ephemeral,
-        addresses: reachable.iter().cloned().chain(plain).collect(),
+        plain: plain.iter().map(|listener| listener.local_address().clone()).collect(),
         control: builder.control.clone(),
         machine: machine::machine_id(),
         started: Instant::now(),
         started_wall: SystemTime::now(),
     }
-}
-
-/// Where other nodes can reach this one: what it was told to advertise, else where it listens.
-fn reachable(builder: &Builder, doors: &[Listening], interfaces: &[std::net::IpAddr]) -> Vec<Address> {
-    if !builder.advertise.is_empty() {
-        return builder.advertise.iter().map(Address::bare).collect();
-    }
-    let mut told: Vec<Address> =
-        doors.iter().flat_map(|listening| reach::told(listening.local_address(), interfaces)).collect();
-    // The quickest ways first: this is the order in which others try them.
-    told.sort_by_key(|address| match address.scheme() {
-        Scheme::Memory => 0,
-        Scheme::Unix => 1,
-        Scheme::Tls => 2,
-        Scheme::Quic => 3,
-        Scheme::Tcp => 4,
-    });
-    told
 }
 
 /// What this node says of itself to all others.

@@ -14,6 +14,7 @@
 //!   newer     a peer of a newer version is served, whatever it adds
 //!   damage    what happens to a block on its way is a matter of one call
 //!   faults    what is wrong, until it is cured
+//!   finding   nodes that nobody told where the others are
 //!   control   the control socket, by frames written by hand
 //! ```
 
@@ -25,6 +26,7 @@ mod control;
 mod damage;
 mod documented;
 mod faults;
+mod finding;
 mod hostile;
 mod leaving;
 mod linking;

@@ -73,6 +73,8 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("service", &["channel", "link", "metrics", "shown"], &["channel", "codec", "id", "outcome"]),
     // The door for programs of this user.
     ("control", &["address", "channel", "metrics", "private_file", "service", "transport"], &["limits"]),
+    // Proposes addresses, and knows nothing of links: what becomes of a proposal is decided elsewhere.
+    ("discovery", &["address"], &["address"]),
     // The public face of nodes; `node/driver` is where its parts come together.
     (
         "node",
@@ -80,6 +82,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "address",
             "channel",
             "control",
+            "discovery",
             "identity",
             "link",
             "metrics",

@@ -32,8 +32,8 @@ impl Driver {
     pub(super) fn arrived(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Proved { link, established, dialled, decide } => {
-                if let Some(dial) = dialled {
-                    self.dials.remove(&dial);
+                if let Some((address, _)) = dialled.and_then(|dial| self.dials.remove(&dial)) {
+                    self.reached([&address]);
                 }
                 self.undecided.insert(link, decide);
                 let proved = Proved {
@@ -47,6 +47,7 @@ impl Driver {
             Arrival::Admitted(admitted) => self.admitted(*admitted),
             Arrival::DialFailed { dial, why } => {
                 let Some((address, _)) = self.dials.remove(&dial) else { return };
+                self.dial_failed(&address, &why);
                 let is_refused = matches!(why, DialError::Unreachable { refused: true, .. });
                 self.feed(Input::DialFailed { dial, why });
                 if is_refused {
@@ -151,10 +152,11 @@ impl Driver {
         if self.parts.compression && said.introduction.compression.contains(LZ4) && held.direction == Direction::Out {
             held.link.order(Order::Propose(Form::COMPRESSED));
         }
-        let (record, here) = (said.record.record(), &self.parts.here);
+        let (record, here) = (said.record.record(), self.parts.machine.here());
         let same_machine = record.machine == self.shared().facts.machine;
         let addresses: Vec<_> =
             record.addresses.iter().filter(|address| here.may_dial(address, same_machine)).cloned().collect();
+        self.reached(&addresses);
         held.introduction.get_or_init(|| said);
         self.feed(Input::Up { link: id });
         self.feed(Input::Addresses { peer: held.established.peer, addresses });

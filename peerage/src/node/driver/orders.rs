@@ -70,8 +70,9 @@ impl Driver {
 
     fn abandon(&mut self, dial: DialId) {
         self.redial.abandon(dial);
-        if let Some((_, cancel)) = self.dials.remove(&dial) {
+        if let Some((address, cancel)) = self.dials.remove(&dial) {
             cancel.cancel();
+            self.dial_failed(&address, &"given up: no answer in time");
         }
     }
 

@@ -38,7 +38,10 @@ impl Driver {
                 self.neighbours.down(now, peer, epoch, gone(&why), patience, &mut events);
             }
             node::Event::Connected => events.push(Event::Connected),
-            node::Event::Isolated => events.push(Event::Isolated),
+            node::Event::Isolated => {
+                self.parts.search.hurry();
+                events.push(Event::Isolated);
+            }
             node::Event::PeerDraining { peer } => tracing::info!(%peer, "the peer is about to leave"),
             node::Event::IdentityConflict { peer } => {
                 tracing::error!(%peer, "two processes run with one key: the newcomer was refused");
@@ -75,7 +78,8 @@ impl Driver {
         }
         let faults = self.parts.machine.faults().into_iter().map(record).collect();
         let peers = self.neighbours.entries();
-        self.shared().publish(View { version: self.neighbours.version(), peers, faults });
+        let discovery = self.parts.search.findings.shown().map(super::finding::shown).collect();
+        self.shared().publish(View { version: self.neighbours.version(), peers, faults, discovery });
     }
 
     /// Answers those who wait until there is no link with this peer any more.

@@ -1,0 +1,68 @@
+//! The sources of addresses that one node listens to ([`crate::discovery`]).
+
+use std::sync::Arc;
+
+use peerage_proto::address::Address;
+use peerage_proto::node::Here;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::builder::Builder;
+use crate::discovery::{FINDINGS_WAITING, Finding, Findings, Localhost, Seeds, Source, Teller};
+use crate::network::Network;
+
+/// What a node is told about where others may be.
+pub(super) struct Search {
+    /// All that was told, and what came of it.
+    pub(super) findings: Findings,
+    /// What the operator named, until it is connected.
+    pub(super) seeds: Vec<Address>,
+    /// Sources that have not begun.
+    sources: Vec<Source>,
+    telling: mpsc::Sender<Finding>,
+    told: mpsc::Receiver<Finding>,
+    hurry: Arc<Notify>,
+}
+
+impl Search {
+    /// The sources that were asked for. None of them looks yet.
+    pub(super) fn new(builder: &Builder, network: &Network, here: &Here) -> Search {
+        let seeds: Vec<Address> = network.seeds().iter().chain(&builder.seeds).cloned().collect();
+        let hurry = Arc::new(Notify::new());
+        let localhost = builder.localhost.clone().map(|folder| Localhost::new(folder, here.listening.clone()));
+        let sources: Vec<Source> = Seeds::new(&seeds, hurry.clone())
+            .map(Source::Seeds)
+            .into_iter()
+            .chain(localhost.map(Source::Localhost))
+            .collect();
+        let (telling, told) = mpsc::channel(FINDINGS_WAITING);
+        let findings = Findings::new(sources.iter().map(Source::method), &seeds);
+        Search { findings, seeds, sources, telling, told, hurry }
+    }
+
+    /// Has all of them begin. They end with `tasks`.
+    pub(super) fn begin(&mut self, tasks: &CancellationToken) {
+        for source in self.sources.drain(..) {
+            let teller = Teller::new(source.method(), self.telling.clone());
+            let tasks = tasks.clone();
+            let looking = async move {
+                tokio::select! {
+                    () = tasks.cancelled() => {}
+                    () = source.run(teller) => {}
+                }
+            };
+            tokio::spawn(looking.in_current_span());
+        }
+    }
+
+    /// What the next source tells.
+    pub(super) async fn next(&mut self) -> Option<Finding> {
+        self.told.recv().await
+    }
+
+    /// Something has changed so much that all should look again.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+}
