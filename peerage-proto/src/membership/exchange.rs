@@ -122,8 +122,11 @@ impl Membership {
         }
     }
 
+    /// Says something to a neighbour; to somebody who is none any more, nothing.
     pub(super) fn say(&mut self, peer: NodeId, word: Word) {
-        self.wishes.push_back(Wish::Say { peer, word });
+        if self.neighbours.contains_key(&peer) {
+            self.wishes.push_back(Wish::Say { peer, word });
+        }
     }
 
     /// One line for each member that is known, and for this node.

@@ -1,5 +1,6 @@
 //! One machine among puppets, and meshes of machines: every rule of membership as a test.
 
+mod chance;
 mod checks;
 mod exchange;
 mod mesh;

@@ -9,8 +9,8 @@ use crate::id::{Epoch, NodeId};
 use crate::limits;
 use crate::liveness::Profile;
 use crate::membership::{
-    About, ChangedTo, Digest, Evidence, Handed, Incarnation, Keys, LinkEnd, Membership, Record, SignedRecord, State,
-    Transition, Wish, Word,
+    About, Change, ChangedTo, Digest, Evidence, Handed, Incarnation, Keys, LinkEnd, Membership, Record, SignedRecord,
+    State, Transition, Wish, Word,
 };
 use crate::sim::{Judge, Seal};
 
@@ -122,7 +122,7 @@ pub(super) struct Scene {
     pub(super) now: Instant,
     said: Vec<(NodeId, Word)>,
     others: Vec<Wish>,
-    changes: Vec<(NodeId, ChangedTo)>,
+    changes: Vec<Change>,
 }
 
 impl Scene {
@@ -201,7 +201,7 @@ impl Scene {
                 other => self.others.push(other),
             }
         }
-        self.changes.extend(self.ada.changes.drain(..).map(|change| (change.id, change.to)));
+        self.changes.extend(self.ada.changes.drain(..));
     }
 
     /// What was said since this was asked last.
@@ -220,6 +220,10 @@ impl Scene {
     }
 
     pub(super) fn changes(&mut self) -> Vec<(NodeId, ChangedTo)> {
+        self.whole_changes().into_iter().map(|change| (change.id, change.to)).collect()
+    }
+
+    pub(super) fn whole_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
 
