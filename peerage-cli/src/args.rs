@@ -11,6 +11,7 @@ use crate::exit;
 use crate::logs::{self, LogFormat};
 
 mod keeping;
+mod knowing;
 mod nodes;
 mod place;
 mod quantity;
@@ -19,6 +20,7 @@ mod up;
 pub(crate) use keeping::{
     Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,
 };
+pub(crate) use knowing::Find;
 pub(crate) use nodes::{Acting, Drain, Log, Peers, Ping, Status};
 pub(crate) use place::{CallPlace, SeedPlace, ServePlace};
 pub(crate) use quantity::written as written_duration;
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Network(Network),
     /// Show whom a node knows
     Peers(Peers),
+    /// Say whether a node is there: it is, it is not, or too little is known to say
+    Find(Find),
     /// Ask a peer for a sign of life, and measure how long it takes
     Ping(Ping),
     /// Show how a node is: Nominal, or what is wrong and what to do about it

@@ -9,6 +9,7 @@ mod channel_serve;
 mod completions;
 mod demo;
 mod drain;
+mod find;
 mod id;
 mod log;
 mod man;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command, logging: &Logging) -> Result<Exit, Abort> {
         Command::Network(typed) => network::run(&typed),
         Command::Up(typed) => up::run(&typed, logging),
         Command::Peers(typed) => peers::run(&typed),
+        Command::Find(typed) => find::run(&typed),
         Command::Ping(typed) => ping::run(&typed),
         Command::Status(typed) => status::run(&typed),
         Command::Drain(typed) => drain::run(&typed),

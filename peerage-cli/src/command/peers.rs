@@ -120,7 +120,7 @@ fn show(peers: &Peers, typed: &args::Peers) -> Result<(), Abort> {
     }
     match typed.wide {
         true => wide(peers).print()?,
-        false => narrow(peers).print()?,
+        false => narrow(&peers.peers).print()?,
     }
     if !peers.complete {
         let missing: Vec<String> = peers.missing.iter().map(|missing| output::shown(missing)).collect();
@@ -130,9 +130,10 @@ fn show(peers: &Peers, typed: &args::Peers) -> Result<(), Abort> {
     Ok(())
 }
 
-fn narrow(peers: &Peers) -> Table<5> {
+/// What matters most of each.
+pub(super) fn narrow(entries: &[PeerEntry]) -> Table<5> {
     let mut table = Table::new(["name", "state", "path", "rtt", "id"]);
-    for entry in &peers.peers {
+    for entry in entries {
         table.row([&entry.name, state(entry.state), entry.path.as_deref().unwrap_or(""), &rtt(entry), &entry.id]);
     }
     table

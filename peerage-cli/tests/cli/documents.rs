@@ -46,6 +46,7 @@ fn every_command_gets_its_manual_page() {
         "peerage-completions.1",
         "peerage-demo.1",
         "peerage-drain.1",
+        "peerage-find.1",
         "peerage-id-list.1",
         "peerage-id-new.1",
         "peerage-id-show.1",
