@@ -236,8 +236,10 @@ impl Membership {
     }
 
     /// How slow this process is: 1 (not at all) to 8, moved into these bounds.
-    pub(crate) fn local_health(&mut self, factor: u8) {
+    pub(crate) fn local_health(&mut self, now: Instant, factor: u8) {
         self.health = factor.clamp(1, limits::LOCAL_HEALTH_MAX);
+        // What was to wait longer may be due now.
+        self.judge_all(now);
     }
 
     /// This process, or the whole machine, stood still. Verdicts wait until everybody could be heard again.
@@ -247,6 +249,10 @@ impl Membership {
 
     /// Does what is due.
     pub(crate) fn timeout(&mut self, now: Instant) {
+        let stood = self.next_timeout().map(|due| now.saturating_duration_since(due));
+        if stood.is_some_and(|stood| stood >= limits::JUMP) {
+            self.jumped(now);
+        }
         self.judge_all(now);
         let over = |(_, member): &(&NodeId, &Member)| self.lease_due(member).is_some_and(|due| due <= now);
         for id in self.table.iter().filter(over).map(|(id, _)| *id).collect::<Vec<_>>() {

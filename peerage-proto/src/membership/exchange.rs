@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The answer ends with the digest that it was made from. A neighbour whose last digest this was has nothing new, even if the
-//! digests still differ because the two judge a member differently; so two nodes that disagree do not talk for ever.
+//! digests still differ because the two judge a member differently; so two nodes that disagree do not talk for ever. They
+//! compare again with each renewal: whoever is lost here and live there may have signed something since.
 //! Renewals do not change a digest: neighbours push their own, and those of members without a link are asked for before
 //! their leases end.
 

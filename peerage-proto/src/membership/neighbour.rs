@@ -25,6 +25,8 @@ pub(super) struct Neighbour {
     ask_at: Option<Instant>,
     /// When it was asked, while the answer is awaited.
     asked: Option<Instant>,
+    /// It holds to its digest, although it has told all: perhaps those whom it calls live have signed something since.
+    holds_to_it: bool,
     /// A part of the answer was not taken.
     is_partial: bool,
     budgets: Budgets,
@@ -59,6 +61,7 @@ impl Neighbour {
             answered: None,
             ask_at: None,
             asked: None,
+            holds_to_it: false,
             is_partial: false,
             budgets: Budgets::default(),
         }
@@ -71,8 +74,9 @@ impl Neighbour {
 
     /// It told its digest.
     pub(super) fn told_digest(&mut self, now: Instant, digest: Digest, delay: Duration) {
-        let is_first = self.theirs.replace(digest).is_none();
-        let delay = if is_first { Duration::ZERO } else { delay };
+        let before = self.theirs.replace(digest);
+        let delay = if before.is_none() { Duration::ZERO } else { delay };
+        self.holds_to_it = before == Some(digest);
         self.ask_at.get_or_insert(now + delay);
     }
 
@@ -102,7 +106,7 @@ impl Neighbour {
 
     /// Whether it is to be asked now for what is missing here; notes that it is. Where nobody may be asked now, it is put off.
     pub(super) fn asks(&mut self, now: Instant, ours: Digest, delay: Duration, may_ask: bool) -> bool {
-        if self.agrees(ours) || self.theirs.is_none() {
+        if !self.is_worth_asking(ours) {
             self.ask_at = None;
             return false;
         }
@@ -120,7 +124,8 @@ impl Neighbour {
 
     /// Notes that it is asked now, whatever the digests.
     pub(super) fn ask(&mut self, now: Instant) {
-        (self.asked, self.ask_at, self.is_partial) = (Some(now), None, false);
+        (self.asked, self.ask_at) = (Some(now), None);
+        (self.is_partial, self.holds_to_it) = (false, false);
     }
 
     /// Whether an answer of it is awaited.
@@ -178,9 +183,14 @@ impl Neighbour {
         }
     }
 
+    /// Whether an answer of it may bring something new.
+    fn is_worth_asking(&self, ours: Digest) -> bool {
+        self.theirs.is_some_and(|theirs| theirs != ours && (self.holds_to_it || self.answered != Some(theirs)))
+    }
+
     /// When it is to be asked: while an answer is awaited not before its time is over.
     fn ask_due(&self, ours: Digest) -> Option<Instant> {
-        if self.theirs.is_none() || self.agrees(ours) {
+        if !self.is_worth_asking(ours) {
             return None;
         }
         match self.asked {

@@ -103,7 +103,7 @@ impl Company {
             7 if self.dice.chance(10) => self.scene.act(|ada, now| ada.jumped(now)),
             8 if self.dice.chance(20) => {
                 let factor = self.dice.below(10) as u8;
-                self.scene.act(|ada, _| ada.local_health(factor));
+                self.scene.act(|ada, now| ada.local_health(now, factor));
             }
             9 if self.dice.chance(10) => self.scene.act(|ada, now| ada.refresh(now)),
             10 => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::scene::{MS, Puppet, SECOND, Scene, discovered};
 use crate::limits;
 use crate::membership::word::short;
-use crate::membership::{Digest, Handed, Known, LinkEnd, Wish, Word};
+use crate::membership::{Digest, Handed, Known, LinkEnd, Missing, State, Wish, Word};
 
 fn digests(words: &[Word]) -> Vec<Digest> {
     words.iter().filter_map(|word| if let Word::Digest(digest) = word { Some(*digest) } else { None }).collect()
@@ -115,6 +115,25 @@ fn one_question_is_open_with_a_neighbour_and_asked_again_after_two_seconds() {
     scene.told(&bob, Word::Discovered { records: Vec::new(), at: Some(Digest([19; 16])) });
     scene.wait(SECOND * 20);
     assert_eq!(summaries(&scene.said_to(&bob)), 0, "the digests still differ, but there is nothing to hear");
+}
+
+#[test]
+fn nodes_that_judge_differently_compare_again_with_each_renewal() {
+    let (mut scene, [bob, eve]) = Scene::linked_with([1, 2]);
+    let differing = Digest([5; 16]);
+    ask_and_answer(&mut scene, &bob, 5, limits::SUMMARY_DELAY, vec![]);
+    scene.unlink(&eve, LinkEnd::Reset);
+    scene.wait(SECOND * 20);
+    assert_eq!((summaries(&scene.said_to(&bob)), scene.state(&eve)), (0, Some(State::Lost)));
+    // Bob reaches her, and says so with each renewal of his own record. She has renewed hers meanwhile.
+    scene.told(&bob, Word::Digest(differing));
+    assert!(!scene.ada.missing().contains(&Missing::Agreement(bob.id)), "there is nothing that he has not told");
+    scene.wait(limits::SUMMARY_DELAY * 2);
+    assert_eq!(summaries(&scene.said_to(&bob)), 1);
+    scene.told(&bob, Word::Discovered { records: vec![eve.handed(2)], at: Some(differing) });
+    assert_eq!(scene.state(&eve), Some(State::Up));
+    scene.wait(SECOND * 20);
+    assert_eq!(summaries(&scene.said_to(&bob)), 0);
 }
 
 #[test]

@@ -169,13 +169,13 @@ fn sixteen_transitions_are_remembered_and_long_texts_are_cut() {
 #[test]
 fn a_transition_tells_its_evidence_in_one_line() {
     let (mut scene, [bob, eve]) = Scene::linked_with([1, 2]);
-    scene.act(|ada, _| ada.local_health(3));
+    scene.act(|ada, now| ada.local_health(now, 3));
     scene.unlink(&eve, LinkEnd::Reset);
     let Some((_, Word::Check { ask, .. })) = scene.said().into_iter().find(|(to, _)| *to == bob.id) else {
         panic!("bob is asked")
     };
     scene.told(&bob, Word::Checked { ask, answer: crate::membership::Answer::Unreachable });
-    scene.act(|ada, _| ada.local_health(1));
+    scene.act(|ada, now| ada.local_health(now, 1));
     scene.wait(SECOND * 6);
     let lines: Vec<_> = scene.ada.transitions(&eve.id).map(|transition| transition.to_string()).collect();
     let reset = "reset: so says the test (tls://p2); this node was 3 times as slow as usual";

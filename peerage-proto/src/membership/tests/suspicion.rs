@@ -237,7 +237,7 @@ fn a_newer_record_refutes_and_the_same_one_does_not() {
 #[test]
 fn a_node_that_is_slow_itself_takes_longer_to_judge() {
     let (mut scene, [bob]) = Scene::linked_with([1]);
-    scene.act(|ada, _| ada.local_health(4));
+    scene.act(|ada, now| ada.local_health(now, 4));
     scene.unlink(&bob, LinkEnd::Reset);
     assert_eq!(scene.last(&bob).local_health, 4);
     scene.wait(SECOND * 24 - MS);
@@ -246,12 +246,11 @@ fn a_node_that_is_slow_itself_takes_longer_to_judge() {
     assert_eq!(scene.state(&bob), Some(State::Lost));
     // And one that is well again judges sooner.
     scene.link(&bob);
-    scene.act(|ada, _| ada.local_health(200));
+    scene.act(|ada, now| ada.local_health(now, 200));
     scene.unlink(&bob, LinkEnd::Reset);
     scene.wait(SECOND * 40);
     assert_eq!((scene.state(&bob), scene.last(&bob).local_health), (Some(State::Suspect), 8));
-    scene.act(|ada, _| ada.local_health(0));
-    scene.wait(SECOND);
+    scene.act(|ada, now| ada.local_health(now, 0));
     assert_eq!(scene.state(&bob), Some(State::Lost));
 }
 
@@ -269,6 +268,20 @@ fn after_a_pause_verdicts_wait_until_everybody_could_be_heard() {
     assert_eq!(scene.changes(), []);
     scene.wait(MS);
     assert_eq!(scene.changes(), [(bob.id, ChangedTo::Lost), (mia.id, ChangedTo::Lost)]);
+}
+
+#[test]
+fn a_pause_that_nobody_tells_of_is_noticed_by_a_timer_that_rings_late() {
+    let (mut scene, [bob, eve]) = Scene::linked_with([1, 2]);
+    let mia = Puppet::of(3);
+    scene.told(&bob, discovered([mia.handed(1)]));
+    scene.unlink(&eve, LinkEnd::Reset);
+    scene.changes();
+    scene.now += SECOND * 600;
+    scene.act(|ada, now| ada.timeout(now));
+    assert_eq!(scene.changes(), []);
+    scene.wait(SECOND * 3);
+    assert_eq!(scene.changes(), [(eve.id, ChangedTo::Lost), (mia.id, ChangedTo::Lost)]);
 }
 
 #[test]
