@@ -15,11 +15,13 @@
 //! |---|---|---|---|
 //! | `seeds` | [`Builder::seed`], the network | each address that the name of a seed has, resolved anew again and again | what the name has no more |
 //! | `localhost` | [`Builder::localhost`] | link sockets in a directory, at once, without any traffic on a network | sockets that are gone |
+//! | `mdns` | [`Builder::mdns`] | members that announce themselves on the local network | whose record has gone |
 //!
 //! A source looks for the first time when its node starts, and goes on for as long as the node runs. What it tells is always
 //! all that it finds now, so that nothing depends on what was told before.
 //!
 //! [`Builder::seed`]: crate::node::Builder::seed
+//! [`Builder::mdns`]: crate::node::Builder::mdns
 //! [`Builder::localhost`]: crate::node::Builder::localhost
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,9 +31,11 @@ use peerage_proto::address::Address;
 use tokio::sync::mpsc;
 
 pub(crate) use localhost::Localhost;
+pub(crate) use mdns::Mdns;
 pub(crate) use seeds::Seeds;
 
 mod localhost;
+mod mdns;
 mod seeds;
 
 /// A way of finding others.
@@ -42,6 +46,8 @@ pub enum Method {
     Seeds,
     /// Link sockets of this user's nodes on this machine.
     Localhost,
+    /// Records on the local network.
+    Mdns,
 }
 
 impl Method {
@@ -50,6 +56,7 @@ impl Method {
         match self {
             Method::Seeds => "seeds",
             Method::Localhost => "localhost",
+            Method::Mdns => "mdns",
         }
     }
 }
@@ -64,6 +71,7 @@ impl fmt::Display for Method {
 pub(crate) enum Source {
     Seeds(Seeds),
     Localhost(Localhost),
+    Mdns(Mdns),
 }
 
 impl Source {
@@ -71,6 +79,7 @@ impl Source {
         match self {
             Source::Seeds(_) => Method::Seeds,
             Source::Localhost(_) => Method::Localhost,
+            Source::Mdns(_) => Method::Mdns,
         }
     }
 
@@ -79,6 +88,7 @@ impl Source {
         match self {
             Source::Seeds(seeds) => seeds.run(teller).await,
             Source::Localhost(localhost) => localhost.run(teller).await,
+            Source::Mdns(mdns) => mdns.run(teller).await,
         }
     }
 }

@@ -82,6 +82,8 @@ impl Settings {
         if let Some(folder) = &prepared.neighbourhood {
             builder = builder.localhost(folder);
         }
+        // What nobody configured stays on this machine.
+        builder = builder.mdns(prepared.network.name().as_str() != LOCAL && !self.no_lan.value);
         if self.dangerously_plaintext.value { builder.dangerously_plaintext() } else { builder }
     }
 

@@ -5,6 +5,7 @@
 //!   storm      sixteen nodes dial each other at one time, again and again
 //!   namespaces two network namespaces joined by a cable: linking over it, and cutting it
 //!   finding    nodes that nobody told where the others are
+//!   lan        two network namespaces, and nothing but a ticket
 //!   stalls     processes that are killed or stopped
 //!   cable      network namespaces of these tests' own
 //! ```
@@ -16,6 +17,7 @@ mod finding;
 #[path = "../cli/home.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod home;
+mod lan;
 mod namespaces;
 #[path = "../cli/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]

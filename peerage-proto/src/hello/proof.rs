@@ -77,6 +77,22 @@ impl fmt::Debug for Bound {
     }
 }
 
+impl NetworkKey {
+    /// The tag of an instance that a member announces on the local network (PROTOCOL §15).
+    pub fn mdns_tag(&self, instance: &str) -> [u8; 16] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret()).expect("HMAC takes keys of any length");
+        mac.update(MDNS_LABEL);
+        mac.update(instance.as_bytes());
+        let [tag @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] = mac.finalize().into_bytes().into();
+        tag
+    }
+
+    /// Whether `tag` is that of this instance. Takes the same time whatever the bytes.
+    pub fn is_mdns_tag(&self, instance: &str, tag: &[u8; 16]) -> bool {
+        self.mdns_tag(instance).ct_eq(tag).into()
+    }
+}
+
 /// An end in what is hashed and signed.
 fn role(side: Side) -> u8 {
     match side {
@@ -87,4 +103,5 @@ fn role(side: Side) -> u8 {
 
 const PROOF_LABEL: &[u8] = b"peerage admission 1";
 const BINDING_LABEL: &[u8] = b"peerage binding 1";
+const MDNS_LABEL: &[u8] = b"peerage mdns";
 const SIGNATURE_LABEL: &[u8] = b"peerage identity 1";

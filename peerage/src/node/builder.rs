@@ -30,6 +30,7 @@ pub struct Builder {
     pub(super) advertise: Vec<Address>,
     pub(super) seeds: Vec<Address>,
     pub(super) localhost: Option<PathBuf>,
+    pub(super) mdns: bool,
     pub(super) groups: BTreeSet<Group>,
     pub(super) hub: bool,
     pub(super) ephemeral: bool,
@@ -85,6 +86,7 @@ impl Builder {
             advertise: Vec::new(),
             seeds: Vec::new(),
             localhost: None,
+            mdns: false,
             groups: BTreeSet::new(),
             hub: false,
             ephemeral: false,
@@ -162,6 +164,13 @@ impl Builder {
     /// without any traffic on a network. To be found as well, [listen](Self::listen) at `unix://` and a path in it. Default none.
     pub fn localhost(mut self, folder: impl Into<PathBuf>) -> Builder {
         self.localhost = Some(folder.into());
+        self
+    }
+
+    /// Whether to look for members on the local network, and to be found there, by multicast DNS. Whoever listens there learns
+    /// addresses and ports, and that a node of some network is there, but neither its name nor its network's. Default no.
+    pub fn mdns(mut self, yes: bool) -> Builder {
+        self.mdns = yes;
         self
     }
 

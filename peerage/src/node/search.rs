@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use peerage_proto::address::Address;
+use peerage_proto::hello::NetworkKey;
 use peerage_proto::node::Here;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::builder::Builder;
-use crate::discovery::{FINDINGS_WAITING, Finding, Findings, Localhost, Seeds, Source, Teller};
+use super::start::random_bits;
+use crate::discovery::{FINDINGS_WAITING, Finding, Findings, Localhost, Mdns, Seeds, Source, Teller};
 use crate::network::Network;
 
 /// What a node is told about where others may be.
@@ -27,14 +29,16 @@ pub(super) struct Search {
 
 impl Search {
     /// The sources that were asked for. None of them looks yet.
-    pub(super) fn new(builder: &Builder, network: &Network, here: &Here) -> Search {
+    pub(super) fn new(builder: &Builder, network: &Network, key: &NetworkKey, here: &Here) -> Search {
         let seeds: Vec<Address> = network.seeds().iter().chain(&builder.seeds).cloned().collect();
         let hurry = Arc::new(Notify::new());
         let localhost = builder.localhost.clone().map(|folder| Localhost::new(folder, here.listening.clone()));
+        let mdns = builder.mdns.then(|| Mdns::new(key.clone(), &here.listening, random_bits));
         let sources: Vec<Source> = Seeds::new(&seeds, hurry.clone())
             .map(Source::Seeds)
             .into_iter()
             .chain(localhost.map(Source::Localhost))
+            .chain(mdns.map(Source::Mdns))
             .collect();
         let (telling, told) = mpsc::channel(FINDINGS_WAITING);
         let findings = Findings::new(sources.iter().map(Source::method), &seeds);

@@ -52,10 +52,10 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     metrics.local_health.set(1);
     let (commands, received) = mpsc::channel(COMMANDS_WAITING);
     let here = here(&builder, &bound.doors);
-    let search = Search::new(&builder, &network, &here);
     let facts = facts(&builder, &network, &bound.plain);
     let key = NetworkKey::new(network.name(), network.secret().as_bytes())
         .expect("names and secrets of networks keep the same rules");
+    let search = Search::new(&builder, &network, &key, &here);
     let record = record(&facts, epoch, here.own.clone());
     let record = SignedRecord::sign_fitting(record, &key, &builder.identity).map_err(Mistake::Record)?;
     let introduction = introduction(&builder, &record);
@@ -203,7 +203,7 @@ fn name_of(id: NodeId) -> Name {
     id.to_string()[..NAME_CHARACTERS].parse().expect("letters and digits are a name")
 }
 
-fn random_bits() -> u64 {
+pub(super) fn random_bits() -> u64 {
     let mut bits = [0; 8];
     // The library ends the process by itself when the system has no random numbers to give.
     aws_lc_rs::rand::fill(&mut bits).expect("random numbers are drawn or the process has ended");

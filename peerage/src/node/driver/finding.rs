@@ -6,7 +6,7 @@ use peerage_proto::node::{Input, Keep};
 
 use super::Driver;
 use crate::address::Address;
-use crate::discovery::{Finding, Shown};
+use crate::discovery::{Finding, Method, Shown};
 use crate::node::reach;
 use crate::node::snapshot::{DiscoveryStatus, FoundAddress};
 
@@ -24,7 +24,12 @@ impl Driver {
     }
 
     /// A source tells what it finds now.
-    pub(super) fn found(&mut self, finding: Finding) {
+    pub(super) fn found(&mut self, mut finding: Finding) {
+        if finding.method == Method::Mdns {
+            // Whoever hears a record can repeat it with addresses of its own.
+            let here = self.parts.machine.here();
+            finding.found.retain(|address| here.may_dial(address, false));
+        }
         if let Some(why) = &finding.failed {
             tracing::debug!(method = %finding.method, %why, "cannot look everywhere");
         }
