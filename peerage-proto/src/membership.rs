@@ -18,8 +18,6 @@
 //! `exchange` (with `neighbour`) brings neighbours up to date; `suspicion` goes from doubt to verdict; `checks` tries nodes
 //! for others; `evidence` remembers why.
 
-#![allow(dead_code, reason = "the node takes it up next")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -134,6 +132,14 @@ impl Membership {
         }
         self.pump(now);
         Ok(())
+    }
+
+    /// Whether this node could say this of itself.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] if that is no record.
+    pub(crate) fn check_about(&self, about: &About) -> Result<(), InvalidRecord> {
+        self.own.check(about)
     }
 
     /// This node goes on in a newer epoch.
@@ -282,6 +288,7 @@ impl Membership {
     }
 
     /// Who this node is.
+    #[cfg(test)]
     pub(crate) fn id(&self) -> NodeId {
         self.own.id()
     }

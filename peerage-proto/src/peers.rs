@@ -139,7 +139,7 @@ impl Peers {
             return;
         }
         let expected = expected.or(address.node());
-        let route = Route { address, expected, given: true };
+        let route = Route { address, expected, given: true, refuses: false };
         let peers = &self.peers;
         let mut out = Out { orders: &mut self.orders, facts: &mut self.facts, jitter: &mut self.jitter };
         let held = |peer: &NodeId| peers.get(peer).is_some_and(|peer| peer.up.is_some());
@@ -167,6 +167,32 @@ impl Peers {
         if self.phase == Phase::Running && self.peers.get(&peer).is_some_and(|peer| peer.up.is_some()) {
             self.contacts.learn(peer, addresses);
         }
+    }
+
+    /// There should be a link with a member, at these addresses. `informant`: who has told of them, if not the member itself.
+    pub(crate) fn reach(&mut self, peer: NodeId, addresses: Vec<Address>, informant: Option<NodeId>) {
+        if self.phase == Phase::Running && peer != self.own {
+            let is_held = self.peers.get(&peer).is_some_and(|peer| peer.up.is_some());
+            self.contacts.reach(peer, addresses, informant, is_held);
+        }
+    }
+
+    /// Nobody wants a link with this member any more, if there is none.
+    pub(crate) fn forget(&mut self, peer: NodeId) {
+        if self.peers.get(&peer).is_none_or(|peer| peer.up.is_none()) {
+            let mut out = Out { orders: &mut self.orders, facts: &mut self.facts, jitter: &mut self.jitter };
+            self.contacts.forget(peer, &mut out);
+        }
+    }
+
+    /// Whom this link leads to.
+    pub(crate) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        self.links.get(&link).map(|link| link.peer)
+    }
+
+    /// The link that carries calls to this peer.
+    pub(crate) fn active(&self, peer: &NodeId) -> Option<LinkId> {
+        self.peers.get(peer).and_then(|peer| peer.pair.active())
     }
 
     /// A dial led to nobody who proved himself.

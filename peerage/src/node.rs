@@ -26,6 +26,7 @@ use crate::identity::Identity;
 use crate::name::Name;
 
 mod admission;
+mod asking;
 mod builder;
 mod builtin;
 mod call;
@@ -33,20 +34,23 @@ mod driver;
 mod error;
 pub mod event;
 mod events;
+mod filter;
 mod held;
 mod listening;
 mod local;
 mod log_filter;
 mod machine;
 mod mistake;
-mod neighbours;
+mod presence;
 mod pulse;
 mod reach;
 mod reading;
 mod search;
+mod setting;
 mod shared;
 pub mod snapshot;
 mod start;
+mod view;
 mod wall;
 
 pub use crate::control::ControlError;
@@ -55,12 +59,15 @@ pub use call::{Calling, NodeCall};
 pub use error::{ConnectError, NotConnected};
 pub use event::Event;
 pub use events::Events;
+pub use filter::Filter;
 pub use log_filter::LogFilter;
-pub use mistake::{Mistake, StartError};
+pub use mistake::{Mistake, SetError, StartError};
 pub use peerage_proto::codec::{Compression, Form};
 pub use peerage_proto::id::{Epoch, Group, NodeId};
 pub use peerage_proto::liveness::Profile;
-pub use snapshot::{Info, Peers, Status};
+pub use presence::{FindError, Finding, Presence};
+pub use setting::Change;
+pub use snapshot::{Info, Peers, Status, Why};
 
 use driver::Command;
 use reading::Reading as _;
@@ -141,6 +148,28 @@ impl Node {
     /// Whom it knows.
     pub fn peers(&self) -> Peers {
         self.shared().peers()
+    }
+
+    /// Asks the neighbours now what they know, waits for their answers, or for so long, and tells whom the node knows then.
+    /// They tell it unasked as well; this is for whoever does not want to wait until then.
+    pub async fn refresh(&self, within: Duration) -> Peers {
+        self.shared().refresh(within).await
+    }
+
+    /// Why a node counts as what it does here: what was observed, when, over which link, and who was asked.
+    ///
+    /// # Errors
+    /// [`FindError`] if no node is known that has this id or name, or several are. Those that have left or are lost count.
+    pub async fn why(&self, who: &str) -> Result<Why, FindError> {
+        self.shared().why(who).await
+    }
+
+    /// Changes what this node says of itself: groups, hub, addresses. Others learn it at once.
+    ///
+    /// # Errors
+    /// [`SetError`]: it cannot be said, or the node has stopped. Then nothing has changed.
+    pub async fn set(&self, change: Change) -> Result<(), SetError> {
+        self.shared().set(change).await
     }
 
     /// Who it is, as admitted nodes are told.

@@ -56,7 +56,8 @@ async fn nodes(home: &Home, count: usize, listen: Option<&Address>) -> Vec<Node>
     let network = Network::open(&home.path("networks/lab.network")).expect("the network");
     let mut nodes = Vec::new();
     for _ in 0..count {
-        let builder = Node::builder(Identity::generate()).network(network.clone());
+        // They hear of each other, and shall not dial each other for it.
+        let builder = Node::builder(Identity::generate()).network(network.clone()).ephemeral(true);
         let builder = listen.cloned().into_iter().fold(builder, peerage::node::Builder::listen);
         nodes.push(builder.start().await.expect("it starts"));
     }

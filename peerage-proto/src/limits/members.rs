@@ -29,6 +29,12 @@ pub const INCARNATION_JUMP_MAX: u64 = 1 << 32;
 /// 12,288: some 24 MiB of records, and summaries that still fit into one frame.
 pub const MEMBERS_MAX: usize = 12_288;
 
+/// Links up to which a node dials whomever it hears of.
+pub const FULL_MESH_DEFAULT: usize = 64;
+
+/// Most that can be configured of that: beyond it links cost more than relays.
+pub const FULL_MESH_MAX: usize = 150;
+
 /// Records in one piece that is handed on.
 pub const DISCOVERED_RECORDS_MAX: usize = 64;
 

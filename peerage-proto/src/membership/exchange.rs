@@ -55,6 +55,11 @@ impl Membership {
         }
     }
 
+    /// Whether the answer of any neighbour is awaited.
+    pub(crate) fn is_asking(&self, now: Instant) -> bool {
+        self.neighbours.values().any(|neighbour| neighbour.is_asked(now))
+    }
+
     /// The digest of what is live here, this node included.
     pub(super) fn digest(&self) -> Digest {
         let mut digest = self.table.digest();

@@ -34,6 +34,11 @@ impl Own {
         Ok(Own { keys, about, signed, mark, signed_at: now, renew_at: now + renewal(jitter) })
     }
 
+    /// Whether it could say this.
+    pub(super) fn check(&self, about: &About) -> Result<(), InvalidRecord> {
+        fitted(&self.keys, about.clone()).map(drop)
+    }
+
     /// From the next record on it says this.
     pub(super) fn announce(&mut self, about: About) -> Result<(), InvalidRecord> {
         self.about = fitted(&self.keys, about)?;

@@ -2,6 +2,7 @@
 
 use super::{Fault, WhyDown};
 use crate::id::{Epoch, LinkId, NodeId};
+use crate::membership::Change;
 use crate::peers::Fact;
 
 /// Something that happened to a node. For each peer `LinkUp` and `LinkDown` take turns, whatever number of links there is.
@@ -28,6 +29,8 @@ pub enum Event {
         /// What ended its last link.
         why: WhyDown,
     },
+    /// A member has joined, left, or counts as something else. Only of nodes that keep members.
+    Member(Change),
     /// This node had no link and has one now.
     Connected,
     /// This node has lost its last link.
@@ -69,6 +72,8 @@ impl Event {
             | Fact::TooSlow { .. }
             | Fact::PeerForgotten { .. }
             | Fact::DialFailed { .. }
+            | Fact::Refused { .. }
+            | Fact::Tried { .. }
             | Fact::Reached { .. }
             | Fact::ConflictOver { .. } => None,
         }

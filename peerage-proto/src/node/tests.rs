@@ -59,6 +59,7 @@ impl Scene {
             match output {
                 Output::Order(order) => self.orders.push_back(order),
                 Output::Event(event) => self.events.push_back(event),
+                Output::Tell { .. } | Output::Cut { .. } => panic!("this node keeps no members"),
             }
         }
     }

@@ -12,8 +12,6 @@
 //! What an informant or all may cause comes in a burst and then drop by drop. The drops begin a minute after the burst did, so
 //! that the first minute has the burst and no more. Seeds, and members that there was a link with, are not counted here.
 
-#![cfg_attr(not(test), allow(dead_code, reason = "for members that others tell of, which come next"))]
-
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ConnectId, Jitter, Keep};
-use crate::address::Address;
+use super::{ConnectId, DialError, Jitter, Keep};
+use crate::address::{Address, Scheme};
 use crate::backoff::Backoff;
 use crate::id::NodeId;
 use crate::limits;
@@ -33,6 +33,8 @@ pub(super) struct Contact {
     pub(super) was_tried: bool,
     /// Who waits for the outcome of this round.
     pub(super) asks: Vec<ConnectId>,
+    /// The node that told of it, as long as there was no link with it here.
+    pub(super) told_by: Option<NodeId>,
 }
 
 /// One address of a contact.
@@ -43,6 +45,8 @@ pub(super) struct Route {
     pub(super) expected: Option<NodeId>,
     /// The application named it; otherwise the peer did.
     pub(super) given: bool,
+    /// Nobody listened there when it was dialled last.
+    pub(super) refuses: bool,
 }
 
 /// How long a contact is wanted.
@@ -84,12 +88,14 @@ impl Contact {
             failures: 0,
             was_tried: false,
             asks: Vec::new(),
+            told_by: None,
         }
     }
 
     /// A member that dialled us and said where it can be reached.
     pub(super) fn of_member(peer: NodeId, first: Address, others: Vec<Address>) -> Contact {
-        let mut contact = Contact::new(Route { address: first, expected: Some(peer), given: false }, Keep::Once);
+        let mut contact =
+            Contact::new(Route { address: first, expected: Some(peer), given: false, refuses: false }, Keep::Once);
         contact.routes[0].given = true; // kept by `learn` below
         contact.learn(peer, others);
         contact.routes[0].given = false;
@@ -117,7 +123,7 @@ impl Contact {
         for address in addresses {
             let known = routes.iter().any(|route| route.address == address);
             if !known && routes.len() < limits::ADDRESSES_PER_CONTACT_MAX {
-                routes.push(Route { address, expected: Some(peer), given: false });
+                routes.push(Route { address, expected: Some(peer), given: false, refuses: false });
             }
         }
         if !routes.is_empty() {
@@ -132,6 +138,10 @@ impl Contact {
             // Another node answers at a kept address: what the former one said about itself is of no use.
             self.routes.retain(|route| route.given);
         }
+        for route in &mut self.routes {
+            route.refuses = false;
+        }
+        self.told_by = None;
         self.peer = Some(peer);
         self.state = State::Held;
         self.was_tried = true;
@@ -168,6 +178,27 @@ impl Contact {
             self.failures = self.failures.saturating_add(1);
         }
         over
+    }
+
+    /// How a dial to this address failed.
+    pub(super) fn note_refusal(&mut self, address: &Address, why: &DialError) {
+        let refuses = matches!(why, DialError::Unreachable { refused: true, .. });
+        for route in self.routes.iter_mut().filter(|route| route.address == *address) {
+            route.refuses = refuses;
+        }
+    }
+
+    /// Whether nobody listens at any of its addresses. A host whose TLS port refuses has nobody at the QUIC port of that number
+    /// either: a node has both from one process, and UDP has no way to refuse that could be relied on.
+    pub(super) fn refuses(&self) -> bool {
+        let place = |route: &Route| (route.address.host().cloned(), route.address.port());
+        let is_refused = |route: &Route| {
+            let beside = |other: &&Route| other.address.scheme() == Scheme::Tls && place(other) == place(route);
+            route.refuses
+                || route.address.scheme() == Scheme::Quic
+                    && self.routes.iter().find(beside).is_some_and(|other| other.refuses)
+        };
+        self.routes.iter().all(is_refused)
     }
 
     /// Waits before the next round: as long as the backoff says, and at least so long.

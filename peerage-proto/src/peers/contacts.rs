@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::budget::{GossipDials, Withheld};
 use super::contact::{Contact, Kept, Route, State};
 use super::order::Fact;
 use super::{ConnectError, ConnectId, DialError, DialId, Jitter, Keep, Order};
@@ -32,6 +33,10 @@ pub(super) struct Contacts {
     /// What the next dial says in its Hello.
     next_seq: u64,
     asks: usize,
+    /// What dials cost that only hearsay causes.
+    gossip: GossipDials,
+    /// Nodes that this node has parted from: they are not dialled because others tell of them.
+    parted: BTreeSet<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -43,6 +48,8 @@ struct Dial {
     route: Route,
     /// When it is given up; `None` once the peer has proved itself, because then the handshake has its own limit.
     until: Option<Instant>,
+    /// Only a third node has told of the address.
+    is_hearsay: bool,
 }
 
 /// Where orders and facts go.
@@ -164,16 +171,65 @@ impl Contacts {
         }
     }
 
+    /// There should be a link with a member, at these addresses. `informant`: who has told of them, if not the member itself.
+    pub(super) fn reach(
+        &mut self,
+        peer: NodeId,
+        mut addresses: Vec<Address>,
+        informant: Option<NodeId>,
+        is_held: bool,
+    ) {
+        if self.parted.contains(&peer) {
+            return;
+        }
+        let known = self.by_id.iter_mut().find(|(_, contact)| contact.leads_to(&peer));
+        if let Some((id, contact)) = known {
+            let (id, before) = (*id, contact.routes.clone());
+            contact.learn(peer, addresses);
+            if contact.routes != before && matches!(contact.state, State::Waiting(_)) {
+                self.set(id, State::Ready);
+            }
+        } else if !addresses.is_empty() && self.by_id.len() < limits::CONTACTS_MAX {
+            let first = addresses.remove(0);
+            let id = ContactId(self.next_contact);
+            self.next_contact = self.next_contact.wrapping_add(1);
+            let mut contact = Contact::of_member(peer, first, addresses);
+            if !is_held {
+                (contact.state, contact.was_tried, contact.told_by) = (State::Ready, false, informant);
+            }
+            self.by_id.insert(id, contact);
+            self.note(id);
+        }
+    }
+
+    /// Nobody wants a link with this member any more.
+    pub(super) fn forget(&mut self, peer: NodeId, out: &mut Out<'_>) {
+        self.parted.remove(&peer);
+        self.forget_member(peer, out);
+    }
+
     /// The dial has led to a node that has proved itself.
     pub(super) fn proved(&mut self, dial: DialId) {
         if let Some(dial) = self.dials.get_mut(&dial) {
             dial.until = None;
+            if std::mem::take(&mut dial.is_hearsay) {
+                self.gossip.end();
+            }
         }
+    }
+
+    /// A dial is over.
+    fn take(&mut self, dial: DialId) -> Option<Dial> {
+        let dial = self.dials.remove(&dial)?;
+        if dial.is_hearsay {
+            self.gossip.end();
+        }
+        Some(dial)
     }
 
     /// The dial has led to a link.
     pub(super) fn reached(&mut self, dial: DialId, peer: NodeId, out: &mut Out<'_>) {
-        let Some(dial) = self.dials.remove(&dial) else { return };
+        let Some(dial) = self.take(dial) else { return };
         self.hold(dial.contact, peer, out);
     }
 
@@ -187,6 +243,7 @@ impl Contacts {
     }
 
     fn hold(&mut self, id: ContactId, peer: NodeId, out: &mut Out<'_>) {
+        self.parted.remove(&peer);
         self.set(id, State::Held);
         let contact = self.by_id.get_mut(&id).expect("the caller found it");
         contact.hold(peer);
@@ -220,6 +277,9 @@ impl Contacts {
         for id in self.holding(peer) {
             self.set(id, State::Parked);
         }
+        if self.parted.len() < limits::CONTACTS_MAX {
+            self.parted.insert(peer);
+        }
     }
 
     fn holding(&self, peer: NodeId) -> Vec<ContactId> {
@@ -229,7 +289,7 @@ impl Contacts {
 
     /// A dial failed.
     pub(super) fn failed(&mut self, now: Instant, dial: DialId, why: DialError, out: &mut Out<'_>) {
-        let Some(dial) = self.dials.remove(&dial) else { return };
+        let Some(dial) = self.take(dial) else { return };
         let contact = self.by_id.get_mut(&dial.contact).expect("a contact stays while it is dialled");
         if let State::Held | State::Parked = contact.state {
             if contact.kept == Kept::Once {
@@ -239,6 +299,8 @@ impl Contacts {
         }
         let more = self.dials.values().any(|other| other.contact == dial.contact);
         let over = contact.fail(more);
+        contact.note_refusal(&dial.route.address, &why);
+        let member = contact.peer.or(dial.route.expected);
         out.facts.push_back(Fact::DialFailed {
             address: dial.route.address,
             why: why.clone(),
@@ -256,6 +318,20 @@ impl Contacts {
             contact.wait(now, at_least(&why), out.jitter);
         }
         self.note(dial.contact);
+        if let Some(peer) = member {
+            self.tell_of_member(peer, over, out);
+        }
+    }
+
+    /// What a failed dial means for the member that was looked for.
+    fn tell_of_member(&self, peer: NodeId, is_over: bool, out: &mut Out<'_>) {
+        let mut leading = self.by_id.values().filter(|contact| contact.leads_to(&peer)).peekable();
+        if leading.peek().is_some() && leading.all(Contact::refuses) {
+            out.facts.push_back(Fact::Refused { peer });
+        }
+        if is_over {
+            out.facts.push_back(Fact::Tried { peer });
+        }
     }
 
     /// Every known address is dialled at once, whatever the state of its contact.
@@ -309,6 +385,12 @@ impl Contacts {
         if taken || self.dials.len() >= limits::DIALS_AT_ONCE_MAX {
             return;
         }
+        let told_by = contact.told_by.filter(|_| !route.given);
+        match told_by.map(|informant| self.gossip.begin(now, informant, &route.address)) {
+            None | Some(Ok(())) => {}
+            Some(Err(Withheld::AtOnce)) => return, // until one of them ends
+            Some(Err(Withheld::Until(at))) => return self.set(id, State::Waiting(at)),
+        }
         contact.tried = contact.tried.saturating_add(1);
         let dial = DialId(self.next_dial);
         self.next_dial = self.next_dial.wrapping_add(1);
@@ -319,7 +401,8 @@ impl Contacts {
             expected: route.expected,
             dial_seq: self.next_seq,
         });
-        self.dials.insert(dial, Dial { contact: id, route, until: Some(now + limits::DIAL_TIMEOUT) });
+        let (until, is_hearsay) = (Some(now + limits::DIAL_TIMEOUT), told_by.is_some());
+        self.dials.insert(dial, Dial { contact: id, route, until, is_hearsay });
         self.set(id, State::Dialling);
     }
 

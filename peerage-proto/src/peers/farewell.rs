@@ -184,7 +184,7 @@ impl Peers {
         self.orders.push_back(Order::Stopped);
     }
 
-    fn links_of(&self, peer: NodeId) -> Vec<LinkId> {
+    pub(crate) fn links_of(&self, peer: NodeId) -> Vec<LinkId> {
         self.links.iter().filter(|(_, link)| link.peer == peer).map(|(id, _)| *id).collect()
     }
 }

@@ -125,6 +125,10 @@ pub(crate) enum Fact {
     PeerDraining { peer: NodeId },
     /// A dial failed; how many rounds in a row, and whether it was for a contact that is kept for ever.
     DialFailed { address: Address, why: DialError, in_a_row: u32, kept: bool },
+    /// Nobody listens at any address that is known of this node.
+    Refused { peer: NodeId },
+    /// Every address that is known of this node has been dialled in vain.
+    Tried { peer: NodeId },
     /// There is a link with the node behind a kept address.
     Reached { address: Address },
     /// Two nodes use one key; the newcomer was refused.

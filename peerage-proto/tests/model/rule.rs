@@ -106,7 +106,7 @@ impl Rule for Shipped {
         };
         acts.extend(self.0.handle(*NOW, input).filter_map(|output| match output {
             Output::Order(order) => Some(act(order)),
-            Output::Event(_) => None,
+            Output::Event(_) | Output::Tell { .. } | Output::Cut { .. } => None,
         }));
     }
 }

@@ -1,15 +1,18 @@
 //! The services that every node offers: who it is, whom it knows, how it is, and two for measuring.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use peerage_proto::codec::{Encoding, Payload};
+use peerage_proto::limits;
 use peerage_proto::outcome::Code;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::presence::FindError;
 use super::reading::Reading as _;
 use super::shared::Shared;
 use crate::channel::Failure;
-use crate::service::{Asked, Origin, Reach, Services};
+use crate::service::{Asked, Called, Origin, Reach, Services};
 
 /// Adds the built-in services.
 pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>) {
@@ -22,6 +25,10 @@ pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>) {
     services.direct("peerage/peers", Reach::Members, move |asked| value(asked, &node.peers()));
     let node = shared.clone();
     services.direct("peerage/stats", Reach::Members, move |asked| stats(asked, &node));
+    let node = shared.clone();
+    services.waiting("peerage/find", Reach::Members, move |called| find(node.clone(), called));
+    let node = shared.clone();
+    services.waiting("peerage/why", Reach::Members, move |called| why(node.clone(), called));
     services.direct("peerage/ping", Reach::Everybody, |asked| Ok(Payload::null(asked.content.encoding())));
     services.direct("peerage/pass_through", Reach::Everybody, pass_through);
 }
@@ -34,6 +41,52 @@ fn stats(asked: &Asked<'_>, node: &Shared) -> Result<Payload, Failure> {
         ["openmetrics"] => value(asked, &node.open_metrics()),
         _ => Err(Failure::new("peerage/stats takes no argument, or \"openmetrics\"").code(Code::BAD_REQUEST)),
     }
+}
+
+/// Whether a node is there: present, absent or not yet known, which is waited out for `within_ms`, by default not at all.
+async fn find(node: Arc<Shared>, called: Called) {
+    #[derive(Deserialize)]
+    struct Wanted {
+        #[serde(default)]
+        within_ms: u64,
+    }
+    let wanted = called.args.decode::<(String,)>().and_then(|(who,)| Ok((who, called.kwargs.decode::<Wanted>()?)));
+    let (who, wanted) = match wanted {
+        Ok(wanted) => wanted,
+        Err(why) => return called.request.fail_with(bad_request(why)),
+    };
+    // Nobody waits here for longer than a call may take.
+    let within = Duration::from_millis(wanted.within_ms).min(limits::CALL_DEADLINE_DEFAULT);
+    let caller = called.request.caller();
+    tokio::select! {
+        found = node.presence_within(&who, within) => match found {
+            Ok(presence) => called.request.reply(&presence),
+            Err(why) => called.request.fail_with(not_found(&why)),
+        },
+        _ = caller.ended() => {}
+    }
+}
+
+/// Why a node counts as what it does here.
+async fn why(node: Arc<Shared>, called: Called) {
+    let who = match called.args.decode::<(String,)>() {
+        Ok((who,)) => who,
+        Err(why) => return called.request.fail_with(bad_request(why)),
+    };
+    match node.why(&who).await {
+        Ok(why) => called.request.reply(&why),
+        Err(why) => called.request.fail_with(not_found(&why)),
+    }
+}
+
+fn not_found(why: &FindError) -> Failure {
+    let code = match why {
+        FindError::Absent { .. } => "absent",
+        FindError::NotYetKnown { .. } => "not-yet-known",
+        FindError::Ambiguous { .. } => "ambiguous",
+        FindError::ShuttingDown => "shutting-down",
+    };
+    Failure::new(why.to_string()).code(Code::new(code))
 }
 
 /// Gives back what it got: one positional value alone as it is, byte for byte, otherwise `[args, kwargs]`.

@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 use peerage_proto::codec::Form;
 use peerage_proto::hello::Introduction;
 use peerage_proto::id::{LinkId, NodeId};
+use peerage_proto::membership::{About, Missing};
 use peerage_proto::node::{self, ConnectId, DialId, Input, Keep, Output, Trouble};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -29,16 +30,20 @@ use super::admission::{Arrival, Decision, Reception};
 use super::error::{ConnectError, NotConnected};
 use super::event::Event;
 use super::listening::Doors;
-use super::neighbours::Neighbours;
+use super::mistake::Mistake;
 use super::pulse::Pulse;
 use super::search::Search;
+use super::setting::Change;
 use super::shared::{Phase, Shared};
+use super::snapshot::TransitionRecord;
+use super::view;
 use crate::address::Address;
 use crate::channel::Server;
 use crate::discovery::Finding;
 use crate::link::{Order, Report};
 use crate::service::Services;
 
+mod announcing;
 mod finding;
 mod links;
 mod orders;
@@ -60,6 +65,12 @@ pub(crate) enum Command {
     Drain { within: Duration, reply: oneshot::Sender<Drained> },
     /// Drop all links, and at this time dial all known addresses.
     Redial { at: SystemTime, reply: oneshot::Sender<Redialled> },
+    /// Say something new of this node.
+    Announce { change: Change, reply: oneshot::Sender<Result<(), Mistake>> },
+    /// Ask the neighbours now what they know; answered when they have been asked.
+    Refresh { reply: oneshot::Sender<()> },
+    /// Why this member counts as what it does.
+    Why { id: NodeId, reply: oneshot::Sender<Vec<TransitionRecord>> },
 }
 
 /// Why the loop woke.
@@ -82,6 +93,8 @@ pub(super) struct Parts {
     pub(super) services: Arc<Services>,
     /// What this node says of itself to every peer.
     pub(super) introduction: Introduction,
+    /// What it says of itself to all others.
+    pub(super) about: About,
     /// Whether contents may travel compressed.
     pub(super) compression: bool,
     pub(super) doors: Doors,
@@ -111,7 +124,6 @@ pub(super) struct Driver {
     /// Who waits for the peer's word on a form.
     proposed: BTreeMap<LinkId, oneshot::Sender<Result<Form, NotConnected>>>,
     redial: Redial,
-    neighbours: Neighbours,
     /// What is wrong with listeners.
     troubles: BTreeSet<Trouble>,
     pulse: Pulse,
@@ -123,6 +135,10 @@ pub(super) struct Driver {
     tasks: CancellationToken,
     /// Something that is published has changed.
     is_stale: bool,
+    /// What was missing for a complete view when it was published last.
+    missing: Vec<Missing>,
+    /// Whether answers of neighbours were awaited then.
+    is_asking: bool,
     is_over: bool,
 }
 
@@ -144,7 +160,6 @@ impl Driver {
             parting: Vec::new(),
             proposed: BTreeMap::new(),
             redial: Redial::default(),
-            neighbours: Neighbours::default(),
             troubles: BTreeSet::new(),
             pulse,
             drained: Vec::new(),
@@ -152,9 +167,11 @@ impl Driver {
             plain_drained: Vec::new(),
             tasks,
             is_stale: true,
+            missing: Vec::new(),
+            is_asking: false,
             is_over: false,
         };
-        // Whoever reads the node right after its start reads something.
+        // Whoever has the handle reads it before the driver has run.
         driver.publish();
         driver
     }
@@ -195,10 +212,9 @@ impl Driver {
     /// When something is due, at the latest.
     fn due(&self) -> Instant {
         let machine = self.parts.machine.next_timeout().map(Instant::from_std);
-        let neighbours = self.neighbours.next_timeout().map(Instant::from_std);
         let unnamed = self.unnamed.values().min().copied();
         let pulse = Instant::from_std(self.pulse.due());
-        [machine, neighbours, unnamed, self.redial.due()].into_iter().flatten().fold(pulse, Instant::min)
+        [machine, unnamed, self.redial.due()].into_iter().flatten().fold(pulse, Instant::min)
     }
 
     fn timeout(&mut self) {
@@ -212,11 +228,6 @@ impl Driver {
         let late: Vec<LinkId> = self.unnamed.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
         for id in late {
             self.cut(id, "it did not introduce itself");
-        }
-        if self.neighbours.next_timeout().is_some_and(|due| due <= now.into_std()) {
-            let mut events = Vec::new();
-            self.neighbours.timeout(now.into_std(), &mut events);
-            self.tell(events);
         }
         if self.parts.machine.next_timeout().is_some_and(|due| due <= now.into_std()) {
             self.feed(Input::Timeout);
@@ -236,6 +247,12 @@ impl Driver {
         metrics.pauses.add(beat.jumped.into());
         if let Some(factor) = beat.factor {
             metrics.local_health.set(factor.into());
+        }
+        if let Some(factor) = beat.factor {
+            self.feed(Input::LocalHealth(factor));
+        }
+        if beat.jumped {
+            self.feed(Input::Jumped);
         }
         if beat.factor.is_none() && !beat.jumped {
             return;
@@ -292,6 +309,22 @@ impl Driver {
                 self.drain_plain(within);
                 self.feed(Input::Drain { within, reason: "drained".to_owned() });
             }
+            Command::Announce { change, reply } => {
+                // Who asked may have gone.
+                let _ = reply.send(self.announce(change));
+            }
+            Command::Refresh { reply } => {
+                self.feed(Input::Refresh);
+                self.publish();
+                // Who asked may have gone.
+                let _ = reply.send(());
+            }
+            Command::Why { id, reply } => {
+                let own = self.shared().facts.id;
+                let transitions = self.parts.machine.transitions(&id);
+                // Who asked may have gone.
+                let _ = reply.send(transitions.map(|one| view::transition(own, one)).collect());
+            }
             Command::Redial { at, reply } => {
                 let kept = self.redial.tell(at, reply);
                 kept.into_iter().for_each(|dial| self.dial(dial));
@@ -302,10 +335,17 @@ impl Driver {
     /// Feeds the machine and carries out what it orders.
     fn feed(&mut self, input: Input) {
         tracing::trace!(?input, "node");
+        let version = self.parts.machine.version();
         let outputs: Vec<Output> = self.parts.machine.handle(Instant::now().into_std(), input).collect();
+        self.is_stale |= self.parts.machine.version() != version;
         for output in outputs {
             match output {
                 Output::Order(order) => self.carry_out(order),
+                Output::Tell { link, word } => {
+                    let (kind, content) = word.encode();
+                    self.order(link, Order::Say(kind, &content));
+                }
+                Output::Cut { link, why } => self.cut(link, &why),
                 Output::Event(event) => self.happened(event),
             }
         }
@@ -369,7 +409,7 @@ impl Driver {
                 Command::Disconnect { reply, .. } => drop(reply.send(Ok(()))),
                 Command::Propose { peer, reply, .. } => drop(reply.send(Err(NotConnected { peer }))),
                 Command::Drain { reply, .. } => drop(reply.send(Drained { abandoned: self.abandoned })),
-                Command::Redial { reply, .. } => drop(reply),
+                Command::Announce { .. } | Command::Why { .. } | Command::Refresh { .. } | Command::Redial { .. } => {}
             }
         }
     }

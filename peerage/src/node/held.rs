@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use peerage_proto::channel::Counters;
 use peerage_proto::codec::{Compression, Form};
 use peerage_proto::hello::{Established, Introduction, Trust};
-use peerage_proto::id::LinkId;
-use peerage_proto::membership::SignedRecord;
+use peerage_proto::id::{LinkId, NodeId};
 use tokio::time::Instant;
 
 use super::snapshot::{Direction, LinkStatus, QueueStatus};
@@ -23,16 +22,9 @@ pub(crate) struct Held {
     pub(crate) path: String,
     pub(crate) since: Instant,
     /// What the peer said of itself. Until then the link is not up.
-    pub(crate) introduction: OnceLock<Said>,
+    pub(crate) introduction: OnceLock<Introduction>,
     /// The form that both ends agreed on since.
     form: Mutex<Option<Form>>,
-}
-
-/// What a peer said of itself.
-#[derive(Clone, Debug)]
-pub(crate) struct Said {
-    pub(crate) record: SignedRecord,
-    pub(crate) introduction: Introduction,
 }
 
 impl Held {
@@ -68,11 +60,11 @@ impl Held {
         }
     }
 
-    fn figures(&self) -> PeerFigures {
+    fn figures(&self, name: String) -> PeerFigures {
         let figures = self.link.figures();
         PeerFigures {
             peer: self.established.peer.to_string(),
-            name: self.introduction.get().map(|said| said.record.record().name.clone()).unwrap_or_default(),
+            name,
             path: self.path.clone(),
             bytes_in: figures.counters.bytes_in,
             bytes_out: figures.counters.bytes_out,
@@ -152,8 +144,8 @@ impl Links {
         self.all().iter().flat_map(|held| held.queues()).collect()
     }
 
-    pub(crate) fn figures(&self) -> Vec<PeerFigures> {
-        self.all().iter().map(|held| held.figures()).collect()
+    pub(crate) fn figures(&self, name_of: impl Fn(&NodeId) -> String) -> Vec<PeerFigures> {
+        self.all().iter().map(|held| held.figures(name_of(&held.established.peer))).collect()
     }
 
     /// Sets the figures that are sums over all links.

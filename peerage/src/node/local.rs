@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use peerage_proto::address::Address;
 use peerage_proto::codec::{Payload, Value};
+use peerage_proto::id::Group;
 use peerage_proto::limits;
 use peerage_proto::outcome::Code;
 use serde::Deserialize;
@@ -14,7 +16,9 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 use super::driver::{Command, Redialled};
 use super::event::Event;
 use super::log_filter::LogFilter;
+use super::mistake::SetError;
 use super::reading::Reading as _;
+use super::setting::Change;
 use super::shared::Shared;
 use super::snapshot::EventRecord;
 use super::wall::wall;
@@ -33,6 +37,10 @@ pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>, filter: Opti
     services.waiting("peerage/local/redial", Reach::Local, move |called| redial(node.clone(), called));
     let node = shared.clone();
     services.waiting("peerage/local/watch", Reach::Local, move |called| watch(node.clone(), called));
+    let node = shared.clone();
+    services.waiting("peerage/local/set", Reach::Local, move |called| set(node.clone(), called));
+    let node = shared.clone();
+    services.waiting("peerage/local/refresh", Reach::Local, move |called| refresh(node.clone(), called));
     services.waiting("peerage/local/log", Reach::Local, move |called| {
         let filter = filter.clone();
         async move { log(filter.as_deref(), called) }
@@ -93,6 +101,66 @@ async fn redial(node: Arc<Shared>, called: Called) {
         }
         _ => called.request.fail_with(shutting_down()),
     }
+}
+
+/// Changes what the node says of itself, and tells what it says then.
+async fn set(node: Arc<Shared>, called: Called) {
+    #[derive(Deserialize)]
+    struct Wanted {
+        #[serde(default)]
+        join: Vec<String>,
+        #[serde(default)]
+        leave: Vec<String>,
+        #[serde(default)]
+        hub: Option<bool>,
+        #[serde(default)]
+        advertise: Option<Vec<String>>,
+    }
+    fn change(wanted: Wanted) -> Result<Change, String> {
+        let group = |name: &String| name.parse::<Group>().map_err(|why| format!("the group {name:?}: {why}"));
+        let address = |text: &String| Address::for_node(text).map_err(|why| format!("the address {text:?}: {why}"));
+        let mut change = Change::new();
+        for name in &wanted.join {
+            change = change.join(group(name)?);
+        }
+        for name in &wanted.leave {
+            change = change.leave(group(name)?);
+        }
+        if let Some(hub) = wanted.hub {
+            change = change.hub(hub);
+        }
+        match &wanted.advertise {
+            Some(addresses) => Ok(change.advertise(addresses.iter().map(address).collect::<Result<_, _>>()?)),
+            None => Ok(change),
+        }
+    }
+    let bad_request = |why: String| Failure::new(why).code(Code::BAD_REQUEST);
+    let change = match open::<Wanted>(&called.kwargs).and_then(|wanted| change(wanted).map_err(bad_request)) {
+        Ok(change) => change,
+        Err(failure) => return called.request.fail_with(failure),
+    };
+    tracing::info!(pid = pid(&called.origin), ?change, "told to say something new of itself");
+    match node.set(change).await {
+        Ok(()) => called.request.reply(&node.info(true)),
+        Err(SetError::Mistake(why)) => called.request.fail_with(bad_request(why.to_string())),
+        Err(SetError::ShuttingDown) => called.request.fail_with(shutting_down()),
+    }
+}
+
+/// Asks the neighbours what they know, waits for their answers for `within_ms`, and tells who is known then.
+async fn refresh(node: Arc<Shared>, called: Called) {
+    #[derive(Deserialize)]
+    struct Wanted {
+        #[serde(default)]
+        within_ms: Option<u64>,
+    }
+    let wanted: Wanted = match open(&called.kwargs) {
+        Ok(wanted) => wanted,
+        Err(failure) => return called.request.fail_with(failure),
+    };
+    let within = wanted.within_ms.map_or(limits::CALL_DEADLINE_DEFAULT, Duration::from_millis);
+    let peers = node.refresh(within.min(limits::WIRE_TIME_MAX)).await;
+    called.request.reply(&peers);
 }
 
 fn shutting_down() -> Failure {

@@ -26,6 +26,18 @@ pub enum StartError {
     Control(#[from] ControlError),
 }
 
+/// Why [`Node::set`](super::Node::set) changed nothing.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetError {
+    /// What is to be said cannot be meant.
+    #[error(transparent)]
+    Mistake(#[from] Mistake),
+    /// The node has stopped.
+    #[error("this node has stopped")]
+    ShuttingDown,
+}
+
 /// What was said to the builder and cannot be meant.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -2,15 +2,15 @@
 
 use std::process;
 use std::sync::Arc;
-use std::time::Instant;
 
 use peerage_proto::id::NodeId;
 
 use super::driver::REPORTS_WAITING;
 use super::held::Held;
 use super::machine;
-use super::shared::{Phase, Servers, Shared, View};
-use super::snapshot::{Build, Info, Myself, PeerEntry, Peers, QueueStatus, Status};
+use super::shared::{Phase, Servers, Shared};
+use super::snapshot::{Build, Info, Myself, PeerEntry, PeerState, Peers, QueueStatus, Status};
+use super::view::{Member, View};
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
@@ -46,8 +46,8 @@ impl Reading for Shared {
             nominal: view.faults.is_empty(),
             faults: view.faults.clone(),
             draining: self.phase() != Phase::Running,
-            groups: facts.groups.iter().map(ToString::to_string).collect(),
-            hub: facts.hub,
+            groups: view.own.groups.iter().map(ToString::to_string).collect(),
+            hub: view.own.hub,
             addresses: self.addresses().iter().map(Address::to_string).collect(),
             control: facts.control.as_ref().map(|path| format!("unix://{}", path.display())),
             local_health: self.metrics.local_health.value().clamp(1, 8) as u8,
@@ -62,30 +62,29 @@ impl Reading for Shared {
     fn peers(&self) -> Peers {
         // The links first: who is linked by now and is not in the view yet is about to be.
         let (facts, links, view) = (&self.facts, self.links.all(), self.view());
-        // What is wrong with the way to a kept address is missing, and so is who has not said its name yet.
-        let faults = view.faults.iter().map(|fault| fault.detail.clone());
-        let missing: Vec<String> = faults.chain(unnamed(&links, &view)).collect();
+        // Who has not said its name yet is missing as well.
+        let missing: Vec<String> = view.missing.iter().cloned().chain(unnamed(&links, &view)).collect();
         Peers {
-            own: Myself { id: facts.id.to_string(), name: facts.name.to_string() },
+            own: Myself { id: facts.id.to_string(), name: facts.name.to_string(), machine: self.machine() },
             version: view.version,
-            complete: missing.is_empty() && !links.is_empty(),
+            complete: missing.is_empty(),
             missing,
-            peers: view.peers.iter().map(|(id, since, entry)| self.entry(id, *since, entry)).collect(),
+            peers: view.members.iter().map(|member| self.entry(member)).collect(),
         }
     }
 
     fn info(&self, private: bool) -> Info {
-        let facts = &self.facts;
+        let (facts, view) = (&self.facts, self.view());
         Info {
             id: facts.id.to_string(),
             name: facts.name.to_string(),
-            groups: facts.groups.iter().map(ToString::to_string).collect(),
-            hub: facts.hub,
+            groups: view.own.groups.iter().map(ToString::to_string).collect(),
+            hub: view.own.hub,
             ephemeral: facts.ephemeral,
             pid: process::id(),
             executable: if private { machine::executable() } else { None },
             user: private.then(machine::user),
-            machine: facts.machine.iter().map(|byte| format!("{byte:02x}")).collect(),
+            machine: self.machine(),
             addresses: self.addresses().iter().map(Address::to_string).collect(),
             started: wall(facts.started_wall),
             epoch: self.epoch().to_string(),
@@ -96,18 +95,49 @@ impl Reading for Shared {
 
     fn open_metrics(&self) -> String {
         self.measure();
-        self.metrics.open_metrics(&self.links.figures())
+        let view = self.view();
+        let name_of = |id: &NodeId| {
+            let member = view.members.iter().find(|member| member.id == *id);
+            member.map(|member| member.entry.name.clone()).unwrap_or_default()
+        };
+        self.metrics.open_metrics(&self.links.figures(name_of))
     }
 }
 
 /// Links whose peers are not known yet.
 fn unnamed<'a>(links: &'a [Arc<Held>], view: &'a View) -> impl Iterator<Item = String> + 'a {
-    let is_known = |held: &Held| view.peers.iter().any(|(id, ..)| *id == held.established.peer);
+    let is_known = |held: &Held| view.members.iter().any(|member| member.id == held.established.peer);
     let unnamed = links.iter().filter(move |held| !is_known(held));
     unnamed.map(|held| format!("{} has just been linked with and has not introduced itself yet", held.established.peer))
 }
 
 impl Shared {
+    /// This node, as others see it.
+    pub(super) fn own_entry(&self) -> PeerEntry {
+        let (facts, view) = (&self.facts, self.view());
+        PeerEntry {
+            id: facts.id.to_string(),
+            name: facts.name.to_string(),
+            state: PeerState::Up,
+            direction: None,
+            path: None,
+            rtt_us: None,
+            groups: view.own.groups.iter().map(ToString::to_string).collect(),
+            hub: view.own.hub,
+            ephemeral: facts.ephemeral,
+            machine: self.machine(),
+            addresses: view.own.addresses.iter().map(Address::to_string).collect(),
+            services: Vec::new(),
+            build: Build::this().version,
+            epoch: self.epoch().to_string(),
+            since_ms: facts.started.elapsed().as_millis() as u64,
+        }
+    }
+
+    fn machine(&self) -> String {
+        self.facts.machine.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Sets the gauges whose truth lies elsewhere.
     fn measure(&self) {
         let waiting = self.commands.max_capacity() - self.commands.capacity();
@@ -161,12 +191,12 @@ impl Shared {
     }
 
     /// What is known of a peer, with what changes all the time as it is now.
-    fn entry(&self, id: &NodeId, since: Instant, entry: &PeerEntry) -> PeerEntry {
-        let rtt = self.directory.find(id).ok().and_then(|link| link.figures().rtt);
+    fn entry(&self, member: &Member) -> PeerEntry {
+        let rtt = self.directory.find(&member.id).ok().and_then(|link| link.figures().rtt);
         PeerEntry {
             rtt_us: rtt.map(|rtt| rtt.as_micros() as u64),
-            since_ms: since.elapsed().as_millis() as u64,
-            ..entry.clone()
+            since_ms: member.since.elapsed().as_millis() as u64,
+            ..member.entry.clone()
         }
     }
 }

@@ -1,22 +1,22 @@
 //! What the parts of one node hold in common: facts that never change, and places that each have one writer.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use peerage_proto::id::{Epoch, Group, NodeId};
+use peerage_proto::id::{Epoch, NodeId};
 use peerage_proto::liveness::Profile;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Command;
 use super::event::Event;
 use super::held::Links;
-use super::snapshot::{DiscoveryStatus, EventRecord, FaultRecord, PeerEntry};
+use super::snapshot::EventRecord;
+use super::view::View;
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     addresses: RwLock<Arc<[Address]>>,
     events: broadcast::Sender<EventRecord>,
     /// Written by the driver alone.
-    view: RwLock<Arc<View>>,
+    view: watch::Sender<Arc<View>>,
 }
 
 /// What is settled when a node starts.
@@ -67,8 +67,6 @@ pub(crate) struct Facts {
     pub(crate) id: NodeId,
     pub(crate) name: Name,
     pub(crate) network: Name,
-    pub(crate) groups: BTreeSet<Group>,
-    pub(crate) hub: bool,
     pub(crate) ephemeral: bool,
     /// Where plain programs can reach it.
     pub(crate) plain: Vec<Address>,
@@ -94,18 +92,6 @@ impl Servers {
         let for_programs = self.plain.iter().chain(&self.control).map(ServerFigures::tally);
         self.doors.iter().chain(for_programs)
     }
-}
-
-/// What the driver knows, for everybody to read.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct View {
-    /// Rises with each change of the peers.
-    pub(crate) version: u64,
-    /// Everybody, and since when they are as they are.
-    pub(crate) peers: Vec<(NodeId, std::time::Instant, PeerEntry)>,
-    pub(crate) faults: Vec<FaultRecord>,
-    /// Each way of finding others.
-    pub(crate) discovery: Vec<DiscoveryStatus>,
 }
 
 /// How far the life of a node has come.
@@ -151,7 +137,7 @@ impl Shared {
             epoch: Mutex::new(epoch),
             addresses: RwLock::new(addresses),
             events,
-            view: RwLock::default(),
+            view: watch::Sender::default(),
         }
     }
 
@@ -191,12 +177,17 @@ impl Shared {
 
     /// What the driver last published.
     pub(crate) fn view(&self) -> Arc<View> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.view.borrow().clone()
+    }
+
+    /// To wait for what it publishes next.
+    pub(crate) fn watch_view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
     }
 
     /// Publishes what the driver knows.
     pub(crate) fn publish(&self, view: View) {
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        self.view.send_replace(Arc::new(view));
     }
 
     /// Tells everybody who listens.

@@ -173,7 +173,7 @@ pub struct QueueStatus {
     pub dropped: u64,
 }
 
-/// The neighbours of a node: `peerage peers`, and the built-in service `peerage/peers`.
+/// The nodes that a node knows: `peerage peers`, and the built-in service `peerage/peers`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Peers {
@@ -182,7 +182,7 @@ pub struct Peers {
     pub own: Myself,
     /// Rises with each change of what follows.
     pub version: u64,
-    /// Whether all there is to know is known. In this release nodes know those they are linked with.
+    /// Whether all there is to know is known: whoever is not among the peers then is not there.
     pub complete: bool,
     /// What is missing for that.
     pub missing: Vec<String>,
@@ -198,6 +198,8 @@ pub struct Myself {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// Its machine: something that is the same for all nodes of one machine, and says nothing else about it.
+    pub machine: String,
 }
 
 /// What is known of another node.
@@ -248,6 +250,61 @@ pub enum PeerState {
     Left,
     /// It is gone without a word.
     Lost,
+}
+
+/// Why a node counts as what it does, for the node that is asked: `peerage why`, and the built-in service `peerage/why`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Why {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: PeerState,
+    /// The latest changes of that, oldest first; at most 16.
+    pub transitions: Vec<TransitionRecord>,
+}
+
+/// One change of a node's state, and what was observed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TransitionRecord {
+    /// When, on the wall.
+    pub wall: String,
+    /// When, on the monotonic clock of the observer's machine, in microseconds.
+    pub mono_us: u64,
+    /// What it counted as before. `None`: this run of it was not known. The same as `to` where only the evidence is new.
+    pub from: Option<PeerState>,
+    /// What it counts as since.
+    pub to: PeerState,
+    /// The run of it that this is about.
+    pub epoch: String,
+    /// Who observed it: the node that tells.
+    pub observer: String,
+    /// What carried the link over which it was observed; `None` without one.
+    pub link: Option<String>,
+    /// What was observed: `record`, `link`, `heard`, `refuted`, `silence`, `fin`, `reset`, `cut`, `refused`, `indirect`,
+    /// `lease`, `left`, `restarted` or `no-room`.
+    pub evidence: String,
+    /// More about it, for people.
+    pub detail: String,
+    /// The node that handed on the record, where another one did.
+    pub told_by: Option<String>,
+    /// Other nodes that were asked to try it.
+    pub asked: Vec<Asked>,
+    /// Late timers of the observer's own, as a factor on what it waits for: 1 (none) to 8.
+    pub local_health: u8,
+}
+
+/// What another node said that was asked to try one.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Asked {
+    /// Its id.
+    pub id: String,
+    /// `alive`, `unreachable`, `cannot-tell`, or `none` if it did not answer in time.
+    pub answer: String,
 }
 
 /// Facts about a node: the built-in service `peerage/info`.

@@ -5,12 +5,14 @@ use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use peerage_proto::address::Address;
-use peerage_proto::codec::Encoding;
+use peerage_proto::codec::{Encoding, Payload};
 use peerage_proto::frame::Dialect;
 use peerage_proto::hello::{Introduction, NetworkKey};
 use peerage_proto::id::{Epoch, NodeId};
-use peerage_proto::membership::{Incarnation, Record, SignedRecord};
-use peerage_proto::{limits, node};
+use peerage_proto::keys::Ed25519;
+use peerage_proto::limits;
+use peerage_proto::membership::{About, Keys};
+use peerage_proto::node::{self, KeepsMembers};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +27,7 @@ use super::reach;
 use super::search::Search;
 use super::shared::{Facts, Servers, Shared};
 use super::snapshot::Build;
-use super::{Events, Node, builtin, local, machine};
+use super::{Events, Node, builtin, local};
 use crate::channel::{Listener, Server};
 use crate::control;
 use crate::metrics::Metrics;
@@ -56,10 +58,9 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let key = NetworkKey::new(network.name(), network.secret().as_bytes())
         .expect("names and secrets of networks keep the same rules");
     let search = Search::new(&builder, &network, &key, &here);
-    let record = record(&facts, epoch, here.own.clone());
-    let record = SignedRecord::sign_fitting(record, &key, &builder.identity).map_err(Mistake::Record)?;
-    let introduction = introduction(&builder, &record);
+    let about = about(&facts, &builder, here.own.clone());
     let shared = Shared::new(facts, &here.own, epoch, builder.profile, gate, metrics.clone(), commands);
+    let machine = machine(&builder, epoch, here, key.clone(), about.clone())?;
     let shared = Arc::new(shared);
     let events = Events::new(&shared);
 
@@ -87,18 +88,16 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
         next_link: AtomicU64::new(1),
         tasks: CancellationToken::new(),
     });
-    let mut config = node::Config::new(builder.identity.id(), epoch, random_bits());
-    config.links_max = builder.limits.links;
-    config.here = here;
     let parts = Parts {
         shared: shared.clone(),
-        machine: node::Node::new(config),
+        machine,
         doors: Doors::open(bound.doors, &reception),
         reception,
         commands: received,
         arrivals: arrived,
         services,
-        introduction,
+        introduction: introduction(&builder),
+        about,
         compression: builder.compression,
         plain,
         control,
@@ -140,39 +139,49 @@ fn facts(builder: &Builder, network: &crate::Network, plain: &[Listener]) -> Fac
         id,
         name: builder.name.clone().unwrap_or_else(|| name_of(id)),
         network: network.name().clone(),
-        groups: builder.groups.clone(),
-        hub: builder.hub,
         ephemeral: builder.ephemeral,
         plain: plain.iter().map(|listener| listener.local_address().clone()).collect(),
         control: builder.control.clone(),
-        machine: machine::machine_id(),
+        machine: super::machine::machine_id(),
         started: Instant::now(),
         started_wall: SystemTime::now(),
     }
 }
 
+/// The machine of this node.
+fn machine(
+    builder: &Builder,
+    epoch: Epoch,
+    here: node::Here,
+    network: NetworkKey,
+    about: About,
+) -> Result<node::Node, Mistake> {
+    let mut config = node::Config::new(builder.identity.id(), epoch, random_bits());
+    config.links_max = builder.limits.links;
+    config.here = here;
+    let keys = Keys { signer: Arc::new(builder.identity.clone()), verifier: Arc::new(Ed25519), network };
+    let keeps = KeepsMembers { keys, profile: builder.profile, about };
+    node::Node::with_members(Instant::now().into_std(), config, keeps).map_err(Mistake::Record)
+}
+
 /// What this node says of itself to all others.
-fn record(facts: &Facts, epoch: Epoch, addresses: Vec<Address>) -> Record {
-    Record {
-        id: facts.id,
-        incarnation: Incarnation { epoch, sequence: 1 },
+fn about(facts: &Facts, builder: &Builder, addresses: Vec<Address>) -> About {
+    About {
         name: facts.name.to_string(),
         machine: facts.machine,
-        groups: facts.groups.clone(),
-        hub: facts.hub,
+        groups: builder.groups.clone(),
+        hub: builder.hub,
         ephemeral: facts.ephemeral,
         addresses,
         services: None,
         sealing_key: None,
-        left: false,
-        lease: limits::RECORD_LEASE,
     }
 }
 
-/// What every admitted peer is told.
-fn introduction(builder: &Builder, record: &SignedRecord) -> Introduction {
+/// What every admitted peer is told beside the record, which is put in when it is said.
+fn introduction(builder: &Builder) -> Introduction {
     Introduction {
-        record: record.encode(),
+        record: Payload::null(Encoding::MsgPack),
         process: std::process::id(),
         encodings: Encoding::ALL.into(),
         compression: builder.compression.then(|| LZ4.to_owned()).into_iter().collect(),

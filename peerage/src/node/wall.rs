@@ -1,6 +1,6 @@
 //! Times on the wall, for people: RFC 3339 in UTC with microseconds. Nothing here is ever compared or waited for.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A time as text, such as `2026-11-21T09:00:00.000001Z`.
 pub(crate) fn wall(time: SystemTime) -> String {
@@ -10,6 +10,24 @@ pub(crate) fn wall(time: SystemTime) -> String {
     let (year, month, day) = date(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", since.subsec_micros())
+}
+
+/// A moment of the past, or of the future, as such a text.
+pub(crate) fn wall_at(at: Instant) -> String {
+    let (now, wall_now) = (Instant::now(), SystemTime::now());
+    let at = match now.checked_duration_since(at) {
+        Some(past) => wall_now.checked_sub(past),
+        None => wall_now.checked_add(at.saturating_duration_since(now)),
+    };
+    wall(at.unwrap_or(UNIX_EPOCH))
+}
+
+/// The same moment on this machine's monotonic clock, which all processes share, in microseconds.
+pub(crate) fn mono_us_at(at: Instant) -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now_us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
+    let past = at.elapsed().as_micros() as i128;
+    u64::try_from(now_us - past).unwrap_or(0)
 }
 
 /// Year, month and day so many days after 1970-01-01.

@@ -34,7 +34,7 @@ async fn two_nodes_are_linked_within_a_second_over_every_transport() {
         assert_eq!((entry.direction, entry.path.as_deref()), (Some(Direction::Out), Some(&*scheme)));
         assert_eq!((entry.groups.as_slice(), entry.hub, entry.ephemeral), (&["g".to_owned()][..], true, false));
         assert_eq!(entry.epoch, b.epoch().to_string());
-        assert!(peers.complete);
+        until(|| a.peers().complete).await;
         let link = &a.status().links[0];
         assert_eq!((link.path.as_str(), link.active, link.proven), (&*scheme, true, scheme != "tcp"));
         let seen: peerage::Value = soon(a.call("peerage/pass_through").peer(b.id()).arg(&"hello")).await.unwrap();
@@ -132,7 +132,7 @@ async fn parting_tells_the_peer_why_and_is_not_undone_by_itself() {
     soon(a.disconnect(b.id(), "lunch")).await.unwrap();
     assert!(a.status().links.is_empty());
     let left = event(&mut told, |event| matches!(event, Event::Left { .. })).await;
-    assert!(matches!(&left, Event::Left { why, .. } if why == "lunch"), "{left:?}");
+    assert!(matches!(&left, Event::Left { why, .. } if why == "left: lunch (memory)"), "{left:?}");
     event(&mut told, |event| *event == Event::Isolated).await;
     event(&mut tells, |event| *event == Event::Isolated).await;
     assert_eq!(b.peers().peers[0].state, PeerState::Left);

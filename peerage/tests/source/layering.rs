@@ -34,7 +34,20 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     // The one file that knows all parts of the control plane.
     (
         "node",
-        &["address", "codec", "frame", "hello", "id", "keys", "limits", "liveness", "membership", "outputs", "peers"],
+        &[
+            "address",
+            "codec",
+            "frame",
+            "hello",
+            "id",
+            "keys",
+            "limits",
+            "liveness",
+            "membership",
+            "outcome",
+            "outputs",
+            "peers",
+        ],
     ),
     // Drives the machines on virtual time; nothing shipped uses it.
     (

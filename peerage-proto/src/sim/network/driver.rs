@@ -106,6 +106,7 @@ impl Network {
             match output {
                 Output::Order(order) => self.carry_out(host, order),
                 Output::Event(event) => self.heard_of(host, &event),
+                Output::Tell { .. } | Output::Cut { .. } => {} // nodes here keep no members
             }
         }
         self.check_node(host);

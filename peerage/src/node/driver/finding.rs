@@ -58,8 +58,11 @@ impl Driver {
         }
         let here = moved.unwrap_or_else(|| here.clone());
         tracing::info!(interfaces = ?here.interfaces, woke, "the network is another one");
-        self.shared().moved(&here.own);
+        let own = here.own.clone();
         self.feed(Input::NetworkChanged { here });
+        if own != self.parts.about.addresses {
+            self.announce_place(own);
+        }
         self.parts.search.hurry();
     }
 

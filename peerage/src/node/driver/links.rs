@@ -9,11 +9,10 @@ use peerage_proto::codec::{Form, Payload};
 use peerage_proto::frame::{Kind, Side};
 use peerage_proto::hello::Introduction;
 use peerage_proto::id::LinkId;
-use peerage_proto::keys::Ed25519;
 use peerage_proto::limits;
 use peerage_proto::liveness::Profile;
-use peerage_proto::membership::SignedRecord;
-use peerage_proto::node::{Control, DialError, Input, Proved, WhyDown};
+use peerage_proto::membership::Word as MemberWord;
+use peerage_proto::node::{Control, Input, Proved, WhyDown};
 use peerage_proto::outcome::LinkLost;
 use tokio::time::Instant;
 
@@ -21,7 +20,7 @@ use super::Driver;
 use crate::link::{Link, Order, Report, Reporter, Word};
 use crate::node::admission::{Admitted, Arrival};
 use crate::node::error::NotConnected;
-use crate::node::held::{Held, Said};
+use crate::node::held::Held;
 use crate::node::snapshot::Direction;
 use crate::node::start::LZ4;
 use crate::service::{Dispatch, Origin};
@@ -48,13 +47,7 @@ impl Driver {
             Arrival::DialFailed { dial, why } => {
                 let Some((address, _)) = self.dials.remove(&dial) else { return };
                 self.dial_failed(&address, &why);
-                let is_refused = matches!(why, DialError::Unreachable { refused: true, .. });
                 self.feed(Input::DialFailed { dial, why });
-                if is_refused {
-                    let mut events = Vec::new();
-                    self.neighbours.refused(Instant::now().into_std(), &address, &mut events);
-                    self.tell(events);
-                }
             }
             Arrival::Failed { link, why } => {
                 self.undecided.remove(&link);
@@ -83,7 +76,8 @@ impl Driver {
         };
         let origin = Origin::Link(established.peer);
         let server = Dispatch::new(self.parts.services.clone(), origin, shared.metrics.clone());
-        let said = Introduction { sees_us_at: seen_at(&connection.remote), ..self.parts.introduction.clone() };
+        let record = self.parts.machine.record().expect("a node keeps members").encode();
+        let said = Introduction { record, sees_us_at: seen_at(&connection.remote), ..self.parts.introduction.clone() };
         let said = said.encode().expect("names and builds are checked where they are made");
         let span =
             tracing::info_span!("link", link = %id, peer = %established.peer, path = %connection.remote.scheme());
@@ -101,8 +95,8 @@ impl Driver {
             Word::Control { kind, content } => self.said(link, kind, &content),
             Word::Idle(ask) => self.feed(Input::Idle { link, ask }),
             Word::Answered => self.feed(Input::Answered { link }),
-            Word::Quiet => self.sign_of_life(link, false),
-            Word::Heard => self.sign_of_life(link, true),
+            Word::Quiet => self.feed(Input::Quiet { link }),
+            Word::Heard => self.feed(Input::Audible { link }),
             Word::Agreed(form) => {
                 if let Some(held) = self.shared().links.find(link) {
                     held.agreed(form);
@@ -119,13 +113,9 @@ impl Driver {
     /// The peer's node says something.
     fn said(&mut self, id: LinkId, kind: Kind, content: &Payload) {
         if kind == Kind::Introduction {
-            let opened = Introduction::decode(content).map_err(|why| why.to_string()).and_then(|said| {
-                let record = SignedRecord::open(&said.record, &self.parts.reception.key, &Ed25519);
-                record.map(|record| Said { record, introduction: said }).map_err(|why| why.to_string())
-            });
-            return match opened {
+            return match Introduction::decode(content) {
                 Ok(said) => self.introduced(id, said),
-                Err(why) => self.cut(id, &why),
+                Err(why) => self.cut(id, &why.to_string()),
             };
         }
         if self.unnamed.contains_key(&id) {
@@ -133,47 +123,34 @@ impl Driver {
         }
         match Control::decode(kind, content) {
             Ok(Some(control)) => self.feed(Input::Heard { link: id, control }),
+            Ok(None) => self.told(id, kind, content),
+            Err(why) => self.cut(id, &why.to_string()),
+        }
+    }
+
+    /// The peer's node says something about who exists.
+    fn told(&mut self, id: LinkId, kind: Kind, content: &Payload) {
+        match MemberWord::decode(kind, content) {
+            Ok(Some(word)) => self.feed(Input::Told { link: id, word }),
             Ok(None) => {}
             Err(why) => self.cut(id, &why.to_string()),
         }
     }
 
     /// The peer has said who it is: from now on the link stands.
-    fn introduced(&mut self, id: LinkId, said: Said) {
+    fn introduced(&mut self, id: LinkId, said: Introduction) {
         let Some(held) = self.shared().links.find(id) else { return };
-        if said.record.record().id != held.established.peer {
-            return self.cut(id, "it introduces itself with the record of another node");
-        }
         if self.unnamed.remove(&id).is_none() {
             return self.cut(id, "it introduced itself twice");
         }
-        held.link.order(Order::PeerProfile(Profile::every(said.introduction.ping_interval)));
+        held.link.order(Order::PeerProfile(Profile::every(said.ping_interval)));
         // One of both ends asks, or they would ask each other.
-        if self.parts.compression && said.introduction.compression.contains(LZ4) && held.direction == Direction::Out {
+        if self.parts.compression && said.compression.contains(LZ4) && held.direction == Direction::Out {
             held.link.order(Order::Propose(Form::COMPRESSED));
         }
-        let (record, here) = (said.record.record(), self.parts.machine.here());
-        let same_machine = record.machine == self.shared().facts.machine;
-        let addresses: Vec<_> =
-            record.addresses.iter().filter(|address| here.may_dial(address, same_machine)).cloned().collect();
-        self.reached(&addresses);
+        let record = said.record.clone();
         held.introduction.get_or_init(|| said);
-        self.feed(Input::Up { link: id });
-        self.feed(Input::Addresses { peer: held.established.peer, addresses });
-    }
-
-    fn sign_of_life(&mut self, id: LinkId, is_heard: bool) {
-        let Some(held) = self.shared().links.find(id) else { return };
-        let peer = held.established.peer;
-        if !self.shared().directory.find(&peer).is_ok_and(|link| link.is_same(&held.link)) {
-            return; // what a link does that is being given up says nothing about the peer
-        }
-        let (now, mut events) = (Instant::now().into_std(), Vec::new());
-        match is_heard {
-            true => self.neighbours.heard(now, peer, &mut events),
-            false => self.neighbours.quiet(now, peer, &mut events),
-        }
-        self.tell(events);
+        self.feed(Input::Introduced { link: id, record, path: held.path.clone() });
     }
 
     /// A link has ended.

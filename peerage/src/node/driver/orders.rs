@@ -87,12 +87,11 @@ impl Driver {
         if let Some(held) = self.shared().links.find(id) {
             let peer = held.established.peer;
             self.shared().directory.activate(peer, held.link.clone());
-            self.neighbours.moved(&peer, super::telling::way(&held));
             self.is_stale = true;
         }
     }
 
-    fn order(&self, id: LinkId, order: Order<'_>) {
+    pub(super) fn order(&self, id: LinkId, order: Order<'_>) {
         if let Some(held) = self.shared().links.find(id) {
             held.link.order(order);
         }

@@ -1,18 +1,18 @@
 //! What others are told: events, the view, answers to those who wait.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use peerage_proto::id::NodeId;
-use peerage_proto::node::{self, Fault, WhyClosed, WhyDown};
-use peerage_proto::outcome::LinkLost;
+use peerage_proto::id::{LinkId, NodeId};
+use peerage_proto::membership::{Change, ChangedTo};
+use peerage_proto::node::{self, Fault};
+
 use tokio::time::Instant;
 
 use super::Driver;
 use crate::node::event::Event;
-use crate::node::held::Held;
-use crate::node::neighbours::{Gone, Way};
-use crate::node::shared::{Phase, View};
+use crate::node::shared::Phase;
 use crate::node::snapshot::FaultRecord;
+use crate::node::view::{Member, Own, View};
 use crate::node::wall::wall;
 
 impl Driver {
@@ -20,23 +20,15 @@ impl Driver {
     pub(super) fn happened(&mut self, event: node::Event) {
         self.is_stale = true;
         let mut events = Vec::new();
-        let now = Instant::now().into_std();
         match event {
-            node::Event::LinkUp { peer, epoch, link, .. } => {
-                if let Some((held, said)) = self.shared().links.find(link).and_then(|held| {
-                    let said = held.introduction.get().cloned();
-                    said.map(|said| (held, said))
-                }) {
+            node::Event::LinkUp { peer, link, .. } => {
+                if let Some(held) = self.shared().links.find(link) {
                     tracing::info!(%link, %peer, path = %held.path, trust = %held.established.trust, "linked");
-                    self.neighbours.up(now, peer, epoch, said, way(&held), &mut events);
                 }
+                let addresses = self.parts.machine.member(&peer).map(|member| member.record.addresses.clone());
+                self.reached(addresses.iter().flatten());
             }
-            node::Event::LinkDown { peer, epoch, why } => {
-                // A link that ended for silence has had that time already.
-                let was_silent = matches!(why, WhyDown::Lost(LinkLost::Silent));
-                let patience = if was_silent { Duration::ZERO } else { self.patience() };
-                self.neighbours.down(now, peer, epoch, gone(&why), patience, &mut events);
-            }
+            node::Event::Member(change) => events.push(member(change)),
             node::Event::Connected => events.push(Event::Connected),
             node::Event::Isolated => {
                 self.parts.search.hurry();
@@ -73,13 +65,33 @@ impl Driver {
 
     /// Publishes what has changed.
     pub(super) fn publish(&mut self) {
-        if !std::mem::take(&mut self.is_stale) {
+        let machine = &self.parts.machine;
+        let (missing, is_asking) = (machine.missing(), machine.is_asking(Instant::now().into_std()));
+        if !std::mem::take(&mut self.is_stale) && missing == self.missing && is_asking == self.is_asking {
             return;
         }
-        let faults = self.parts.machine.faults().into_iter().map(record).collect();
-        let peers = self.neighbours.entries();
-        let discovery = self.parts.search.findings.shown().map(super::finding::shown).collect();
-        self.shared().publish(View { version: self.neighbours.version(), peers, faults, discovery });
+        let links = machine.links().filter(|link| link.active);
+        let active: BTreeMap<NodeId, LinkId> = links.map(|link| (link.peer, link.link)).collect();
+        let before = self.shared().view();
+        let known = |id: &NodeId| {
+            let at = before.members.binary_search_by_key(id, |member| member.id);
+            at.ok().and_then(|at| before.members.get(at))
+        };
+        let members = machine.members().map(|member| {
+            let id = member.record.id;
+            Member::of(&member, active.get(&id).copied(), |link| self.shared().links.find(link), known(&id))
+        });
+        let view = View {
+            version: machine.version(),
+            own: machine.record().map(|signed| Own::of(signed.record())).unwrap_or_default(),
+            members: members.collect(),
+            missing: missing.iter().map(ToString::to_string).collect(),
+            is_asking,
+            discovery: self.parts.search.findings.shown().map(super::finding::shown).collect(),
+            faults: machine.faults().into_iter().map(record).collect(),
+        };
+        (self.missing, self.is_asking) = (missing, is_asking);
+        self.shared().publish(view);
     }
 
     /// Answers those who wait until there is no link with this peer any more.
@@ -93,12 +105,6 @@ impl Driver {
         }
     }
 
-    /// How long a peer without a link is waited for before it is lost.
-    fn patience(&self) -> Duration {
-        let factor = self.shared().metrics.local_health.value().clamp(1, 8) as u32;
-        self.shared().profile.lost_after() * factor
-    }
-
     fn open_calls(&self) -> u64 {
         let links = self.shared().links.all();
         let open = links.iter().map(|held| held.link.figures());
@@ -106,16 +112,15 @@ impl Driver {
     }
 }
 
-/// How the peer of a link is reached.
-pub(super) fn way(held: &Held) -> Way {
-    Way { direction: held.direction, path: held.path.clone() }
-}
-
-fn gone(why: &WhyDown) -> Gone {
-    match why {
-        WhyDown::Left { reason } => Gone::Left(reason.clone()),
-        WhyDown::Closed(WhyClosed::Goodbye { reason }) => Gone::Left(format!("this node parted from it: {reason}")),
-        why => Gone::Lost(why.to_string()),
+fn member(change: Change) -> Event {
+    let Change { id, name, epoch, to, why } = change;
+    let (id, epoch) = (id.to_string(), epoch.to_string());
+    match to {
+        ChangedTo::Joined => Event::Joined { id, name, epoch, why },
+        ChangedTo::Up => Event::Up { id, name, epoch, why },
+        ChangedTo::Suspect => Event::Suspect { id, name, epoch, why },
+        ChangedTo::Left => Event::Left { id, name, epoch, why },
+        ChangedTo::Lost => Event::Lost { id, name, epoch, why },
     }
 }
 
