@@ -1,7 +1,6 @@
 //! Logs: what the library says about its work, on stderr, through a filter that may be changed while it runs.
 
 use std::fmt;
-use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use peerage::node::LogFilter;
@@ -39,10 +38,10 @@ pub(crate) struct Logs {
 /// Sends log lines that pass the filter to stderr.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<Logs, Abort> {
     let filter = parse(filter).map_err(|why| Abort::Usage(format!("--log {why}")))?;
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (layer, filter) = reload::Layer::new(filter);
     let filtered = tracing_subscriber::registry().with(layer);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    // Without colours, on a terminal too: the library that makes them is left out.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     match format {
         LogFormat::Text => filtered.with(lines).init(),
         LogFormat::Json => filtered.with(lines.json()).init(),

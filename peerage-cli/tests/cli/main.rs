@@ -19,5 +19,6 @@ mod program;
 mod repeated_calls;
 mod serving;
 mod settings;
+mod terminal;
 mod up;
 mod usage;
