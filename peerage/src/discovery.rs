@@ -29,6 +29,7 @@ use std::fmt;
 
 use peerage_proto::address::Address;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use localhost::Localhost;
 pub(crate) use mdns::Mdns;
@@ -83,12 +84,13 @@ impl Source {
         }
     }
 
-    /// Looks and tells, until nobody listens.
-    pub(crate) async fn run(self, teller: Teller) {
+    /// Looks and tells, until nobody listens or `leave` is cancelled.
+    pub(crate) async fn run(self, teller: Teller, leave: CancellationToken) {
+        // Whether it ended by itself or was told to is all the same.
         match self {
-            Source::Seeds(seeds) => seeds.run(teller).await,
-            Source::Localhost(localhost) => localhost.run(teller).await,
-            Source::Mdns(mdns) => mdns.run(teller).await,
+            Source::Seeds(seeds) => drop(leave.run_until_cancelled(seeds.run(teller)).await),
+            Source::Localhost(localhost) => drop(leave.run_until_cancelled(localhost.run(teller)).await),
+            Source::Mdns(mdns) => mdns.run(teller, leave).await,
         }
     }
 }

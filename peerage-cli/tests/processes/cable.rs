@@ -1,5 +1,6 @@
 //! Two network namespaces of a test's own, joined by a virtual cable. They go when the test ends, however it ends.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::home::Home;
@@ -40,6 +41,13 @@ impl Cable {
         Ok(cable)
     }
 
+    /// Gives a host an address on the cable, or takes it away: `add` or `del`.
+    pub(crate) fn address(&self, host: usize, what: &str, address: &str) {
+        let address = format!("{address}/24");
+        let arguments = ["ip", "address", what, &address, "dev", "cable"];
+        self.inside(host, &arguments).expect("the addresses of a host can be changed");
+    }
+
     /// Cuts the cable: nothing passes any more, and nobody is told.
     pub(crate) fn cut(&self) {
         // Frames to a station that does not exist are lost without an error, as they are behind a cable that is cut
@@ -63,10 +71,20 @@ impl Cable {
 
     /// A node on one of the hosts.
     pub(crate) fn up(&self, host: usize, home: &Home, name: &str, options: &[&str]) -> Up {
+        self.up_under(host, &[], home, name, options)
+    }
+
+    /// The same, for which names stand for what a file like `/etc/hosts` says.
+    pub(crate) fn up_with_names(&self, host: usize, names: &Path, home: &Home, name: &str, options: &[&str]) -> Up {
+        let script = format!("mount --bind '{}' /etc/hosts && exec \"$@\"", names.display());
+        self.up_under(host, &["unshare", "--mount", "--", "sh", "-c", &script, "sh"], home, name, options)
+    }
+
+    fn up_under(&self, host: usize, prefix: &[&str], home: &Home, name: &str, options: &[&str]) -> Up {
         let inner = home.peerage(&[&["up", "--name", name, "--jsonl"], options].concat());
         let mut command = Command::new("nsenter");
         home.prepare(&mut command);
-        command.args(["--net", "--target", &self.pid(host).to_string(), "--"]);
+        command.args(["--net", "--target", &self.pid(host).to_string(), "--"]).args(prefix);
         command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
         Up::start(command)
     }
@@ -83,7 +101,8 @@ impl Cable {
         if output.status.success() { Ok(()) } else { Err(format!("{}: {}", arguments.join(" "), said.trim())) }
     }
 
-    fn pid(&self, host: usize) -> u32 {
+    /// The process that keeps the network of a host.
+    pub(crate) fn pid(&self, host: usize) -> u32 {
         self.ends[host].0.id()
     }
 }

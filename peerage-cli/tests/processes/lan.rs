@@ -8,6 +8,7 @@ use crate::cable::{Cable, HOSTS};
 use crate::home::Home;
 use crate::node::Up;
 use crate::program::eventually;
+use crate::spoof;
 
 /// Options of a node that can only be found over the network.
 const LAN: [&str; 3] = ["--network", "lab", "--no-local"];
@@ -80,6 +81,66 @@ fn a_record_of_another_network_leads_to_no_dial() {
 }
 
 #[test]
+fn ten_thousand_made_up_records_a_second_lead_to_no_dial_and_take_little_time() {
+    let _machine = crate::beside_others();
+    let Some(cable) = Cable::lay() else { return };
+    let home = Home::new();
+    home.done(&["network", "new", "lab"]);
+    let a = cable.up(0, &home, "a", &LAN);
+    assert!(eventually(|| mdns(&status(&home, &a))["state"] == "watching"));
+    // They are heard at all: a few do no harm.
+    assert_eq!(spoof::flood(cable.pid(1), HOSTS[1], 20, Duration::from_secs(1)) / 10, 1);
+    assert_eq!(mdns(&status(&home, &a))["state"], json!("watching"));
+    let before = processor_time(&a);
+    let sent = spoof::flood(cable.pid(1), HOSTS[1], 10_000, FLOOD);
+    let share = (processor_time(&a) - before).as_secs_f64() / FLOOD.as_secs_f64();
+    crate::tell(&format!("{sent} made-up records in {FLOOD:?}: {:.1} % of a core", share * 100.0));
+    let status = status(&home, &a);
+    assert_eq!((&mdns(&status)["state"], &mdns(&status)["found"]), (&json!("failing"), &json!([])));
+    assert!(mdns(&status)["last_error"].as_str().is_some_and(|why| why.starts_with("flooded")), "{status}");
+    assert_eq!((&status["counters"]["peerage_dials_total"], &status["nominal"]), (&json!(0), &json!(true)));
+    assert!(sent > 30_000 && share < 0.05, "{sent} records took {share} of a core");
+}
+
+/// What the processor has done for a node so far.
+fn processor_time(up: &Up) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", up.child.id())).expect("the process lives");
+    // The name in brackets may hold blanks; after it come the third field and those that follow.
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
+    let ticks: u64 = [11, 12].iter().map(|at: &usize| fields[*at].parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
+}
+
+/// How long a flood is.
+const FLOOD: Duration = Duration::from_secs(5);
+
+#[test]
+fn an_address_that_appears_is_told_and_whoever_was_waited_for_is_dialled_within_two_seconds() {
+    let _machine = crate::beside_others();
+    let Some(cable) = Cable::lay() else { return };
+    let (here, there) = (Home::new(), Home::new());
+    here.done(&["network", "new", "lab"]);
+    invite(&here, &there);
+    cable.address(0, "del", HOSTS[0]);
+    let seed = format!("tls://{}:5000", HOSTS[1]);
+    let options = [&LAN[..], &["--no-lan", "--listen", "tls://[::]:5000"]].concat();
+    let _b = cable.up(1, &there, "b", &options);
+    let mut a = cable.up(0, &here, "a", &[&options[..], &["--seed", &seed]].concat());
+    // Until the waits between two dials are long.
+    let dials = |status: &Value| status["counters"]["peerage_dials_total"].as_u64().expect("a number");
+    assert!(eventually(|| dials(&status(&here, &a)) >= 7), "{}", status(&here, &a));
+    let told = |status: &Value| status["addresses"].to_string().contains(HOSTS[0]);
+    assert!(!told(&status(&here, &a)));
+    cable.address(0, "add", HOSTS[0]);
+    let began = Instant::now();
+    a.event_of("joined", "b");
+    assert!(eventually(|| told(&status(&here, &a))), "{}", status(&here, &a));
+    let took = began.elapsed();
+    crate::tell(&format!("linked and told {took:?} after an interface got its address"));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
 fn a_node_without_lan_neither_announces_itself_nor_looks() {
     let _machine = crate::beside_others();
     let Some(cable) = Cable::lay() else { return };
@@ -91,4 +152,30 @@ fn a_node_without_lan_neither_announces_itself_nor_looks() {
     assert!(eventually(|| mdns(&status(&there, &b))["state"] == "watching"));
     assert_eq!(mdns(&status(&there, &b))["found"], json!([]));
     assert_eq!(status(&here, &a)["discovery"], json!([]));
+}
+
+#[test]
+fn each_address_of_a_seed_that_is_a_name_is_a_seed() {
+    let _machine = crate::beside_others();
+    let Some(cable) = Cable::lay() else { return };
+    let (here, there) = (Home::new(), Home::new());
+    here.done(&["network", "new", "lab"]);
+    invite(&here, &there);
+    let (second, hosts) = ("10.209.0.3", here.beside("hosts"));
+    cable.address(1, "add", second);
+    std::fs::write(&hosts, format!("{} nodes.lab\n{second} nodes.lab\n", HOSTS[1])).expect("a file can be written");
+    let at = |host: &str| format!("tls://{host}:5000");
+    let up = |name: &str, host: &str| {
+        let listen = at(host);
+        cable.up(1, &there, name, &[&LAN[..], &["--no-lan", "--listen", &listen]].concat())
+    };
+    let (_b, _c) = (up("b", HOSTS[1]), up("c", second));
+    let options = [&LAN[..], &["--no-lan", "--listen", "tls://10.209.0.1:0", "--seed", "tls://nodes.lab"]].concat();
+    let a = cable.up_with_names(0, &hosts, &here, "a", &options);
+    let linked = || status(&here, &a)["links"].as_array().expect("a list").len();
+    assert!(eventually(|| linked() == 2), "{}", status(&here, &a));
+    let seeds = status(&here, &a)["discovery"][0].clone();
+    let found: Vec<&str> =
+        seeds["found"].as_array().expect("a list").iter().filter_map(|found| found["address"].as_str()).collect();
+    assert_eq!(found, [at("nodes.lab"), at(HOSTS[1]), at(second)], "{seeds}");
 }

@@ -6,6 +6,7 @@
 //!   namespaces two network namespaces joined by a cable: linking over it, and cutting it
 //!   finding    nodes that nobody told where the others are
 //!   lan        two network namespaces, and nothing but a ticket
+//!   spoof      records on a local network that no node made
 //!   stalls     processes that are killed or stopped
 //!   cable      network namespaces of these tests' own
 //! ```
@@ -25,6 +26,7 @@ mod node;
 #[path = "../cli/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod program;
+mod spoof;
 mod stalls;
 mod storm;
 

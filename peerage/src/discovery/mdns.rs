@@ -24,6 +24,7 @@ use mdns_sd::{DaemonEvent, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
 use peerage_proto::address::{Address, Host, Scheme};
 use peerage_proto::hello::NetworkKey;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{NobodyListens, Teller};
 use heard::{Heard, Record};
@@ -71,28 +72,40 @@ impl Mdns {
         Mdns { places: places(listening), heard: Heard::new(key.clone()), key, random }
     }
 
-    /// Announces, looks and tells, until nobody listens.
-    pub(crate) async fn run(mut self, teller: Teller) {
+    /// Announces, looks and tells, until nobody listens or `leave` is cancelled. Then it says goodbye to the network.
+    pub(crate) async fn run(mut self, teller: Teller, leave: CancellationToken) {
         loop {
-            let Err(ended) = self.listen(&teller).await;
+            let ended = match ServiceDaemon::new().map(Daemon) {
+                Ok(daemon) => {
+                    let ended = tokio::select! {
+                        Err(ended) = self.listen(&daemon.0, &teller) => ended,
+                        () = leave.cancelled() => Ended::NobodyListens,
+                    };
+                    daemon.end().await;
+                    ended
+                }
+                Err(why) => why.into(),
+            };
             let Ended::Failed(why) = ended else { return };
             tracing::info!(%why, "nothing more is heard of the local network for a while");
             if teller.tell(self.heard.found(), Some(why)).await.is_err() {
                 return;
             }
-            sleep(QUIET).await;
+            tokio::select! {
+                () = sleep(QUIET) => {}
+                () = leave.cancelled() => return,
+            }
         }
     }
 
-    async fn listen(&mut self, teller: &Teller) -> Result<Infallible, Ended> {
-        let daemon = Daemon(ServiceDaemon::new()?);
-        daemon.0.set_ip_check_interval(IP_CHECK_SECONDS)?;
-        let trouble = daemon.0.monitor()?;
-        let events = daemon.0.browse(SERVICE)?;
+    async fn listen(&mut self, daemon: &ServiceDaemon, teller: &Teller) -> Result<Infallible, Ended> {
+        daemon.set_ip_check_interval(IP_CHECK_SECONDS)?;
+        let trouble = daemon.monitor()?;
+        let events = daemon.browse(SERVICE)?;
         let mut own = BTreeSet::new();
         for place in &self.places {
             let (info, instance) = place.announced(&self.key, self.random)?;
-            daemon.0.register(info)?;
+            daemon.register(info)?;
             own.insert(instance);
         }
         self.heard.begin(own);
@@ -105,6 +118,9 @@ impl Mdns {
                     count += 1;
                     // The library ends a search when nobody keeps up with what it finds.
                     let event = event.map_err(|_| flooded())?;
+                    if count > EVENTS_PER_SECOND {
+                        return Err(flooded());
+                    }
                     if let ServiceEvent::ServiceResolved(_) = event {
                         failed = None;
                     }
@@ -122,7 +138,8 @@ impl Mdns {
                 }
                 () = sleep_until(first), if !has_told => true,
                 _ = second.tick() => {
-                    if std::mem::take(&mut count) > EVENTS_PER_SECOND || is_full(&daemon.0).await? {
+                    count = 0;
+                    if is_full(daemon).await? {
                         return Err(flooded());
                     }
                     false
@@ -159,8 +176,18 @@ impl Mdns {
     }
 }
 
-/// The library's thread. Ended, with a goodbye to the network, when this is dropped.
+/// The library's thread. Ended, with a goodbye to the network, when this is dropped at the latest.
 struct Daemon(ServiceDaemon);
+
+impl Daemon {
+    /// Says goodbye to the network, and returns when that is done.
+    async fn end(self) {
+        if let Ok(ended) = self.0.shutdown() {
+            // It hangs: then its records run out.
+            let _ = timeout(GOODBYE, ended.recv_async()).await;
+        }
+    }
+}
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -241,6 +268,9 @@ const EVENTS_PER_SECOND: u32 = 500;
 
 /// Records that the library may remember: those of a thousand nodes.
 const RECORDS_MAX: i64 = 8_192;
+
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// How long nothing is heard after a flood or a failure.
 const QUIET: Duration = Duration::from_secs(60);

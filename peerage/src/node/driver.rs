@@ -363,6 +363,7 @@ impl Driver {
         self.parts.arrivals.close();
         self.tasks.cancel();
         self.parts.doors.close();
+        self.parts.search.leave();
         let links = shared.links.all();
         for held in &links {
             held.link.close();
@@ -378,6 +379,7 @@ impl Driver {
             // Bounded by what closing a link may take.
             held.link.ended().await;
         }
+        self.parts.search.ended().await;
         shared.directory.clear();
         self.refuse_waiting();
         for reply in self.drained.drain(..) {

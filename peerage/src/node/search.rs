@@ -6,6 +6,7 @@ use peerage_proto::address::Address;
 use peerage_proto::hello::NetworkKey;
 use peerage_proto::node::Here;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -25,6 +26,8 @@ pub(super) struct Search {
     telling: mpsc::Sender<Finding>,
     told: mpsc::Receiver<Finding>,
     hurry: Arc<Notify>,
+    leave: CancellationToken,
+    looking: JoinSet<()>,
 }
 
 impl Search {
@@ -42,22 +45,29 @@ impl Search {
             .collect();
         let (telling, told) = mpsc::channel(FINDINGS_WAITING);
         let findings = Findings::new(sources.iter().map(Source::method), &seeds);
-        Search { findings, seeds, sources, telling, told, hurry }
+        let (leave, looking) = (CancellationToken::new(), JoinSet::new());
+        Search { findings, seeds, sources, telling, told, hurry, leave, looking }
     }
 
-    /// Has all of them begin. They end with `tasks`.
-    pub(super) fn begin(&mut self, tasks: &CancellationToken) {
+    /// Has all of them begin.
+    pub(super) fn begin(&mut self) {
         for source in self.sources.drain(..) {
             let teller = Teller::new(source.method(), self.telling.clone());
-            let tasks = tasks.clone();
-            let looking = async move {
-                tokio::select! {
-                    () = tasks.cancelled() => {}
-                    () = source.run(teller) => {}
-                }
-            };
-            tokio::spawn(looking.in_current_span());
+            self.looking.spawn(source.run(teller, self.leave.clone()).in_current_span());
         }
+    }
+
+    /// Nobody is looked for any more, and nothing announced.
+    pub(super) fn leave(&self) {
+        self.leave.cancel();
+    }
+
+    /// Returns when what was announced is taken back.
+    pub(super) async fn ended(&mut self) {
+        self.leave();
+        self.told.close();
+        // Each of them is bounded by what a goodbye may take.
+        while self.looking.join_next().await.is_some() {}
     }
 
     /// What the next source tells.

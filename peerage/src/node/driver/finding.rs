@@ -16,8 +16,7 @@ impl Driver {
         for address in std::mem::take(&mut self.parts.search.seeds) {
             self.feed(Input::Connect { connect: None, address, expected: None, keep: Keep::Forever });
         }
-        let tasks = self.tasks.clone();
-        self.parts.search.begin(&tasks);
+        self.parts.search.begin();
         if self.parts.search.findings.have_all_looked() {
             self.feed(Input::Searched);
         }

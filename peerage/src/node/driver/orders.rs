@@ -56,7 +56,10 @@ impl Driver {
                     }
                 });
             }
-            node::Order::StopListening => self.parts.doors.close(),
+            node::Order::StopListening => {
+                self.parts.doors.close();
+                self.parts.search.leave();
+            }
             node::Order::Stopped => self.is_over = true,
         }
     }
