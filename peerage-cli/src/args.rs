@@ -20,7 +20,7 @@ mod up;
 pub(crate) use keeping::{
     Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,
 };
-pub(crate) use knowing::Find;
+pub(crate) use knowing::{Advertised, Find, GroupChange, Set, Switch, Why};
 pub(crate) use nodes::{Acting, Drain, Log, Peers, Ping, Status};
 pub(crate) use place::{CallPlace, SeedPlace, ServePlace};
 pub(crate) use quantity::written as written_duration;
@@ -61,10 +61,14 @@ pub(crate) enum Command {
     Peers(Peers),
     /// Say whether a node is there: it is, it is not, or too little is known to say
     Find(Find),
+    /// Tell why a node counts as up, suspect, left or lost: what was observed, when and by whom
+    Why(Why),
     /// Ask a peer for a sign of life, and measure how long it takes
     Ping(Ping),
     /// Show how a node is: Nominal, or what is wrong and what to do about it
     Status(Status),
+    /// Change what a running node says of itself: its groups, whether it is a hub, where others are to come
+    Set(Set),
     /// Let a node leave in good order: it finishes what it has begun
     Drain(Drain),
     /// Show or change what a running node logs

@@ -16,8 +16,10 @@ mod man;
 mod network;
 mod peers;
 mod ping;
+mod set;
 mod status;
 mod up;
+mod why;
 
 /// Does what was typed.
 pub(crate) fn run(command: Command, logging: &Logging) -> Result<Exit, Abort> {
@@ -32,6 +34,8 @@ pub(crate) fn run(command: Command, logging: &Logging) -> Result<Exit, Abort> {
         Command::Up(typed) => up::run(&typed, logging),
         Command::Peers(typed) => peers::run(&typed),
         Command::Find(typed) => find::run(&typed),
+        Command::Why(typed) => why::run(&typed),
+        Command::Set(typed) => set::run(&typed),
         Command::Ping(typed) => ping::run(&typed),
         Command::Status(typed) => status::run(&typed),
         Command::Drain(typed) => drain::run(&typed),

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use peerage::address::Address;
-use peerage::node::snapshot::{EventRecord, Info, Peers, Status};
+use peerage::node::Presence;
+use peerage::node::snapshot::{EventRecord, Info, Peers, Status, Why};
 use peerage::outcome::{NotSent, Outcome};
 use peerage::{CallError, Channel, Encoding, Value};
 use serde::de::DeserializeOwned;
@@ -55,6 +56,28 @@ impl Control {
     pub(crate) async fn log(&self, filter: Option<&str>) -> Result<String, Abort> {
         let answer: Filter = self.ask("peerage/local/log", filter.as_slice()).await?;
         Ok(answer.filter)
+    }
+
+    /// Whether somebody called so is there; `within` bounds the waiting while it is not yet known.
+    pub(crate) async fn find(&self, who: &str, within: Duration) -> Result<Presence, Abort> {
+        let call = self.channel.request(&("peerage/find", (who,), Within { within_ms: millis(within) }));
+        call.deadline(within.saturating_add(NODE_GRACE)).await.map_err(ended)
+    }
+
+    /// Why a node counts as what it does.
+    pub(crate) async fn why(&self, who: &str) -> Result<Why, Abort> {
+        self.ask("peerage/why", &(who,)).await
+    }
+
+    /// Lets it ask its neighbours whom they know, and waits for their answers, or for so long; then as [`peers`](Self::peers).
+    pub(crate) async fn refresh(&self, within: Duration) -> Result<Peers, Abort> {
+        let call = self.channel.request(&("peerage/local/refresh", NOTHING, Within { within_ms: millis(within) }));
+        call.deadline(within.saturating_add(NODE_GRACE)).await.map_err(ended)
+    }
+
+    /// Changes what it says of itself; what that is then.
+    pub(crate) async fn set(&self, wanted: &Wanted) -> Result<Info, Abort> {
+        self.channel.request(&("peerage/local/set", NOTHING, wanted)).await.map_err(ended)
     }
 
     /// Makes it leave in good order; the number of calls that were cut off.
@@ -126,6 +149,11 @@ pub(crate) enum Answer {
 
 /// How this program ends when the node gave no answer.
 pub(crate) fn ended(error: CallError) -> Abort {
+    if let CallError::Remote { message, .. } = &error
+        && let Some(abort) = told(message)
+    {
+        return abort;
+    }
     let text = match &error {
         CallError::NotSent { why: NotSent::NoRoute } | CallError::ConnectionLost { .. } => {
             "the node has gone before it answered; was it stopped? `peerage status` lists what runs".to_owned()
@@ -135,6 +163,20 @@ pub(crate) fn ended(error: CallError) -> Abort {
     Abort::Ended(Exit::of(error.outcome()), text)
 }
 
+/// The node says why it does not do it: there is no such member, or not one, or it cannot be done. A plain link carries
+/// the code before the text.
+fn told(message: &str) -> Option<Abort> {
+    let (code, text) = message.strip_prefix('[')?.split_once("] ")?;
+    let text = output::shown(text);
+    match code {
+        "absent" => Some(Abort::Ended(Exit::Absent, text)),
+        "not-yet-known" => Some(Abort::Ended(Exit::NotYetKnown, text)),
+        "ambiguous" => Some(Abort::Usage(text)),
+        "bad-request" => Some(Abort::Ended(Exit::Refused, text)),
+        _ => None,
+    }
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -142,6 +184,25 @@ fn millis(duration: Duration) -> u64 {
 /// Named arguments of a service that takes none.
 #[derive(Serialize)]
 struct Kwargs {}
+
+/// How long the node may wait for what it is asked.
+#[derive(Serialize)]
+struct Within {
+    within_ms: u64,
+}
+
+/// What a node is to say of itself; what is `None` or empty stays.
+#[derive(Debug, Serialize)]
+pub(crate) struct Wanted {
+    /// Groups to which it is to belong.
+    pub(crate) join: Vec<String>,
+    /// Groups to which it is not to belong any more.
+    pub(crate) leave: Vec<String>,
+    /// Whether it is to be a hub.
+    pub(crate) hub: Option<bool>,
+    /// Where others are to come; none: where it listens.
+    pub(crate) advertise: Option<Vec<String>>,
+}
 
 #[derive(Serialize)]
 struct Drain {

@@ -101,7 +101,7 @@ fn json(record: &impl Serialize) -> Result<String, Abort> {
 }
 
 /// Microseconds on this machine's monotonic clock, which all processes share.
-fn mono_us() -> u64 {
+pub(crate) fn mono_us() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
     u64::try_from(micros).unwrap_or(0)

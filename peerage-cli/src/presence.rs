@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use peerage::address::NodeId;
+use peerage::node::Presence;
 use peerage::node::snapshot::{PeerEntry, PeerState, Peers};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::actor::Actor;
 use crate::control::Control;
@@ -13,54 +14,19 @@ use crate::exit::{Abort, Exit};
 use crate::output;
 use crate::running;
 
-/// What is known of whoever was asked for.
-#[derive(Debug)]
-pub(crate) enum Presence {
-    /// Live nodes that are called so: one, or several that share a name.
-    Present(Vec<PeerEntry>),
-    /// All is known, and nobody is called so; with what else is known about that.
-    Absent(String),
-    /// What is missing before that can be said.
-    NotYetKnown(Vec<String>),
-}
-
-impl Presence {
-    /// The one node that is meant.
-    ///
-    /// # Errors
-    ///
-    /// A usage error with the ids if several are called so, [`Exit::Absent`] if nobody is, [`Exit::NotYetKnown`] if too little
-    /// is known.
-    pub(crate) fn only(self, who: &str) -> Result<PeerEntry, Abort> {
-        let shown = output::shown(who);
-        match self {
-            Presence::Present(mut nodes) if nodes.len() == 1 => Ok(nodes.remove(0)),
-            Presence::Present(nodes) => Err(several(&nodes, who)),
-            Presence::Absent(why) => Err(Abort::Ended(Exit::Absent, why)),
-            Presence::NotYetKnown(missing) if missing.is_empty() => {
-                Err(Abort::Ended(Exit::NotYetKnown, format!("{shown} is not yet known: no other node was met")))
-            }
-            Presence::NotYetKnown(missing) => {
-                let missing: Vec<String> = missing.iter().map(|missing| output::shown(missing)).collect();
-                Err(Abort::Ended(Exit::NotYetKnown, format!("{shown} is not yet known: {}", missing.join("; "))))
-            }
-        }
-    }
-}
-
-/// Several nodes are called so.
-pub(crate) fn several(nodes: &[PeerEntry], who: &str) -> Abort {
-    let ids: Vec<String> = nodes.iter().map(|entry| format!("  {}", output::shown(&entry.id))).collect();
-    Abort::Usage(format!("several nodes are called {}; say the id of one:\n{}", output::shown(who), ids.join("\n")))
-}
-
-/// Finds the one live node that is meant by an id or a name, waiting for it for so long.
+/// Finds the one other live node that is meant by an id or a name, waiting for it for so long.
 ///
 /// # Errors
 ///
-/// As [`Presence::only`].
+/// As [`only`], and [`Exit::Absent`] if it is the node that is to ask.
 pub(crate) async fn find(actor: &mut Actor, run: &Path, who: &str, patience: Duration) -> Result<PeerEntry, Abort> {
-    seek(actor, run, who, patience).await?.only(who)
+    let presence = seek(actor, run, who, patience).await?;
+    let found = only(actor, presence, who).await?;
+    if actor.control().peers().await?.own.id == found.id {
+        let shown = output::shown(who);
+        return Err(Abort::Ended(Exit::Absent, format!("{shown} is the node that was to ask, not another one")));
+    }
+    Ok(found)
 }
 
 /// Looks for the live nodes that are meant by an id or a name, for so long as it is not yet known.
@@ -69,22 +35,60 @@ pub(crate) async fn find(actor: &mut Actor, run: &Path, who: &str, patience: Dur
 pub(crate) async fn seek(actor: &mut Actor, run: &Path, who: &str, patience: Duration) -> Result<Presence, Abort> {
     let until = Instant::now() + patience;
     let network = actor.network();
-    let mut peers = actor.control().watch().await?;
     loop {
-        let missing = match known(&peers, who) {
-            Presence::NotYetKnown(missing) => missing,
-            absent @ Presence::Absent(_) => {
-                if is_own(&peers, who) || !running::is_there(run, &network, who).await? {
-                    return Ok(absent);
-                }
-                vec!["it runs on this machine, but there is no link with it".to_owned()]
-            }
-            present => return Ok(present),
-        };
-        if Instant::now() >= until {
-            return Ok(Presence::NotYetKnown(missing));
+        let left = until.saturating_duration_since(Instant::now());
+        let mut presence = actor.control().find(who, left).await?;
+        if let Presence::Absent { .. } = presence
+            && running::is_there(run, &network, who).await?
+        {
+            presence = Presence::NotYetKnown { missing: vec![NOT_LINKED.to_owned()] };
+            sleep(LOOK_AGAIN.min(left)).await;
         }
-        peers = change(actor.control(), until).await?;
+        match presence {
+            // A node waits no longer than a call may take.
+            Presence::NotYetKnown { .. } if Instant::now() < until => {}
+            presence => return Ok(presence),
+        }
+    }
+}
+
+/// The one node that is meant.
+///
+/// # Errors
+///
+/// A usage error with the ids if a name fits several, [`Exit::Absent`] if all is known and it is not there,
+/// [`Exit::NotYetKnown`] if too little is known.
+pub(crate) async fn only(actor: &mut Actor, presence: Presence, who: &str) -> Result<PeerEntry, Abort> {
+    let shown = output::shown(who);
+    let missing = match presence {
+        Presence::Present { mut nodes } if nodes.len() == 1 => return Ok(nodes.remove(0)),
+        Presence::Present { nodes } => {
+            let ids: Vec<String> = nodes.iter().map(|entry| format!("  {}", output::shown(&entry.id))).collect();
+            return Err(Abort::Usage(format!(
+                "several nodes are called {shown}; say the id of one:\n{}",
+                ids.join("\n")
+            )));
+        }
+        Presence::Absent { .. } => {
+            let peers = actor.control().peers().await?;
+            return Err(Abort::Ended(Exit::Absent, absent(&peers, who)));
+        }
+        Presence::NotYetKnown { missing } => missing,
+        other => vec![format!("{other:?}")],
+    };
+    let missing: Vec<String> = missing.iter().map(|missing| output::shown(missing)).collect();
+    let missing = if missing.is_empty() { "no other node was met".to_owned() } else { missing.join("; ") };
+    Err(Abort::Ended(Exit::NotYetKnown, format!("{shown} is not yet known: {missing}")))
+}
+
+/// What to say about a node that is not there.
+fn absent(peers: &Peers, who: &str) -> String {
+    let shown = output::shown(who);
+    let what = if who.parse::<NodeId>().is_ok() { "id" } else { "name" };
+    match peers.peers.iter().find(|entry| entry.id == who || entry.name == who).map(|entry| entry.state) {
+        Some(PeerState::Left) => format!("{shown} has left; `peerage why {shown}` tells what was observed"),
+        Some(PeerState::Lost) => format!("{shown} is lost; `peerage why {shown}` tells what was observed"),
+        _ => format!("no node has the {what} {shown}; `peerage peers` lists those there are"),
     }
 }
 
@@ -93,58 +97,20 @@ pub(crate) async fn settled(control: &mut Control, patience: Duration) -> Result
     let until = Instant::now() + patience;
     let mut peers = control.watch().await?;
     while !peers.complete && Instant::now() < until {
-        peers = change(control, until).await?;
+        // What is missing may change without an event, so it is asked now and then anyway.
+        let look_again = until.min(Instant::now() + LOOK_AGAIN);
+        peers = match timeout_at(look_again, control.next_event()).await {
+            Ok(None) => return Err(Abort::Ended(Exit::ConnectionLost, "the node has gone".to_owned())),
+            Ok(Some(_)) | Err(_) => control.peers().await?,
+        };
     }
     Ok(peers)
 }
 
-/// Whom the node knows after the next event. What is missing may change without one, so it is asked now and then anyway.
-async fn change(control: &mut Control, until: Instant) -> Result<Peers, Abort> {
-    let look_again = until.min(Instant::now() + LOOK_AGAIN);
-    match timeout_at(look_again, control.next_event()).await {
-        Ok(None) => Err(Abort::Ended(Exit::ConnectionLost, "the node has gone".to_owned())),
-        Ok(Some(_)) | Err(_) => control.peers().await,
-    }
-}
+const NOT_LINKED: &str = "it runs on this machine, but there is no link with it";
 
-/// Whether an entry is the one that is called so.
-pub(crate) fn is_called(entry: &PeerEntry, who: &str) -> bool {
-    entry.id == who || entry.name == who
-}
-
-/// What a view says about whoever is called so.
-fn known(peers: &Peers, who: &str) -> Presence {
-    let (live, gone): (Vec<&PeerEntry>, Vec<&PeerEntry>) =
-        peers.peers.iter().filter(|entry| is_called(entry, who)).partition(|entry| is_live(entry));
-    let shown = output::shown(who);
-    if !live.is_empty() {
-        return Presence::Present(live.into_iter().cloned().collect());
-    }
-    if is_own(peers, who) {
-        return Presence::Absent(format!("{shown} is the node that was to ask, not another one"));
-    }
-    if !peers.complete {
-        return Presence::NotYetKnown(peers.missing.clone());
-    }
-    let what = if who.parse::<NodeId>().is_ok() { "id" } else { "name" };
-    Presence::Absent(match gone[..] {
-        [] => format!("no node has the {what} {shown}; `peerage peers` lists those there are"),
-        [first, ..] => {
-            let how = if first.state == PeerState::Left { "has left" } else { "is lost" };
-            format!("{shown} {how}; `peerage peers --state all --wide` shows since when")
-        }
-    })
-}
-
-/// Whether a node takes part.
-pub(crate) fn is_live(entry: &PeerEntry) -> bool {
-    matches!(entry.state, PeerState::Up | PeerState::Suspect)
-}
-
-/// Whether the node that is to ask is itself the one that is called so.
-fn is_own(peers: &Peers, who: &str) -> bool {
-    peers.own.id == who || peers.own.name == who
-}
+/// How long a guest waits to meet everybody. One attempt to dial takes no longer.
+pub(crate) const GUEST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long the state of a view is taken for granted while nothing happens.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

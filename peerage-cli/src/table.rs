@@ -30,11 +30,11 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         lines.iter().try_for_each(|line| output::line(line))
     }
 
-    fn tabbed(&self) -> Vec<String> {
+    pub(crate) fn tabbed(&self) -> Vec<String> {
         self.rows.iter().map(|row| row.join("\t")).collect()
     }
 
-    fn aligned(&self) -> Vec<String> {
+    pub(crate) fn aligned(&self) -> Vec<String> {
         if self.rows.is_empty() {
             return Vec::new();
         }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args as Arguments, ValueEnum};
+use peerage::limits;
 use peerage::name::Name;
 use peerage::node::snapshot::PeerState;
+use peerage::node::{Filter, Group};
 
 use super::quantity;
 use crate::exit;
@@ -30,7 +32,7 @@ pub(crate) struct Peers {
     pub(crate) acting: Acting,
     /// Only members of this group; several: of any of them
     #[arg(long, value_name = "G")]
-    pub(crate) group: Vec<String>,
+    pub(crate) group: Vec<Group>,
     /// Only hubs
     #[arg(long)]
     pub(crate) hubs: bool,
@@ -43,6 +45,9 @@ pub(crate) struct Peers {
     /// Only those in this state [default: up and suspect]
     #[arg(long, value_name = "STATE", value_enum)]
     pub(crate) state: Option<State>,
+    /// Let the node ask its neighbours now whom they know, and wait for their answers
+    #[arg(long)]
+    pub(crate) refresh: bool,
     /// Go on and tell each change, until interrupted
     #[arg(long)]
     pub(crate) watch: bool,
@@ -67,16 +72,29 @@ pub(crate) enum State {
     All,
 }
 
-impl State {
-    /// Whether a node in `state` is meant.
-    pub(crate) fn includes(self, state: PeerState) -> bool {
-        match self {
-            State::Up => state == PeerState::Up,
-            State::Suspect => state == PeerState::Suspect,
-            State::Left => state == PeerState::Left,
-            State::Lost => state == PeerState::Lost,
-            State::All => true,
+impl Peers {
+    /// Which nodes are meant.
+    pub(crate) fn filter(&self) -> Filter {
+        let mut filter = Filter::new().groups(self.group.iter().cloned()).peers(self.peer.iter().cloned());
+        if self.hubs {
+            filter = filter.hubs_only();
         }
+        if self.on_host {
+            filter = filter.on_host();
+        }
+        match self.state {
+            None => filter,
+            Some(State::Up) => filter.state(PeerState::Up),
+            Some(State::Suspect) => filter.state(PeerState::Suspect),
+            Some(State::Left) => filter.state(PeerState::Left),
+            Some(State::Lost) => filter.state(PeerState::Lost),
+            Some(State::All) => filter.any_state(),
+        }
+    }
+
+    /// How long the answers of neighbours are waited for: so that there is time left to tell what came.
+    pub(crate) fn patience(&self) -> Duration {
+        self.acting.timeout.map_or(limits::CALL_DEADLINE_DEFAULT, |timeout| timeout - timeout / 10)
     }
 }
 

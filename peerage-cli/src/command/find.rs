@@ -1,5 +1,6 @@
 //! `peerage find`: whether a node is there. It is, it is not, or too little is known to say.
 
+use peerage::node::Presence;
 use peerage::node::snapshot::PeerEntry;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use crate::args;
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
 use crate::output;
-use crate::presence::{self, Presence};
+use crate::presence;
 use crate::runtime::{self, Interrupts};
 use crate::time::Time;
 
@@ -20,40 +21,45 @@ pub(super) fn run(typed: &args::Find) -> Result<Exit, Abort> {
         let mut actor = Actor::find_or_join(&home, &typed.acting, &time).await?;
         time.seeking();
         let (run, mut interrupts) = (home.run_folder(), Interrupts::listen()?);
-        let found = tokio::select! {
-            found = presence::seek(&mut actor, &run, &typed.who, typed.deadline) => found.map(Some),
-            () = interrupts.next() => Ok(None),
+        let look = async {
+            let presence = presence::seek(&mut actor, &run, &typed.who, typed.deadline).await?;
+            tell(&mut actor, presence, typed).await
+        };
+        let done = tokio::select! {
+            done = look => done,
+            () = interrupts.next() => Ok(Exit::Failed),
         };
         actor.leave().await;
-        found?.map_or(Ok(Exit::Failed), |found| tell(found, typed))
+        done
     }))
 }
 
-fn tell(found: Presence, typed: &args::Find) -> Result<Exit, Abort> {
+async fn tell(actor: &mut Actor, presence: Presence, typed: &args::Find) -> Result<Exit, Abort> {
     if typed.json {
-        output::object(&Found::of(&found))?;
-    } else if let Presence::Present(nodes) = &found
-        && nodes.len() == 1
-    {
-        peers::narrow(nodes).print()?;
+        output::object(&Found::of(&presence))?;
     }
-    found.only(&typed.who).map(|_| Exit::Ok)
+    let found = presence::only(actor, presence, &typed.who).await?;
+    if !typed.json {
+        peers::narrow(&[found]).print()?;
+    }
+    Ok(Exit::Ok)
 }
 
 /// The answer as an object.
 #[derive(Serialize)]
-struct Found<'f> {
+struct Found<'p> {
     presence: &'static str,
-    nodes: &'f [PeerEntry],
-    missing: &'f [String],
+    nodes: &'p [PeerEntry],
+    missing: &'p [String],
 }
 
 impl Found<'_> {
-    fn of(found: &Presence) -> Found<'_> {
-        match found {
-            Presence::Present(nodes) => Found { presence: "present", nodes, missing: &[] },
-            Presence::Absent(_) => Found { presence: "absent", nodes: &[], missing: &[] },
-            Presence::NotYetKnown(missing) => Found { presence: "not-yet-known", nodes: &[], missing },
+    fn of(presence: &Presence) -> Found<'_> {
+        match presence {
+            Presence::Present { nodes } => Found { presence: "present", nodes, missing: &[] },
+            Presence::Absent { .. } => Found { presence: "absent", nodes: &[], missing: &[] },
+            Presence::NotYetKnown { missing } => Found { presence: "not-yet-known", nodes: &[], missing },
+            _ => Found { presence: "not-yet-known", nodes: &[], missing: &[] },
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use peerage::node::Event;
 use peerage::node::snapshot::{Direction, PeerEntry, PeerState, Peers};
+use peerage::node::{Event, Filter};
 
 use crate::actor::Actor;
 use crate::args;
@@ -33,83 +33,71 @@ pub(super) fn run(typed: &args::Peers) -> Result<Exit, Abort> {
 async fn tell(actor: &mut Actor, typed: &args::Peers) -> Result<Exit, Abort> {
     // Signals end a watch in order, a guest's goodbye included.
     let mut interrupts = Interrupts::listen()?;
-    let is_guest = actor.is_guest();
-    let control = actor.control();
-    let peers = async {
-        match (is_guest, typed.watch) {
-            (true, _) => presence::settled(control, GUEST_PATIENCE).await,
-            (false, true) => control.watch().await,
-            (false, false) => control.peers().await,
-        }
-    };
-    let mut peers = tokio::select! {
-        peers = peers => peers?,
+    let peers = tokio::select! {
+        peers = known(actor, typed) => peers?,
         () = interrupts.next() => return Ok(Exit::Failed),
     };
-    let machine = if typed.on_host { control.info().await?.machine } else { String::new() };
-    let filter = Filter { typed, machine };
-    peers.peers.retain(|entry| filter.takes(entry));
+    let control = actor.control();
+    let machine = peers.own.machine.clone();
+    let peers = peers.matching(&typed.filter());
     show(&peers, typed)?;
     if !typed.watch {
         return Ok(Exit::Ok);
     }
     let known = peers.peers.into_iter().map(|entry| entry.id).collect();
     tokio::select! {
-        done = watch(control, &filter, known) => done,
+        done = watch(control, typed, &machine, known) => done,
         () = interrupts.next() => Ok(Exit::Ok),
     }
 }
 
+/// Whom the node knows, once it has asked or met others as far as that was wanted.
+async fn known(actor: &mut Actor, typed: &args::Peers) -> Result<Peers, Abort> {
+    let is_guest = actor.is_guest();
+    let control = actor.control();
+    if is_guest {
+        return presence::settled(control, presence::GUEST_PATIENCE).await;
+    }
+    if typed.watch {
+        let peers = control.watch().await?;
+        if !typed.refresh {
+            return Ok(peers);
+        }
+    }
+    match typed.refresh {
+        true => control.refresh(typed.patience()).await,
+        false => control.peers().await,
+    }
+}
+
 /// Tells what happens to the nodes that were asked for, until the node that tells has gone.
-async fn watch(control: &mut Control, filter: &Filter<'_>, mut known: BTreeSet<String>) -> Result<Exit, Abort> {
+async fn watch(
+    control: &mut Control,
+    typed: &args::Peers,
+    machine: &str,
+    mut known: BTreeSet<String>,
+) -> Result<Exit, Abort> {
+    // A node that was asked for in one state is told of in each.
+    let filter = typed.filter().any_state();
+    let everybody = filter == Filter::new().any_state();
     while let Some(record) = control.next_event().await {
-        if let Some(id) = events::subject(&record.event) {
+        if let Some(id) = events::subject(&record.event)
+            && !everybody
+            && !known.contains(id)
+        {
             // Whether a node belongs here stands in its entry, which an event does not hold.
-            if !filter.is_open() && !known.contains(id) {
-                let peers = control.peers().await?;
-                known.extend(peers.peers.into_iter().filter(|entry| filter.belongs(entry)).map(|entry| entry.id));
-            }
-            if !filter.is_open() && !known.contains(id) {
+            let peers = control.peers().await?;
+            known.extend(peers.peers.into_iter().filter(|entry| filter.admits(entry, machine)).map(|entry| entry.id));
+            if !known.contains(id) {
                 continue;
             }
         }
-        events::print(&record, filter.typed.jsonl)?;
+        events::print(&record, typed.jsonl)?;
         if record.event == Event::Stopped {
             return Ok(Exit::Ok);
         }
     }
     Err(Abort::Ended(Exit::ConnectionLost, "the node has gone without a word".to_owned()))
-}
-
-/// What was asked for.
-struct Filter<'t> {
-    typed: &'t args::Peers,
-    /// The machine of the node that tells.
-    machine: String,
-}
-
-impl Filter<'_> {
-    fn takes(&self, entry: &PeerEntry) -> bool {
-        let state = match self.typed.state {
-            Some(state) => state.includes(entry.state),
-            None => matches!(entry.state, PeerState::Up | PeerState::Suspect),
-        };
-        state && self.belongs(entry)
-    }
-
-    /// Whether it would be taken in another state.
-    fn belongs(&self, entry: &PeerEntry) -> bool {
-        let args::Peers { group, hubs, peer, on_host, .. } = self.typed;
-        let in_group = group.is_empty() || group.iter().any(|group| entry.groups.contains(group));
-        let is_named = peer.is_empty() || peer.iter().any(|who| presence::is_called(entry, who));
-        in_group && is_named && (!hubs || entry.hub) && (!on_host || entry.machine == self.machine)
-    }
-
-    /// Whether everybody belongs.
-    fn is_open(&self) -> bool {
-        let args::Peers { group, hubs, peer, on_host, .. } = self.typed;
-        group.is_empty() && peer.is_empty() && !hubs && !on_host
-    }
 }
 
 fn show(peers: &Peers, typed: &args::Peers) -> Result<(), Abort> {
@@ -181,7 +169,8 @@ fn wide(peers: &Peers) -> Table<13> {
     table
 }
 
-fn state(state: PeerState) -> &'static str {
+/// The word for a state.
+pub(super) fn state(state: PeerState) -> &'static str {
     match state {
         PeerState::Up => "up",
         PeerState::Suspect => "suspect",
@@ -193,6 +182,3 @@ fn state(state: PeerState) -> &'static str {
 fn rtt(entry: &PeerEntry) -> String {
     entry.rtt_us.map_or_else(String::new, |rtt| format!("{rtt} µs"))
 }
-
-/// How long a guest waits to meet everybody. One attempt to dial takes no longer.
-const GUEST_PATIENCE: Duration = Duration::from_secs(3);

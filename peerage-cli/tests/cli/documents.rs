@@ -61,8 +61,10 @@ fn every_command_gets_its_manual_page() {
         "peerage-network.1",
         "peerage-peers.1",
         "peerage-ping.1",
+        "peerage-set.1",
         "peerage-status.1",
         "peerage-up.1",
+        "peerage-why.1",
         "peerage.1",
     ];
     assert_eq!(names, wanted);

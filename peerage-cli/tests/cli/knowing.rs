@@ -161,72 +161,15 @@ fn a_peer_is_absent_not_yet_known_or_one_of_several() {
 }
 
 #[test]
-fn find_says_that_a_node_is_there_that_it_is_not_or_that_too_little_is_known() {
+fn peers_can_be_asked_for_anew() {
     let home = Home::new();
-    let (mut a, mut b) = pair(&home);
-    let _third = home.up("third", &[]);
-    a.event_of("joined", "third");
-    let find = |who: &str, options: &[&str]| home.run(&[&["find", who, "--node", "a"], options].concat());
-    let there = find("b", &["--json"]);
-    let object = there.object();
-    assert_eq!((there.code, keys(&object)), (Some(0), vec!["missing", "nodes", "presence", "schema"]));
-    assert_eq!((&object["presence"], &object["missing"]), (&json!("present"), &json!([])));
-    assert_eq!((&object["nodes"][0]["id"], &object["nodes"][0]["path"]), (&json!(b.id()), &json!("unix")));
-    let line = find(&b.id(), &[]).stdout;
-    assert!(line.starts_with("b\tup\tunix\t") && line.trim_end().ends_with(&b.id()), "{line}");
-
-    let absent = find("nobody", &["--json"]);
-    let object = absent.object();
-    assert_eq!((absent.code, &object["presence"], &object["nodes"]), (Some(3), &json!("absent"), &json!([])));
-    assert!(absent.stderr.contains("no node has the name nobody"), "{}", absent.stderr);
-    assert_eq!(find("a", &[]).code, Some(3), "never itself");
-    let epoch = b.ready["epoch"].clone();
-    assert_eq!(b.stop(), Some(0));
-    assert_eq!(a.event_of("left", "b")["epoch"], epoch);
-    let left = find("b", &[]);
-    assert_eq!((left.code, left.stdout.as_str()), (Some(3), ""));
-    assert!(left.stderr.contains("b has left; `peerage peers --state all"), "{}", left.stderr);
-
+    let (_a, b) = pair(&home);
+    let peers = home.done(&["peers", "--node", "a", "--refresh", "--timeout", "5s", "--json"]).object();
+    assert_eq!((&peers["peers"][0]["id"], &peers["complete"]), (&json!(b.id()), &json!(true)), "{peers}");
     let lonely = Home::new();
     let _c = lonely.up("c", &[]);
-    let unknown = lonely.run(&["find", "d", "--deadline", "200ms", "--json"]);
-    let object = unknown.object();
-    assert_eq!((unknown.code, &object["presence"], &object["nodes"]), (Some(4), &json!("not-yet-known"), &json!([])));
-    assert!(unknown.stderr.contains("d is not yet known"), "{}", unknown.stderr);
-}
-
-#[test]
-fn find_waits_until_a_node_that_is_not_yet_known_is_there() {
-    let home = Home::new();
-    let _a = home.up("a", &[]);
-    let find = home.peerage(&["find", "b", "--node", "a", "--json"]).spawn().expect("the program starts");
-    let b = home.up("b", &[]);
-    let found = crate::program::finish(find);
-    assert_eq!((found.code, &found.object()["nodes"][0]["id"]), (Some(0), &json!(b.id())), "{found:?}");
-}
-
-#[test]
-fn a_name_that_several_nodes_have_finds_them_all_and_is_an_error() {
-    let (home, other) = (Home::new(), Home::new());
-    let (mut a, b) = pair(&home);
-    home.invite(&other, "local", &a.address("unix://"));
-    let twin = other.up("b", &[]);
-    a.event_of("joined", "b");
-    let found = home.run(&["find", "b", "--node", "a", "--json"]);
-    let object = found.object();
-    let mut ids: Vec<&str> =
-        object["nodes"].as_array().expect("a list").iter().filter_map(|node| node["id"].as_str()).collect();
-    ids.sort_unstable();
-    let mut wanted = [b.id(), twin.id()];
-    wanted.sort_unstable();
-    assert_eq!(
-        (found.code, &object["presence"], ids),
-        (Some(2), &json!("present"), wanted.iter().map(String::as_str).collect())
-    );
-    let text = home.run(&["find", "b", "--node", "a"]);
-    assert_eq!((text.code, text.stdout.as_str()), (Some(2), ""));
-    assert!(text.stderr.contains("several nodes are called b") && text.stderr.contains(&twin.id()), "{}", text.stderr);
-    assert_eq!(home.run(&["find", &twin.id(), "--node", "a"]).code, Some(0));
+    let peers = lonely.done(&["peers", "--refresh", "--json"]).object();
+    assert_eq!((&peers["peers"], &peers["complete"]), (&json!([]), &json!(false)), "nobody to ask: {peers}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod home;
 mod keeping;
 mod knowing;
 mod leaving;
+mod members;
 #[cfg(target_os = "linux")]
 mod memory;
 mod node;

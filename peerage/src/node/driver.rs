@@ -310,8 +310,12 @@ impl Driver {
                 self.feed(Input::Drain { within, reason: "drained".to_owned() });
             }
             Command::Announce { change, reply } => {
+                let told = self.announce(change);
+                // Whoever has the answer reads what is published.
+                self.is_stale = true;
+                self.publish();
                 // Who asked may have gone.
-                let _ = reply.send(self.announce(change));
+                let _ = reply.send(told);
             }
             Command::Refresh { reply } => {
                 self.feed(Input::Refresh);

@@ -25,7 +25,9 @@ pub(super) async fn all(report: &mut Report, count: usize, keep: bool) -> Result
     if keep {
         return report.step("keep", async { Ok(mesh.stay()) }).await;
     }
+    let dead = mesh.members.last().map(|member| member.ready.id.clone()).unwrap_or_default();
     report.step("node-killed", killed(&mut mesh)).await?;
+    report.step("why", why(&mesh, &dead)).await?;
     report.step("node-drained", drained(&mut mesh)).await
 }
 
@@ -148,6 +150,21 @@ async fn killed(mesh: &mut Mesh) -> Shown {
     }
     let (slowest, lost) = (slowest.as_millis(), (slowest + lost).as_millis());
     Ok(format!("kill -9 of {name}: all others suspected it after {slowest} ms and gave it up after {lost} ms"))
+}
+
+/// Every other node can say what it saw of that.
+async fn why(mesh: &Mesh, dead: &str) -> Shown {
+    let mut told = String::new();
+    for member in &mesh.members {
+        let name = &member.ready.name;
+        let why = control(member).await?.why(dead).await.map_err(said)?;
+        let chain: Vec<String> = why.transitions.iter().map(|one| format!("{:?} ({})", one.to, one.evidence)).collect();
+        if why.state != PeerState::Lost || why.transitions.last().is_none_or(|last| last.to != PeerState::Lost) {
+            return Err(format!("{name} tells no reason: {}", chain.join(", ")));
+        }
+        told = format!("{name} tells of {}: {}", why.name, chain.join(", ").to_lowercase());
+    }
+    Ok(told)
 }
 
 /// A node that leaves says goodbye, and ends with 0.
