@@ -308,6 +308,11 @@ impl Membership {
         self.table.get(id).map(|member| self.view(member_id(member), member))
     }
 
+    /// The newest record of a member, as it came.
+    pub(crate) fn record_of(&self, id: &NodeId) -> Option<&SignedRecord> {
+        self.table.get(id).map(|member| &member.signed)
+    }
+
     /// Why a member counts as what it does: its latest transitions, oldest first.
     pub(crate) fn transitions(&self, id: &NodeId) -> impl DoubleEndedIterator<Item = &Transition> {
         self.table.get(id).into_iter().flat_map(|member| member.history.iter())

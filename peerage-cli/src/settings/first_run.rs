@@ -9,7 +9,7 @@ use peerage::address::{Address, Dialect};
 use peerage::identity::KeyInfo;
 use peerage::name::Name;
 use peerage::network::Secret;
-use peerage::node::Builder;
+use peerage::node::{Builder, Limits};
 use peerage::private_file::{self, PrivateFileError};
 use peerage::{Identity, Network, Node};
 
@@ -66,7 +66,8 @@ impl Settings {
             .network(prepared.network.clone())
             .name(prepared.name.clone())
             .control(&prepared.control)
-            .hub(self.hub.value);
+            .hub(self.hub.value)
+            .limits(Limits { full_mesh: self.max_full_mesh.value.into(), ..Limits::default() });
         for address in &prepared.listen {
             builder = builder.listen(address.clone());
         }

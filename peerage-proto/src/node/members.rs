@@ -20,7 +20,8 @@ pub(super) struct Members {
 /// What is known of a link before it is up.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Introduced {
-    record: SignedRecord,
+    /// Until it is among the members.
+    record: Option<SignedRecord>,
     path: String,
 }
 
@@ -37,7 +38,7 @@ impl Members {
         record: &Payload,
         path: String,
     ) -> Result<(), InvalidRecord> {
-        let record = self.machine.open_own(peer, record)?;
+        let record = Some(self.machine.open_own(peer, record)?);
         self.introduced.insert(link, Introduced { record, path });
         Ok(())
     }
@@ -63,8 +64,10 @@ impl Members {
     pub(super) fn learn(&mut self, now: Instant, fact: &Fact) {
         match fact {
             Fact::Up { peer, epoch, link, .. } => {
-                if let Some(Introduced { record, path }) = self.introduced.get(link).cloned() {
-                    self.machine.linked(now, *peer, *epoch, record, &path);
+                let Some(introduced) = self.introduced.get_mut(link) else { return };
+                let record = introduced.record.take().or_else(|| self.machine.record_of(peer).cloned());
+                if let Some(record) = record {
+                    self.machine.linked(now, *peer, *epoch, record, &introduced.path);
                 }
             }
             Fact::Down { peer, why, .. } => {
@@ -142,7 +145,8 @@ impl Node {
         for wish in std::mem::take(&mut *members.machine.wishes) {
             match wish {
                 Wish::Say { peer, word } => {
-                    let link = self.peers.active(&peer);
+                    // Who is about to leave has links that carry no new calls, and says farewell on them.
+                    let link = self.peers.active(&peer).or_else(|| self.peers.links_of(peer).first().copied());
                     self.outputs.extend(link.map(|link| Output::Tell { link, word }));
                 }
                 Wish::Probe { peer } => {

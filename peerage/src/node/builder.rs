@@ -62,6 +62,8 @@ pub struct Limits {
     pub half_open: usize,
     /// As [`half_open`](Self::half_open), from one source that is not on this machine. Default 16.
     pub half_open_from_one: usize,
+    /// Links up to which it dials every node it hears of. Default 64, at most 150. More come by themselves, or are asked for.
+    pub full_mesh: usize,
 }
 
 impl Default for Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             accepts_per_second_from_one: limits::ACCEPTS_PER_SECOND_SOURCE_DEFAULT,
             half_open: limits::HALF_OPEN_DEFAULT,
             half_open_from_one: limits::HALF_OPEN_SOURCE_DEFAULT,
+            full_mesh: limits::FULL_MESH_DEFAULT,
         }
     }
 }
@@ -243,7 +246,7 @@ impl Builder {
     }
 
     fn check_limits(&self) -> Result<(), Mistake> {
-        let Limits { links, accepts_per_second, accepts_per_second_from_one, half_open, half_open_from_one } =
+        let Limits { links, accepts_per_second, accepts_per_second_from_one, half_open, half_open_from_one, full_mesh } =
             &self.limits;
         let within = |name, value: u64, max: u64| match value {
             0 => Err(Mistake::Limit { name, value, max }),
@@ -254,7 +257,8 @@ impl Builder {
         within("accepts_per_second", u64::from(*accepts_per_second), u64::from(u32::MAX))?;
         within("accepts_per_second_from_one", u64::from(*accepts_per_second_from_one), u64::from(u32::MAX))?;
         within("half_open", *half_open as u64, limits::HALF_OPEN_MAX as u64)?;
-        within("half_open_from_one", *half_open_from_one as u64, limits::HALF_OPEN_MAX as u64)
+        within("half_open_from_one", *half_open_from_one as u64, limits::HALF_OPEN_MAX as u64)?;
+        within("full_mesh", *full_mesh as u64, limits::FULL_MESH_MAX as u64)
     }
 
     fn check_listen(&self, address: &Address) -> Result<(), Mistake> {

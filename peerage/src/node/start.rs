@@ -158,6 +158,7 @@ fn machine(
 ) -> Result<node::Node, Mistake> {
     let mut config = node::Config::new(builder.identity.id(), epoch, random_bits());
     config.links_max = builder.limits.links;
+    config.full_mesh = builder.limits.full_mesh;
     config.here = here;
     let keys = Keys { signer: Arc::new(builder.identity.clone()), verifier: Arc::new(Ed25519), network };
     let keeps = KeepsMembers { keys, profile: builder.profile, about };

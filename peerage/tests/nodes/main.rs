@@ -11,7 +11,9 @@
 //!   calls     calls between nodes, and how those end that do not arrive
 //!   admission who is let in and who is not
 //!   hostile   who must not get in, a thousand times each
+//!   members   who is there, and why
 //!   newer     a peer of a newer version is served, whatever it adds
+//!   orders    nodes that start in any order
 //!   damage    what happens to a block on its way is a matter of one call
 //!   faults    what is wrong, until it is cured
 //!   finding   nodes that nobody told where the others are
@@ -31,7 +33,9 @@ mod hostile;
 mod leaving;
 mod linking;
 mod logging;
+mod members;
 mod newer;
+mod orders;
 mod place;
 mod plain;
 mod rogue;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use peerage_proto::address::{Address, Host};
 use peerage_proto::channel::Config;
-use peerage_proto::codec::{Form, Payload};
+use peerage_proto::codec::{Encoding, Form, Payload};
 use peerage_proto::frame::{Kind, Side};
 use peerage_proto::hello::Introduction;
 use peerage_proto::id::LinkId;
@@ -149,7 +149,8 @@ impl Driver {
             held.link.order(Order::Propose(Form::COMPRESSED));
         }
         let record = said.record.clone();
-        held.introduction.get_or_init(|| said);
+        // It is kept among the members, as long as it is the newest.
+        held.introduction.get_or_init(|| Introduction { record: Payload::null(Encoding::MsgPack), ..said });
         self.feed(Input::Introduced { link: id, record, path: held.path.clone() });
     }
 

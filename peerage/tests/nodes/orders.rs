@@ -1,0 +1,127 @@
+//! Nodes that start in any order: nobody is called absent who is there, and nobody sleeps to let the others come.
+//!
+//! Real nodes over memory links, on a clock that stands still while anything is to do. In every round a few nodes start at
+//! random times within three seconds, each with random seeds among them; right after its start each looks for all others.
+//! What is answered is held against what every other node had been told by then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use peerage::node::{Event, FindError};
+use peerage::{Address, Node};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::place::{Place, memory};
+
+/// Rounds of an ordinary run; `PEERAGE_ORDERS` asks for more.
+const ROUNDS: u64 = 150;
+
+/// What one node had to say to the others must have reached them after so long: the pause between two digests, the wait for
+/// the question that answers one, and the way there and back.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// Numbers from a seed (SplitMix64; Steele, Lea, Flood, 2014).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+/// What one node went through.
+struct Story {
+    node: Node,
+    /// When it was told of each other one.
+    knew: BTreeMap<String, Instant>,
+    /// Whom it looked for, when it had an answer, and which.
+    answers: Vec<(String, Instant, Result<(), FindError>)>,
+}
+
+/// A node that starts after a while, looks for all others at once, and writes down what it was told.
+async fn live(start: Instant, after: Duration, builder: peerage::node::Builder, others: Vec<String>) -> Story {
+    tokio::time::sleep_until(start + after).await;
+    let (node, mut events) = builder.start_with_events().await.unwrap();
+    let mut looking = JoinSet::new();
+    for other in others {
+        let node = node.clone();
+        looking.spawn(async move {
+            let found = node.find(&other).within(Duration::from_secs(20)).await;
+            (other, Instant::now(), found.map(drop))
+        });
+    }
+    let (mut knew, mut answers) = (BTreeMap::new(), Vec::new());
+    let end = start + Duration::from_secs(30);
+    loop {
+        tokio::select! {
+            Some(answer) = looking.join_next() => answers.push(answer.unwrap()),
+            Some(record) = events.next() => {
+                if let Event::Joined { name, .. } = record.event {
+                    knew.entry(name).or_insert_with(Instant::now);
+                }
+            }
+            () = tokio::time::sleep_until(end) => break,
+        }
+    }
+    Story { node, knew, answers }
+}
+
+async fn round(seed: u64) {
+    let (place, mut dice) = (Place::new(), Dice(seed));
+    let count = 2 + dice.below(4) as usize;
+    let places: Vec<Address> = (0..count).map(|_| memory()).collect();
+    let names: Vec<String> = (0..count).map(|n| format!("n{n}")).collect();
+    let start = Instant::now();
+    let mut lives = JoinSet::new();
+    for n in 0..count {
+        // A chain keeps the mesh in one piece; more seeds are chance.
+        let next = (n + 1) % count;
+        let seeds = (0..count).filter(|to| *to == next || *to != n && dice.below(3) == 0);
+        let builder =
+            seeds.fold(place.node(&names[n]).listen(places[n].clone()), |builder, to| builder.seed(places[to].clone()));
+        let others = names.iter().filter(|name| **name != names[n]).cloned().collect();
+        lives.spawn(live(start, Duration::from_millis(dice.below(3_000)), builder, others));
+    }
+    let stories = lives.join_all().await;
+    for story in &stories {
+        let name = story.node.name().to_string();
+        assert_eq!(story.answers.len(), count - 1, "seed {seed}: each question has one answer");
+        for (other, at, answer) in &story.answers {
+            match answer {
+                Ok(()) => {}
+                Err(FindError::Absent { .. }) => {
+                    // Right, unless somebody with whom it was linked had known better for a while.
+                    for teller in stories.iter().filter(|teller| teller.node.id() != story.node.id()) {
+                        let linked = story.knew.get(teller.node.name().as_str()).is_some_and(|linked| linked <= at);
+                        let knew = teller.knew.get(other).is_some_and(|knew| *knew + TOLD < *at);
+                        assert!(
+                            !(linked && knew),
+                            "seed {seed}: {name} called {other} absent, {} knew",
+                            teller.node.name()
+                        );
+                    }
+                }
+                Err(why) => panic!("seed {seed}: {name} looked for {other} among nodes that all run: {why}"),
+            }
+        }
+        let peers = story.node.peers();
+        assert!(peers.complete && peers.peers.len() == count - 1, "seed {seed}: {name} {:?}", peers.missing);
+    }
+    for story in stories {
+        story.node.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_called_absent_who_is_there_in_whatever_order_nodes_start() {
+    let asked = std::env::var("PEERAGE_ORDERS").ok();
+    let rounds = asked.map_or(ROUNDS, |rounds| rounds.parse().expect("PEERAGE_ORDERS is a number"));
+    for seed in 0..rounds {
+        round(seed).await;
+    }
+    println!("{rounds} orders of starting");
+}
