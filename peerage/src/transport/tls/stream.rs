@@ -120,6 +120,7 @@ impl TlsStream {
     }
 
     fn feed(&mut self, mut ciphertext: &[u8], buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let is_large = ciphertext.len() > LIBRARY_BYTES;
         while !ciphertext.is_empty() {
             match self.tls.read_tls(&mut ciphertext) {
                 // After the goodbye nothing is read any more.
@@ -136,6 +137,11 @@ impl TlsStream {
                 break;
             }
             self.take_plaintext(buffer)?;
+        }
+        if is_large {
+            // The library keeps the room that a large record took until it reads again, which may be long on an idle
+            // connection. Before a read that brings nothing it gives most of it back.
+            let _ = self.tls.read_tls(&mut Nothing);
         }
         Ok(())
     }
@@ -289,6 +295,15 @@ impl io::Write for Outlet<'_, '_> {
     }
 }
 
+/// Where there is nothing to read for now.
+struct Nothing;
+
+impl io::Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
 fn cut() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was cut without the goodbye of TLS")
 }
@@ -302,7 +317,10 @@ thread_local! {
 const CIPHERTEXT_BYTES: usize = 256 << 10;
 
 /// Ciphertext read at once even if less plaintext is asked for: what the library takes in one go.
-const CIPHERTEXT_BYTES_MIN: usize = 4 << 10;
+const CIPHERTEXT_BYTES_MIN: usize = LIBRARY_BYTES;
+
+/// What the library reads in one go, and the room it keeps for that.
+const LIBRARY_BYTES: usize = 4 << 10;
 
 /// Most plaintext encrypted at once: four full records, which stay in the processor's cache until the system has them.
 const BATCH_BYTES: usize = 64 << 10;
