@@ -151,10 +151,10 @@ impl Membership {
         self.pump(now);
     }
 
-    /// This node leaves: says so in a last record. What it hears from now on has no effect.
-    pub(crate) fn leave(&mut self, now: Instant) {
+    /// This node leaves, for this reason: says so in a last record. What it hears from now on has no effect.
+    pub(crate) fn leave(&mut self, now: Instant, reason: &str) {
         if !self.own.has_left() {
-            self.own.leave(now, &mut self.jitter);
+            self.own.leave(now, reason);
             self.push(now);
         }
     }
@@ -407,7 +407,7 @@ impl Membership {
 
     /// Whether its newest record is its farewell.
     fn is_farewell(&self, id: &NodeId) -> bool {
-        self.table.get(id).is_some_and(|member| member.record().left)
+        self.table.get(id).is_some_and(|member| member.record().left.is_some())
     }
 
     fn is_linked(&self, id: &NodeId) -> bool {

@@ -197,7 +197,8 @@ impl Membership {
         let own = (self.own.id(), self.own.incarnation());
         let own = is_lacking(&own.0, Known::of(&own.0, own.1), State::Up, false).then(|| self.own.handed(now));
         let members = self.table.iter().filter(|(id, member)| {
-            *id != from && is_lacking(id, Known::of(id, member.incarnation()), member.state, member.record().left)
+            *id != from
+                && is_lacking(id, Known::of(id, member.incarnation()), member.state, member.record().left.is_some())
         });
         let (mut records, mut bytes) = (Vec::new(), 0_usize);
         for handed in own.into_iter().chain(members.filter_map(|(_, member)| member.handed(now))) {

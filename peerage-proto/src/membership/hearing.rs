@@ -51,7 +51,8 @@ impl Membership {
 
     /// Takes a record that counts. `from`: who handed it on; the node itself, if it came by its own link.
     pub(super) fn adopt(&mut self, now: Instant, signed: SignedRecord, remaining: Duration, from: NodeId) {
-        let (id, incarnation, left) = (signed.record().id, signed.record().incarnation, signed.record().left);
+        let (id, incarnation, reason) = (signed.record().id, signed.record().incarnation, signed.record().left.clone());
+        let left = reason.is_some();
         let remaining = remaining.min(signed.record().lease).min(limits::WIRE_TIME_MAX);
         if from == id
             && let Some(neighbour) = self.neighbours.get_mut(&id)
@@ -88,7 +89,10 @@ impl Membership {
         self.version = self.version.saturating_add(u64::from(mark));
         match (is_new_run, left, was.is_live()) {
             (_, true, false) | (true, true, true) => {}
-            (false, true, true) => self.turn(now, id, State::Left, Seen { evidence: Evidence::Left, ..seen }),
+            (false, true, true) => {
+                let seen = Seen { evidence: Evidence::Left, ..seen };
+                self.turn(now, id, State::Left, seen.saying(&reason.unwrap_or_default()));
+            }
             (true, false, _) | (false, false, false) => self.join(now, id, seen),
             (false, false, true) => {
                 if let Some(refuses) = refuted {

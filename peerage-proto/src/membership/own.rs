@@ -29,7 +29,7 @@ impl Own {
         jitter: &mut Jitter,
     ) -> Result<Own, InvalidRecord> {
         let about = fitted(&keys, about)?;
-        let signed = sign(&keys, &about, Incarnation { epoch, sequence: 1 }, false);
+        let signed = sign(&keys, &about, Incarnation { epoch, sequence: 1 }, None);
         let mark = signed.mark();
         Ok(Own { keys, about, signed, mark, signed_at: now, renew_at: now + renewal(jitter) })
     }
@@ -48,25 +48,29 @@ impl Own {
     /// Signs the next record.
     pub(super) fn sign(&mut self, now: Instant, jitter: &mut Jitter) {
         let Incarnation { epoch, sequence } = self.incarnation();
-        self.sign_as(now, Incarnation { epoch, sequence: sequence.saturating_add(1) }, false, jitter);
+        self.sign_as(now, Incarnation { epoch, sequence: sequence.saturating_add(1) }, jitter);
     }
 
     /// Signs the first record of a new epoch.
     pub(super) fn sign_in(&mut self, now: Instant, epoch: Epoch, jitter: &mut Jitter) {
-        self.sign_as(now, Incarnation { epoch, sequence: 1 }, false, jitter);
+        self.sign_as(now, Incarnation { epoch, sequence: 1 }, jitter);
     }
 
     /// Signs a record that counts for more than number `other`, which somebody has of us.
     pub(super) fn rise_above(&mut self, now: Instant, other: u64, jitter: &mut Jitter) {
         let Incarnation { epoch, sequence } = self.incarnation();
         let sequence = sequence.max(other).saturating_add(1);
-        self.sign_as(now, Incarnation { epoch, sequence }, false, jitter);
+        self.sign_as(now, Incarnation { epoch, sequence }, jitter);
     }
 
-    /// Signs the farewell.
-    pub(super) fn leave(&mut self, now: Instant, jitter: &mut Jitter) {
+    /// Signs the farewell. Nobody needs addresses any more, so that there is room for the reason.
+    pub(super) fn leave(&mut self, now: Instant, reason: &str) {
         let Incarnation { epoch, sequence } = self.incarnation();
-        self.sign_as(now, Incarnation { epoch, sequence: sequence.saturating_add(1) }, true, jitter);
+        let incarnation = Incarnation { epoch, sequence: sequence.saturating_add(1) };
+        let about = About { addresses: Vec::new(), ..self.about.clone() };
+        let signed = try_sign(&self.keys, &about, incarnation, Some(reason))
+            .unwrap_or_else(|_| sign(&self.keys, &about, incarnation, Some("")));
+        self.take(now, signed);
     }
 
     /// Somebody doubts that this node lives: the next record is due now, or as soon as it may be.
@@ -96,7 +100,7 @@ impl Own {
     }
 
     pub(super) fn has_left(&self) -> bool {
-        self.signed.record().left
+        self.signed.record().left.is_some()
     }
 
     /// When the next record is due; `None` after the farewell.
@@ -110,11 +114,15 @@ impl Own {
         Handed { record: self.signed.encode(), remaining: self.signed.record().lease.saturating_sub(age) }
     }
 
-    fn sign_as(&mut self, now: Instant, incarnation: Incarnation, left: bool, jitter: &mut Jitter) {
-        self.signed = sign(&self.keys, &self.about, incarnation, left);
-        self.mark = self.signed.mark();
-        self.signed_at = now;
+    fn sign_as(&mut self, now: Instant, incarnation: Incarnation, jitter: &mut Jitter) {
+        let signed = sign(&self.keys, &self.about, incarnation, None);
+        self.take(now, signed);
         self.renew_at = now + renewal(jitter);
+    }
+
+    fn take(&mut self, now: Instant, signed: SignedRecord) {
+        self.mark = signed.mark();
+        (self.signed, self.signed_at) = (signed, now);
     }
 }
 
@@ -123,7 +131,7 @@ fn fitted(keys: &Keys, mut about: About) -> Result<About, InvalidRecord> {
     about.addresses.truncate(limits::INTRODUCED_ADDRESSES_MAX);
     let longest = Incarnation { epoch: Epoch::new(u64::MAX, [0; 16]), sequence: u64::MAX };
     loop {
-        match try_sign(keys, &about, longest, true) {
+        match try_sign(keys, &about, longest, Some("")) {
             Ok(_) => return Ok(about),
             Err(InvalidRecord::TooLarge { .. }) if about.addresses.pop().is_some() => {}
             Err(why) => return Err(why),
@@ -131,11 +139,16 @@ fn fitted(keys: &Keys, mut about: About) -> Result<About, InvalidRecord> {
     }
 }
 
-fn sign(keys: &Keys, about: &About, incarnation: Incarnation, left: bool) -> SignedRecord {
+fn sign(keys: &Keys, about: &About, incarnation: Incarnation, left: Option<&str>) -> SignedRecord {
     try_sign(keys, about, incarnation, left).expect("the longest record with these words has been signed before")
 }
 
-fn try_sign(keys: &Keys, about: &About, incarnation: Incarnation, left: bool) -> Result<SignedRecord, InvalidRecord> {
+fn try_sign(
+    keys: &Keys,
+    about: &About,
+    incarnation: Incarnation,
+    left: Option<&str>,
+) -> Result<SignedRecord, InvalidRecord> {
     let record = Record {
         id: keys.signer.id(),
         incarnation,
@@ -147,7 +160,7 @@ fn try_sign(keys: &Keys, about: &About, incarnation: Incarnation, left: bool) ->
         addresses: about.addresses.clone(),
         services: about.services,
         sealing_key: about.sealing_key,
-        left,
+        left: left.map(str::to_owned),
         lease: limits::RECORD_LEASE,
     };
     SignedRecord::sign(&record, &keys.network, keys.signer.as_ref())

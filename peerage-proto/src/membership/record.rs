@@ -41,8 +41,9 @@ pub struct Record {
     pub services: Option<[u8; 32]>,
     /// Its X25519 public key of this run, to which what others relay is sealed; `None` if it takes nothing relayed.
     pub sealing_key: Option<[u8; 32]>,
-    /// Whether this is its farewell: it leaves, and no record of the run follows.
-    pub left: bool,
+    /// Set in its farewell: it leaves for this reason, and no record of the run follows. Cut at
+    /// [`limits::REASON_BYTES_MAX`].
+    pub left: Option<String>,
     /// How long the record holds after it was signed, unless a newer one comes. Of a read record at most
     /// [`limits::WIRE_TIME_MAX`].
     pub lease: Duration,
@@ -89,8 +90,8 @@ struct Map {
     services: Option<Bin<32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<Bin<32>>,
-    #[serde(default, skip_serializing_if = "is_false")]
-    left: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<String>,
     lease_s: u64,
 }
 
@@ -234,7 +235,7 @@ impl Record {
             addresses: self.addresses.iter().map(Address::to_string).collect(),
             services: self.services.map(Bin),
             key: self.sealing_key.map(Bin),
-            left: self.left,
+            left: self.left.clone(),
             lease_s: self.lease.as_secs(),
         }
     }
@@ -272,7 +273,7 @@ impl Record {
             addresses: map.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
             services: map.services.map(|bin| bin.0),
             sealing_key: map.key.map(|bin| bin.0),
-            left: map.left,
+            left: map.left.map(cut),
             lease: Duration::from_secs(map.lease_s).min(limits::WIRE_TIME_MAX),
         })
     }
@@ -297,6 +298,11 @@ fn entries(body: &Bytes) -> impl Iterator<Item = &[u8]> {
     })
     .filter(|(key, _)| !RENEWED.contains(key))
     .map(|(_, entry)| entry)
+}
+
+fn cut(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(limits::REASON_BYTES_MAX));
+    reason
 }
 
 fn check_count(field: &'static str, count: usize, limit: usize) -> Result<(), InvalidRecord> {

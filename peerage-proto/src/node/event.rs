@@ -67,7 +67,7 @@ impl Event {
             Fact::PeerDraining { peer } => Some(Event::PeerDraining { peer }),
             Fact::Conflict { peer } => Some(Event::IdentityConflict { peer }),
             Fact::Draining => Some(Event::Draining),
-            Fact::Leaving { idle } => Some(Event::Leaving { idle }),
+            Fact::Leaving { idle, .. } => Some(Event::Leaving { idle }),
             Fact::Healthy { .. }
             | Fact::TooSlow { .. }
             | Fact::PeerForgotten { .. }

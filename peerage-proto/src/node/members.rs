@@ -76,7 +76,7 @@ impl Members {
             }
             Fact::Refused { peer } => self.machine.refused(now, *peer),
             Fact::Tried { peer } => self.machine.tried(peer),
-            Fact::Leaving { .. } => self.machine.leave(now),
+            Fact::Leaving { reason, .. } => self.machine.leave(now, reason),
             _ => {}
         }
     }

@@ -162,7 +162,7 @@ impl Peers {
 
     fn leave(&mut self, now: Instant, reason: String) {
         let idle = self.is_idle();
-        self.facts.push_back(Fact::Leaving { idle });
+        self.facts.push_back(Fact::Leaving { idle, reason: reason.clone() });
         self.phase = Phase::Leaving { until: now + limits::GOODBYE_TIME.saturating_mul(2) };
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {

@@ -138,7 +138,7 @@ pub(crate) enum Fact {
     /// This node refuses new work.
     Draining,
     /// This node says goodbye; whether all accepted work was done.
-    Leaving { idle: bool },
+    Leaving { idle: bool, reason: String },
 }
 
 /// Why this end closes a link.

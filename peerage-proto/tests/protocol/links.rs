@@ -242,7 +242,7 @@ fn introduction(seed: &str, name: &str, process: u32, machine: u8, addresses: &[
         addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
         services: None,
         sealing_key: None,
-        left: false,
+        left: None,
         lease: Duration::from_secs(90),
     };
     let said = Introduction {

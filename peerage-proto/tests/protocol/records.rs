@@ -29,7 +29,7 @@ fn ada(vectors: &Vectors) -> (Key, NetworkKey, Record) {
         addresses: vec!["tls://192.0.2.7:5000".parse().expect("the document is right")],
         services: None,
         sealing_key: None,
-        left: false,
+        left: None,
         lease: Duration::from_secs(90),
     };
     (key, network, record)

@@ -54,7 +54,7 @@ pub(crate) fn record_of(identity: &Identity, network: &Network, name: &str) -> P
         addresses: Vec::new(),
         services: None,
         sealing_key: None,
-        left: false,
+        left: None,
         lease: Duration::from_secs(90),
     };
     SignedRecord::sign(&record, &network, identity).unwrap().encode()

@@ -22,7 +22,7 @@ fn record_of(key: &Key) -> Record {
         addresses: vec!["tls://192.0.2.7:5000".parse().unwrap(), "quic://[2001:db8::7]:5000".parse().unwrap()],
         services: Some([1; 32]),
         sealing_key: Some([2; 32]),
-        left: false,
+        left: None,
         lease: Duration::from_secs(90),
     }
 }
@@ -64,7 +64,7 @@ fn changed(key: &Key, changes: Json) -> Payload {
 #[test]
 fn a_record_is_read_as_it_was_signed() {
     let key = Key::of(1);
-    for record in [record_of(&key), bare(&key), Record { left: true, ..bare(&key) }] {
+    for record in [record_of(&key), bare(&key), Record { left: Some("lunch".to_owned()), ..bare(&key) }] {
         let signed = SignedRecord::sign(&record, &lab(), &key).unwrap();
         assert_eq!(signed.record(), &record);
         assert_eq!(SignedRecord::open(&signed.encode(), &lab(), &Ed25519), Ok(signed));
@@ -92,7 +92,7 @@ fn a_mark_is_equal_for_what_only_renews_and_differs_for_what_says_something_new(
     let restarted = Incarnation { epoch: Epoch::new(1_763_712_001, [9; 16]), sequence: 4 };
     for other in [
         Record { incarnation: restarted, ..first.clone() },
-        Record { left: true, ..first.clone() },
+        Record { left: Some("lunch".to_owned()), ..first.clone() },
         Record { addresses: Vec::new(), ..first.clone() },
     ] {
         assert_ne!(mark(&other), mark(&first), "{other:?}");

@@ -147,7 +147,7 @@ impl Company {
         for member in ada.members() {
             let is_suspect = member.state == crate::membership::State::Suspect;
             assert_eq!(is_suspect, suspects.contains(&member.record.id), "a suspicion belongs to a suspect");
-            assert!(!member.state.is_live() || !member.record.left, "nobody lives who said farewell");
+            assert!(!member.state.is_live() || member.record.left.is_none(), "nobody lives who said farewell");
             assert!(self.told.contains_key(&member.record.id) || !member.state.is_live(), "nobody is there untold");
             let last = ada.transitions(&member.record.id).next_back();
             assert!(!member.state.is_live() || last.map(|last| last.to) == Some(member.state), "{last:?}");

@@ -15,7 +15,7 @@ fn pushed(scene: &mut Scene, to: &Puppet) -> Vec<(u64, bool)> {
     let own = words.flatten().map(|handed| {
         assert_eq!(handed.remaining, limits::RECORD_LEASE);
         let signed = SignedRecord::open(&handed.record, &lab(), &Judge).unwrap();
-        (signed.record().incarnation.sequence, signed.record().left)
+        (signed.record().incarnation.sequence, signed.record().left.is_some())
     });
     own.collect()
 }
@@ -32,7 +32,7 @@ fn the_first_record_of_a_run_has_number_one_and_a_lease_of_ninety_seconds() {
     let scene = Scene::new();
     let record = scene.ada.record().record();
     assert_eq!((record.id, record.incarnation.sequence), (scene.id(), 1));
-    assert_eq!((record.lease.as_secs(), record.left, record.name.as_str()), (90, false, "ada"));
+    assert_eq!((record.lease.as_secs(), record.left.is_some(), record.name.as_str()), (90, false, "ada"));
 }
 
 #[test]
@@ -115,9 +115,9 @@ fn a_new_epoch_begins_with_a_record_of_its_own() {
 #[test]
 fn the_farewell_is_the_last_word() {
     let (mut scene, [bob]) = Scene::linked_with([1]);
-    scene.act(|ada, now| ada.leave(now));
+    scene.act(|ada, now| ada.leave(now, "lunch"));
     assert_eq!(pushed(&mut scene, &bob), [(2, true)]);
-    scene.act(|ada, now| ada.leave(now));
+    scene.act(|ada, now| ada.leave(now, "lunch"));
     scene.told(&bob, Word::Suspected);
     scene.told(&bob, discovered([Puppet::of(5).handed(1)]));
     scene.act(|ada, now| ada.announce(now, about("ada")).unwrap());

@@ -84,7 +84,7 @@ impl Puppet {
             addresses: about.addresses,
             services: about.services,
             sealing_key: about.sealing_key,
-            left: false,
+            left: None,
             lease: limits::RECORD_LEASE,
         }
     }
@@ -99,7 +99,7 @@ impl Puppet {
     }
 
     pub(super) fn farewell(&self, sequence: u64) -> Handed {
-        let record = Record { left: true, ..self.record(sequence) };
+        let record = Record { left: Some("lunch".to_owned()), ..self.record(sequence) };
         let signed = SignedRecord::sign(&record, &lab(), &Seal::of(self.id)).unwrap();
         Handed { record: signed.encode(), remaining: limits::RECORD_LEASE }
     }
