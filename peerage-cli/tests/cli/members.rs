@@ -1,10 +1,115 @@
 //! Single members: whether one is there, why it counts as what it does, what a running one says of itself.
 
+use std::time::{Duration, Instant};
+
+use peerage::node::Filter;
+use peerage::node::snapshot::{PeerState, Peers};
 use serde_json::{Value, json};
 
 use crate::home::Home;
 use crate::node::{keys, pair};
 use crate::program::eventually;
+
+/// What the second terminal of the guide shows: `peers` of both, with path and round trip.
+#[test]
+fn of_two_nodes_without_any_configuration_each_shows_the_other_at_once() {
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let home = Home::new();
+        let _a = home.up("a", &[]);
+        let second = Instant::now();
+        let _b = home.up("b", &[]);
+        for (name, other) in [("a", "b"), ("b", "a")] {
+            let sees = || {
+                let peers = home.done(&["peers", "--node", name, "--json"]).object();
+                let peer = &peers["peers"][0];
+                peer["name"] == other && peer["path"] == "unix" && peer["rtt_us"].is_u64()
+            };
+            assert!(eventually(sees), "{name} does not see {other}");
+        }
+        took.push(second.elapsed());
+    }
+    took.sort_unstable();
+    println!("from the start of the second node until both show each other: {took:?}");
+    // Not the slowest: this machine may have other work.
+    assert!(took[1] <= Duration::from_millis(500), "{took:?}");
+}
+
+/// All choices that can be typed, against those of the library and against what is known of the nodes.
+#[test]
+fn every_choice_of_peers_gives_the_same_nodes_as_the_filters_of_the_library() {
+    let home = Home::new();
+    let mut a = home.up("a", &[]);
+    let _b = home.up("b", &["--group", "red", "--group", "blue"]);
+    let _c = home.up("c", &["--hub", "--group", "green"]);
+    let mut d = home.up("d", &["--hub", "--group", "red"]);
+    for name in ["b", "c", "d"] {
+        a.event_of("joined", name);
+    }
+    assert_eq!(d.stop(), Some(0));
+    a.event_of("left", "d");
+    let facts: [(&str, &[&str], bool, &str); 3] =
+        [("b", &["red", "blue"], false, "up"), ("c", &["green"], true, "up"), ("d", &["red"], true, "left")];
+    let all = home.done(&["peers", "--node", "a", "--state", "all", "--json"]).stdout;
+    let all: Peers = serde_json::from_str(&all).expect("the record of the library");
+    let mut choices = 0;
+    for groups in [&[][..], &["red"], &["blue", "green"]] {
+        for (hubs, names) in [(false, &[][..]), (true, &[]), (false, &["b", "d"]), (true, &["c", "nobody"])] {
+            for (on_host, state) in [
+                (false, None),
+                (true, None),
+                (false, Some("up")),
+                (true, Some("left")),
+                (false, Some("lost")),
+                (true, Some("all")),
+            ] {
+                let is_in = |(name, theirs, hub, is): &&(&str, &[&str], bool, &str)| {
+                    (groups.is_empty() || groups.iter().any(|group| theirs.contains(group)))
+                        && (!hubs || *hub)
+                        && (names.is_empty() || names.contains(name))
+                        && state.map_or(*is == "up", |state| state == "all" || state == *is)
+                };
+                let wanted: Vec<&str> = facts.iter().filter(is_in).map(|(name, ..)| *name).collect();
+                let mut typed = vec!["peers", "--node", "a", "--json"];
+                groups.iter().for_each(|group| typed.extend(["--group", group]));
+                names.iter().for_each(|name| typed.extend(["--peer", name]));
+                state.iter().for_each(|state| typed.extend(["--state", state]));
+                typed.extend(hubs.then_some("--hubs"));
+                typed.extend(on_host.then_some("--on-host"));
+                let shown: Peers = serde_json::from_str(&home.done(&typed).stdout).expect("the record of the library");
+                assert_eq!(names_of(&shown), wanted, "{typed:?}");
+                let chosen = all.clone().matching(&filter(groups, hubs, names, on_host, state));
+                assert_eq!(names_of(&chosen), wanted, "{typed:?}");
+                choices += 1;
+            }
+        }
+    }
+    assert_eq!(choices, 72);
+}
+
+fn names_of(peers: &Peers) -> Vec<&str> {
+    let mut names: Vec<&str> = peers.peers.iter().map(|peer| peer.name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn filter(groups: &[&str], hubs: bool, names: &[&str], on_host: bool, state: Option<&str>) -> Filter {
+    let groups = groups.iter().map(|group| group.parse().expect("a group"));
+    let mut filter = Filter::new().groups(groups).peers(names.iter().copied());
+    if hubs {
+        filter = filter.hubs_only();
+    }
+    if on_host {
+        filter = filter.on_host();
+    }
+    match state {
+        Some("up") => filter.state(PeerState::Up),
+        Some("left") => filter.state(PeerState::Left),
+        Some("lost") => filter.state(PeerState::Lost),
+        Some(_) => filter.any_state(),
+        None => filter,
+    }
+}
 
 #[test]
 fn find_says_that_a_node_is_there_that_it_is_not_or_that_too_little_is_known() {
