@@ -49,6 +49,11 @@ impl Home {
         self.root.join("networks").join(format!("{name}.network"))
     }
 
+    /// The file of the members that a node of this name remembers over restarts.
+    pub(crate) fn anchors(&self, network: &str, name: &str) -> PathBuf {
+        self.root.join("anchors").join(network).join(format!("{name}.anchors"))
+    }
+
     /// Where running nodes have their sockets, a directory for each network.
     pub(crate) fn run_folder(&self) -> PathBuf {
         self.root.join("run")

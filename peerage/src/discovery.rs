@@ -16,12 +16,14 @@
 //! | `seeds` | [`Builder::seed`], the network | each address that the name of a seed has, resolved anew again and again | what the name has no more |
 //! | `localhost` | [`Builder::localhost`] | link sockets in a directory, at once, without any traffic on a network | sockets that are gone |
 //! | `mdns` | [`Builder::mdns`] | members that announce themselves on the local network | whose record has gone |
+//! | `anchors` | [`Builder::anchors`] | members that there was a link with before a restart | all of them, after an hour |
 //!
 //! A source looks for the first time when its node starts, and goes on for as long as the node runs. What it tells is always
 //! all that it finds now, so that nothing depends on what was told before.
 //!
 //! [`Builder::seed`]: crate::node::Builder::seed
 //! [`Builder::mdns`]: crate::node::Builder::mdns
+//! [`Builder::anchors`]: crate::node::Builder::anchors
 //! [`Builder::localhost`]: crate::node::Builder::localhost
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,10 +33,12 @@ use peerage_proto::address::Address;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use anchors::{Anchor, Anchors, Remembered, Save};
 pub(crate) use localhost::Localhost;
 pub(crate) use mdns::Mdns;
 pub(crate) use seeds::Seeds;
 
+mod anchors;
 mod localhost;
 mod mdns;
 mod seeds;
@@ -49,6 +53,8 @@ pub enum Method {
     Localhost,
     /// Records on the local network.
     Mdns,
+    /// Members that this node was linked with before its restart.
+    Anchors,
 }
 
 impl Method {
@@ -58,6 +64,7 @@ impl Method {
             Method::Seeds => "seeds",
             Method::Localhost => "localhost",
             Method::Mdns => "mdns",
+            Method::Anchors => "anchors",
         }
     }
 }
@@ -73,6 +80,7 @@ pub(crate) enum Source {
     Seeds(Seeds),
     Localhost(Localhost),
     Mdns(Mdns),
+    Anchors(Remembered),
 }
 
 impl Source {
@@ -81,6 +89,7 @@ impl Source {
             Source::Seeds(_) => Method::Seeds,
             Source::Localhost(_) => Method::Localhost,
             Source::Mdns(_) => Method::Mdns,
+            Source::Anchors(_) => Method::Anchors,
         }
     }
 
@@ -90,6 +99,7 @@ impl Source {
         match self {
             Source::Seeds(seeds) => drop(leave.run_until_cancelled(seeds.run(teller)).await),
             Source::Localhost(localhost) => drop(leave.run_until_cancelled(localhost.run(teller)).await),
+            Source::Anchors(remembered) => drop(leave.run_until_cancelled(remembered.run(teller)).await),
             Source::Mdns(mdns) => mdns.run(teller, leave).await,
         }
     }

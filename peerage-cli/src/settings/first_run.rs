@@ -66,6 +66,7 @@ impl Settings {
             .network(prepared.network.clone())
             .name(prepared.name.clone())
             .control(&prepared.control)
+            .anchors(self.home.anchors(prepared.network.name().as_str(), prepared.name.as_str()))
             .hub(self.hub.value)
             .limits(Limits { full_mesh: self.max_full_mesh.value.into(), ..Limits::default() });
         for address in &prepared.listen {

@@ -31,6 +31,7 @@ pub struct Builder {
     pub(super) seeds: Vec<Address>,
     pub(super) localhost: Option<PathBuf>,
     pub(super) mdns: bool,
+    pub(super) anchors: Option<PathBuf>,
     pub(super) groups: BTreeSet<Group>,
     pub(super) hub: bool,
     pub(super) ephemeral: bool,
@@ -90,6 +91,7 @@ impl Builder {
             seeds: Vec::new(),
             localhost: None,
             mdns: false,
+            anchors: None,
             groups: BTreeSet::new(),
             hub: false,
             ephemeral: false,
@@ -174,6 +176,14 @@ impl Builder {
     /// addresses and ports, and that a node of some network is there, but neither its name nor its network's. Default no.
     pub fn mdns(mut self, yes: bool) -> Builder {
         self.mdns = yes;
+        self
+    }
+
+    /// A file in which a few members are remembered that there are links with, so that they are found again after a restart
+    /// even if the seeds are gone. It is written at most once a minute, and when the node stops; its directory is made if there
+    /// is none, and must be this user's alone (0700). Default none.
+    pub fn anchors(mut self, file: impl Into<PathBuf>) -> Builder {
+        self.anchors = Some(file.into());
         self
     }
 

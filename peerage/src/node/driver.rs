@@ -201,6 +201,7 @@ impl Driver {
                 Wake::Timeout => self.timeout(),
                 Wake::Stop => {
                     told_to_stop = true;
+                    self.end_search();
                     self.feed(Input::Stop { reason: "stopped".to_owned() });
                 }
             }
@@ -242,6 +243,7 @@ impl Driver {
         let beat = self.pulse.beat(now.into_std(), SystemTime::now());
         self.look_at_listeners();
         self.look_at_network(beat.jumped);
+        self.keep_anchors(now);
         let metrics = &self.parts.shared.metrics;
         metrics.timers_late.add(beat.late.into());
         metrics.pauses.add(beat.jumped.into());
@@ -307,6 +309,7 @@ impl Driver {
             Command::Drain { within, reply } => {
                 self.drained.push(reply);
                 self.drain_plain(within);
+                self.end_search();
                 self.feed(Input::Drain { within, reason: "drained".to_owned() });
             }
             Command::Announce { change, reply } => {
@@ -384,6 +387,7 @@ impl Driver {
             held.link.ended().await;
         }
         self.parts.search.ended().await;
+        self.close_anchors().await;
         shared.directory.clear();
         self.refuse_waiting();
         for reply in self.drained.drain(..) {

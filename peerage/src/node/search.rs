@@ -12,13 +12,15 @@ use tracing::Instrument as _;
 
 use super::builder::Builder;
 use super::start::random_bits;
-use crate::discovery::{FINDINGS_WAITING, Finding, Findings, Localhost, Mdns, Seeds, Source, Teller};
+use crate::discovery::{Anchors, FINDINGS_WAITING, Finding, Findings, Localhost, Mdns, Seeds, Source, Teller};
 use crate::network::Network;
 
 /// What a node is told about where others may be.
 pub(super) struct Search {
     /// All that was told, and what came of it.
     pub(super) findings: Findings,
+    /// Whom to remember over restarts, if anybody.
+    pub(super) anchors: Option<Anchors>,
     /// What the operator named, until it is connected.
     pub(super) seeds: Vec<Address>,
     /// Sources that have not begun.
@@ -37,16 +39,18 @@ impl Search {
         let hurry = Arc::new(Notify::new());
         let localhost = builder.localhost.clone().map(|folder| Localhost::new(folder, here.listening.clone()));
         let mdns = builder.mdns.then(|| Mdns::new(key.clone(), &here.listening, random_bits));
+        let (anchors, remembered) = builder.anchors.clone().map(Anchors::open).unzip();
         let sources: Vec<Source> = Seeds::new(&seeds, hurry.clone())
             .map(Source::Seeds)
             .into_iter()
             .chain(localhost.map(Source::Localhost))
             .chain(mdns.map(Source::Mdns))
+            .chain(remembered.map(Source::Anchors))
             .collect();
         let (telling, told) = mpsc::channel(FINDINGS_WAITING);
         let findings = Findings::new(sources.iter().map(Source::method), &seeds);
         let (leave, looking) = (CancellationToken::new(), JoinSet::new());
-        Search { findings, seeds, sources, telling, told, hurry, leave, looking }
+        Search { findings, anchors, seeds, sources, telling, told, hurry, leave, looking }
     }
 
     /// Has all of them begin.

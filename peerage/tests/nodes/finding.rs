@@ -108,6 +108,31 @@ async fn seeds_are_shown_with_why_their_dial_failed_and_names_that_do_not_resolv
 }
 
 #[tokio::test]
+async fn after_a_restart_a_node_finds_whom_it_was_linked_with_though_its_seed_is_gone_from_the_settings() {
+    let place = Place::new();
+    let at_loopback = |name: &str| place.node(name).listen(address("tls://127.0.0.1:0"));
+    let a = at_loopback("a").start().await.unwrap();
+    let file = place.path("state/b.anchors");
+    let b = at_loopback("b").anchors(&file).seed(a.addresses()[0].clone()).start().await.unwrap();
+    until(|| linked(&b) == 1).await;
+    soon(b.stop()).await;
+    let again = at_loopback("b").anchors(&file).start().await.unwrap();
+    until(|| linked(&again) == 1).await;
+    let shown = method(&again, "anchors");
+    assert_eq!(shown.found.len(), 1);
+    assert_eq!(shown.found[0].address, a.addresses()[0].clone().with_node(a.id()).to_string());
+    // Whoever took that place meanwhile is not the one that was known.
+    soon(again.stop()).await;
+    let taken = a.addresses()[0].clone();
+    soon(a.stop()).await;
+    let stranger = place.node("stranger").listen(taken).start().await.unwrap();
+    let last = at_loopback("b").anchors(&file).start().await.unwrap();
+    until(|| method(&last, "anchors").found.iter().any(|found| found.last_error.is_some())).await;
+    assert_eq!((linked(&last), linked(&stranger)), (0, 0));
+    assert!(last.status().nominal, "{:?}", last.status().faults);
+}
+
+#[tokio::test]
 async fn a_node_that_stops_looks_for_nobody_any_more() {
     let place = Place::new();
     let a = meeting(&place, "a").start().await.unwrap();

@@ -87,7 +87,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // The door for programs of this user.
     ("control", &["address", "channel", "metrics", "private_file", "service", "transport"], &["limits"]),
     // Proposes addresses, and knows nothing of links: what becomes of a proposal is decided elsewhere.
-    ("discovery", &["address"], &["address", "hello", "node"]),
+    ("discovery", &["address", "private_file"], &["address", "hello", "id", "limits", "node"]),
     // The public face of nodes; `node/driver` is where its parts come together.
     (
         "node",

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use peerage_proto::membership::MemberView;
 use peerage_proto::node::{Input, Keep};
+use tokio::time::Instant;
 
 use super::Driver;
 use crate::address::Address;
-use crate::discovery::{Finding, Method, Shown};
+use crate::discovery::{Anchor, Anchors, Finding, Method, Save, Shown};
 use crate::node::reach;
 use crate::node::snapshot::{DiscoveryStatus, FoundAddress};
 
@@ -65,6 +67,51 @@ impl Driver {
         self.parts.search.hurry();
     }
 
+    /// Remembers whom this node is linked with, for after a restart.
+    pub(super) fn keep_anchors(&mut self, now: Instant) {
+        if !self.parts.search.anchors.as_ref().is_some_and(|anchors| anchors.may_write(now.into_std())) {
+            return;
+        }
+        let linked = self.linked_for_long();
+        let save = self.parts.search.anchors.as_mut().and_then(|anchors| anchors.keep(now.into_std(), linked));
+        if let Some(save) = save {
+            // It touches the disk. Two of them are a minute apart.
+            tokio::task::spawn_blocking(move || written(save));
+        }
+    }
+
+    /// Nobody is looked for any more. Whom this node is linked with now it will begin with after a restart.
+    pub(super) fn end_search(&mut self) {
+        let linked = self.linked_for_long();
+        if let Some(anchors) = &mut self.parts.search.anchors {
+            anchors.learn(linked);
+        }
+        self.parts.search.leave();
+    }
+
+    /// Returns when the anchors are written.
+    pub(super) async fn close_anchors(&mut self) {
+        let save = self.parts.search.anchors.as_mut().and_then(Anchors::close);
+        if let Some(save) = save {
+            // A task that cannot be started writes nothing.
+            let _ = tokio::task::spawn_blocking(move || written(save)).await;
+        }
+    }
+
+    /// Members that there is a link with and that can be dialled, longest up first.
+    fn linked_for_long(&self) -> Vec<Anchor> {
+        let (here, machine) = (self.parts.machine.here(), self.shared().facts.machine);
+        let is_linked = |member: &MemberView<'_>| member.path.is_some() && !member.record.ephemeral;
+        let mut linked: Vec<MemberView<'_>> = self.parts.machine.members().filter(is_linked).collect();
+        linked.sort_by_key(|member| member.since);
+        let anchor = |member: MemberView<'_>| {
+            let record = member.record;
+            let may_dial = |address: &&Address| here.may_dial(address, record.machine == machine);
+            Anchor::new(record.id, record.addresses.iter().filter(may_dial).cloned())
+        };
+        linked.into_iter().filter_map(anchor).collect()
+    }
+
     /// A dial led to no link.
     pub(super) fn dial_failed(&mut self, address: &Address, why: &dyn fmt::Display) {
         self.is_stale |= self.parts.search.findings.failed(address, why);
@@ -75,6 +122,13 @@ impl Driver {
         for address in addresses {
             self.is_stale |= self.parts.search.findings.reached(address);
         }
+    }
+}
+
+/// Writes the file of anchors. The node does without if it cannot be.
+fn written(save: Save) {
+    if let Err(why) = save.write() {
+        tracing::warn!(%why, "the members to begin with after a restart were not stored");
     }
 }
 

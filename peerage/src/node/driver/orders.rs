@@ -56,10 +56,7 @@ impl Driver {
                     }
                 });
             }
-            node::Order::StopListening => {
-                self.parts.doors.close();
-                self.parts.search.leave();
-            }
+            node::Order::StopListening => self.parts.doors.close(),
             node::Order::Stopped => self.is_over = true,
         }
     }
