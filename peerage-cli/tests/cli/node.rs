@@ -91,6 +91,11 @@ impl Up {
         }
     }
 
+    /// All records that have come and were not waited for.
+    pub(crate) fn records_so_far(&self) -> Vec<Value> {
+        self.records.try_iter().collect()
+    }
+
     /// Waits for this event; others are skipped.
     pub(crate) fn event(&mut self, event: &str) -> Value {
         self.event_within(event, PATIENCE)

@@ -8,6 +8,8 @@
 //!   lan        two network namespaces, and nothing but a ticket
 //!   spoof      records on a local network that no node made
 //!   stalls     processes that are killed or stopped
+//!   starved    one process that hardly gets to run
+//!   idle       a mesh in which nothing happens
 //!   cable      network namespaces of these tests' own
 //! ```
 //!
@@ -18,6 +20,7 @@ mod finding;
 #[path = "../cli/home.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod home;
+mod idle;
 mod lan;
 mod namespaces;
 #[path = "../cli/node.rs"]
@@ -28,6 +31,7 @@ mod node;
 mod program;
 mod spoof;
 mod stalls;
+mod starved;
 mod storm;
 
 use std::env;
