@@ -5,6 +5,7 @@
 //!   storm      sixteen nodes dial each other at one time, again and again
 //!   namespaces two network namespaces joined by a cable: linking over it, and cutting it
 //!   finding    nodes that nobody told where the others are
+//!   orders     processes that start in any order
 //!   lan        two network namespaces, and nothing but a ticket
 //!   spoof      records on a local network that no node made
 //!   stalls     processes that are killed or stopped
@@ -26,6 +27,7 @@ mod namespaces;
 #[path = "../cli/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod node;
+mod orders;
 #[path = "../cli/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod program;
