@@ -13,6 +13,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -133,6 +134,8 @@ pub(super) struct Driver {
     plain_drained: Vec<oneshot::Receiver<()>>,
     /// Everything that takes time and ends with the node.
     tasks: CancellationToken,
+    /// From where peers on other machines see this node come.
+    observed: BTreeMap<NodeId, IpAddr>,
     /// Something that is published has changed.
     is_stale: bool,
     /// What was missing for a complete view when it was published last.
@@ -166,6 +169,7 @@ impl Driver {
             abandoned: 0,
             plain_drained: Vec::new(),
             tasks,
+            observed: BTreeMap::new(),
             is_stale: true,
             missing: Vec::new(),
             is_asking: false,

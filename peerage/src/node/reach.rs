@@ -1,6 +1,6 @@
 //! Where this node can be reached.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use peerage_proto::address::{Address, Host, Scheme};
@@ -39,6 +39,28 @@ pub(super) fn reachable(advertise: &[Address], listening: &[Address], interfaces
         Scheme::Tcp => 4,
     });
     told
+}
+
+/// Where this node can be reached besides, by what peers on other machines see it come from: behind a translator of addresses
+/// none of the interfaces is of use to others. Believed where more of them say the same than anything else together. That the
+/// port is the same outside is a guess; it costs those who try it one dial.
+pub(super) fn observed<'a>(
+    said: impl Iterator<Item = &'a IpAddr>,
+    advertise: &[Address],
+    listening: &[Address],
+    interfaces: &[IpAddr],
+) -> Vec<Address> {
+    let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for ip in said {
+        *counts.entry(ip.to_canonical()).or_default() += 1;
+    }
+    let all: usize = counts.values().sum();
+    let agreed = counts.into_iter().find(|(_, count)| count * 2 > all).map(|(ip, _)| ip);
+    let known = |ip: &IpAddr| interfaces.iter().any(|own| own.to_canonical() == *ip);
+    let is_new = |ip: &IpAddr| advertise.is_empty() && Here::may_tell(*ip) && !ip.is_unspecified() && !known(ip);
+    let Some(ip) = agreed.filter(is_new) else { return Vec::new() };
+    let is_of_all = |address: &&Address| address.host().and_then(Host::ip).is_some_and(|ip| ip.is_unspecified());
+    listening.iter().filter(is_of_all).flat_map(|listening| told(listening, &[ip])).collect()
 }
 
 /// Where this node is once its interfaces have these addresses; `None` if that is where it was.
@@ -103,5 +125,30 @@ mod tests {
         assert_eq!(told("unix:///run/a.sock"), ["unix:///run/a.sock"]);
         let alone = super::told(&"tls://0.0.0.0:5".parse().unwrap(), &[]);
         assert_eq!(alone[0].to_string(), "tls://127.0.0.1:5");
+    }
+
+    #[test]
+    fn what_most_peers_see_is_told_besides_where_all_interfaces_are_listened_at() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let listening: Vec<Address> = ["tls://[::]:5000", "quic://0.0.0.0:5001", "tls://10.1.2.3:7", "unix:///run/a"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        let observed = |said: &[&str], advertise: &[Address]| {
+            let said: Vec<IpAddr> = said.iter().map(|said| ip(said)).collect();
+            let told = super::observed(said.iter(), advertise, &listening, &[ip("10.1.2.3")]);
+            told.iter().map(Address::to_string).collect::<Vec<_>>()
+        };
+        let outside = ["tls://198.18.0.7:5000", "quic://198.18.0.7:5001"];
+        assert_eq!(observed(&["198.18.0.7"], &[]), outside);
+        assert_eq!(observed(&["198.18.0.7", "::ffff:198.18.0.7", "9.9.9.9"], &[]), outside);
+        assert_eq!(observed(&["198.18.0.7", "9.9.9.9"], &[]), [""; 0], "they do not agree");
+        assert_eq!(observed(&["10.1.2.3"], &[]), [""; 0], "it is known");
+        assert_eq!(observed(&["127.0.0.1"], &[]), [""; 0], "of no use to others");
+        assert_eq!(
+            observed(&["198.18.0.7"], &["tls://a.lab:1".parse().unwrap()]),
+            [""; 0],
+            "the operator knows better"
+        );
+        assert_eq!(observed(&[], &[]), [""; 0]);
     }
 }

@@ -117,6 +117,27 @@ async fn a_view_is_not_complete_while_a_peer_that_is_linked_has_not_said_its_nam
     assert_eq!(b.peers().peers[0].name, "newer");
 }
 
+#[tokio::test]
+async fn where_a_peer_elsewhere_sees_this_node_come_from_is_told_to_others_as_long_as_it_is_linked() {
+    let place = Place::new();
+    let b = place.node("b").dangerously_plaintext().listen(address("tcp://0.0.0.0:0")).start().await.unwrap();
+    let port = b.addresses()[0].port().unwrap();
+    let mut newer = Newer::dial(&place, &address(&format!("tcp://127.0.0.1:{port}"))).await;
+    newer.admits_and_says(&[]);
+    let introduction = map([
+        ("record", newer.record.clone()),
+        ("process", 7_u64.into()),
+        ("ping_ms", 1_000_u64.into()),
+        ("you", "198.18.0.7".into()),
+    ]);
+    newer.says(&[(14, 0, introduction)]);
+    newer.flush().await;
+    let seen = address(&format!("tcp://198.18.0.7:{port}"));
+    until(|| b.addresses().contains(&seen)).await;
+    drop(newer);
+    until(|| !b.addresses().contains(&seen)).await;
+}
+
 /// A node of a version to come, as far as one is needed here.
 struct Newer {
     stream: TcpStream,

@@ -1,6 +1,9 @@
 //! Saying something new of this node to all others.
 
+use std::net::IpAddr;
+
 use peerage_proto::address::Address;
+use peerage_proto::id::NodeId;
 use peerage_proto::membership::About;
 use peerage_proto::node::Input;
 
@@ -20,18 +23,39 @@ impl Driver {
         about.groups.extend(change.join);
         about.hub = change.hub.unwrap_or(about.hub);
         let advertised = change.advertise.unwrap_or_else(|| self.parts.advertise.clone());
-        let here = self.parts.machine.here();
-        about.addresses = reach::reachable(&advertised, &here.listening, &here.interfaces);
+        about.addresses = self.place(&advertised);
         self.parts.machine.check(&about).map_err(Mistake::Record)?;
         self.parts.advertise = advertised;
         self.say(about);
         Ok(())
     }
 
-    /// This node is elsewhere.
-    pub(super) fn announce_place(&mut self, addresses: Vec<Address>) {
-        let about = About { addresses, ..self.parts.about.clone() };
-        self.say(about);
+    /// Says where this node is, if that is news.
+    pub(super) fn announce_place(&mut self) {
+        let addresses = self.place(&self.parts.advertise);
+        if addresses != self.parts.about.addresses {
+            let about = About { addresses, ..self.parts.about.clone() };
+            self.say(about);
+        }
+    }
+
+    /// A peer says from where it sees this node come; or it is gone, and says nothing any more.
+    pub(super) fn observed(&mut self, peer: NodeId, ip: Option<IpAddr>) {
+        match ip {
+            Some(ip) => _ = self.observed.insert(peer, ip),
+            None if self.observed.remove(&peer).is_none() => return,
+            None => {}
+        }
+        self.announce_place();
+    }
+
+    /// Where others are told to come.
+    fn place(&self, advertised: &[Address]) -> Vec<Address> {
+        let here = self.parts.machine.here();
+        let mut addresses = reach::reachable(advertised, &here.listening, &here.interfaces);
+        let said = self.observed.values();
+        addresses.extend(reach::observed(said, advertised, &here.listening, &here.interfaces));
+        addresses
     }
 
     fn say(&mut self, about: About) {

@@ -59,11 +59,8 @@ impl Driver {
         }
         let here = moved.unwrap_or_else(|| here.clone());
         tracing::info!(interfaces = ?here.interfaces, woke, "the network is another one");
-        let own = here.own.clone();
         self.feed(Input::NetworkChanged { here });
-        if own != self.parts.about.addresses {
-            self.announce_place(own);
-        }
+        self.announce_place();
         self.parts.search.hurry();
     }
 

@@ -148,10 +148,15 @@ impl Driver {
         if self.parts.compression && said.compression.contains(LZ4) && held.direction == Direction::Out {
             held.link.order(Order::Propose(Form::COMPRESSED));
         }
-        let record = said.record.clone();
+        let (record, sees_us_at) = (said.record.clone(), said.sees_us_at);
         // It is kept among the members, as long as it is the newest.
         held.introduction.get_or_init(|| Introduction { record: Payload::null(Encoding::MsgPack), ..said });
         self.feed(Input::Introduced { link: id, record, path: held.path.clone() });
+        let peer = held.established.peer;
+        let machine = self.parts.machine.member(&peer).map(|member| member.record.machine);
+        if let Some(ip) = sees_us_at.filter(|_| machine.is_some_and(|machine| machine != self.shared().facts.machine)) {
+            self.observed(peer, Some(ip));
+        }
     }
 
     /// A link has ended.

@@ -29,6 +29,7 @@ impl Driver {
                 self.reached(addresses.iter().flatten());
             }
             node::Event::Member(change) => events.push(member(change)),
+            node::Event::LinkDown { peer, .. } => self.observed(peer, None),
             node::Event::Connected => events.push(Event::Connected),
             node::Event::Isolated => {
                 self.parts.search.hurry();
