@@ -92,6 +92,7 @@ impl Up {
     }
 
     /// All records that have come and were not waited for.
+    #[allow(dead_code, reason = "for the tests of processes, which share this file")]
     pub(crate) fn records_so_far(&self) -> Vec<Value> {
         self.records.try_iter().collect()
     }
