@@ -27,6 +27,7 @@ use crate::jitter::Jitter;
 use crate::limits;
 use crate::liveness::Profile;
 use crate::outputs::Outbox;
+use crate::planted::{self, Bug};
 
 pub use evidence::{Evidence, State, Transition};
 pub use record::{Incarnation, InvalidRecord, Record, SignedRecord, UnverifiedRecord};
@@ -205,11 +206,12 @@ impl Membership {
         self.pump(now);
     }
 
-    /// The link with a neighbour goes another way now.
-    pub(crate) fn moved(&mut self, peer: &NodeId, path: &str) {
-        if let Some(neighbour) = self.neighbours.get_mut(peer) {
+    /// Another link with a neighbour has taken the place of the one before. Whether that one was silent says nothing any more.
+    pub(crate) fn moved(&mut self, now: Instant, peer: NodeId, path: &str) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
             neighbour.go(path);
             self.version = self.version.saturating_add(1);
+            self.heard(now, peer);
         }
     }
 
@@ -387,7 +389,7 @@ impl Membership {
 
     /// When a member without a link is lost because its lease is over.
     fn lease_due(&self, member: &Member) -> Option<Instant> {
-        let counts = member.state.is_live() && !member.is_linked;
+        let counts = member.state.is_live() && !member.is_linked && !planted::is(Bug::GhostNeverExpires);
         counts.then(|| member.lease_until.max(self.verdicts_from))
     }
 

@@ -322,7 +322,10 @@ impl Node {
             }
             Input::Addresses { peer, addresses } => self.peers.addresses(peer, addresses),
             Input::DialFailed { dial, why } => self.peers.dial_failed(now, dial, why),
-            Input::Proved { link, proved, dialled } => self.peers.proved(now, link, proved, dialled),
+            Input::Proved { link, proved, dialled } => {
+                let newest = self.members.as_ref().and_then(|members| members.newest(&proved.peer));
+                self.peers.proved(now, link, proved, dialled, newest);
+            }
             Input::Up { link } => self.peers.up(now, link),
             Input::Introduced { link, record, path } => self.introduced(now, link, &record, path),
             Input::Down { link, why } => self.down(now, link, why),

@@ -30,12 +30,20 @@ pub enum Bug {
     WindowOffByOne,
     /// A silent peer is waited for, for ever.
     SilenceForgiven,
+    /// Records of other nodes are believed whoever signed them.
+    RecordUnverified,
+    /// A record of an earlier run takes the place of that of a later one.
+    OlderRecordAccepted,
+    /// A member that somebody else doubts counts as lost.
+    HearsayEvicts,
+    /// A member whose lease is over stays.
+    GhostNeverExpires,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 15] = [
         Bug::SignatureUnchecked,
         Bug::OlderEpochAccepted,
         Bug::TieBreakByArrival,
@@ -47,6 +55,10 @@ impl Bug {
         Bug::DeadlineForgotten,
         Bug::WindowOffByOne,
         Bug::SilenceForgiven,
+        Bug::RecordUnverified,
+        Bug::OlderRecordAccepted,
+        Bug::HearsayEvicts,
+        Bug::GhostNeverExpires,
     ];
 
     /// The bug of this name, as `Debug` writes it.

@@ -143,6 +143,10 @@ const PLANTED: &[(Bug, Oracle)] = &[
     (Bug::DeadlineForgotten, Oracle::O1),
     (Bug::WindowOffByOne, Oracle::O8),
     (Bug::SilenceForgiven, Oracle::O6),
+    (Bug::RecordUnverified, Oracle::O7),
+    (Bug::OlderRecordAccepted, Oracle::O7),
+    (Bug::HearsayEvicts, Oracle::O7),
+    (Bug::GhostNeverExpires, Oracle::O9),
 ];
 
 #[test]

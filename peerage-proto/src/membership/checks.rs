@@ -10,6 +10,7 @@ use super::word::Answer;
 use super::{Membership, Wish, Word};
 use crate::id::NodeId;
 use crate::limits;
+use crate::planted::{self, Bug};
 
 /// The questions that are open.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -57,6 +58,9 @@ impl Checks {
 impl Membership {
     /// A neighbour asks to try a node.
     pub(super) fn told_check(&mut self, now: Instant, from: NodeId, ask: u32, node: NodeId) {
+        if planted::is(Bug::HearsayEvicts) && self.state(&node).is_some_and(super::State::is_live) {
+            self.turn(now, node, super::State::Lost, super::Seen::of(super::Evidence::Indirect));
+        }
         let answer = if node == self.own.id() {
             Answer::Alive
         } else if !self.is_linked(&node) {

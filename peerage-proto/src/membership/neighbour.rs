@@ -27,6 +27,8 @@ pub(super) struct Neighbour {
     asked: Option<Instant>,
     /// It holds to its digest, although it has told all: perhaps those whom it calls live have signed something since.
     holds_to_it: bool,
+    /// Its link is silent: nothing is said that would only wait, and come all at once.
+    pub(super) is_quiet: bool,
     /// A part of the answer was not taken.
     is_partial: bool,
     budgets: Budgets,
@@ -62,6 +64,7 @@ impl Neighbour {
             ask_at: None,
             asked: None,
             holds_to_it: false,
+            is_quiet: false,
             is_partial: false,
             budgets: Budgets::default(),
         }
@@ -97,7 +100,7 @@ impl Neighbour {
 
     /// Whether it is to be told our digest now; notes that it is.
     pub(super) fn says(&mut self, now: Instant, ours: Digest) -> bool {
-        let is_due = self.say_at(ours).is_some_and(|at| at.is_none_or(|at| at <= now));
+        let is_due = !self.is_quiet && self.say_at(ours).is_some_and(|at| at.is_none_or(|at| at <= now));
         if is_due {
             (self.said, self.owes) = (Some((ours, now)), false);
         }
@@ -106,7 +109,7 @@ impl Neighbour {
 
     /// Whether it is to be asked now for what is missing here; notes that it is. Where nobody may be asked now, it is put off.
     pub(super) fn asks(&mut self, now: Instant, ours: Digest, delay: Duration, may_ask: bool) -> bool {
-        if !self.is_worth_asking(ours) {
+        if self.is_quiet || !self.is_worth_asking(ours) {
             self.ask_at = None;
             return false;
         }
@@ -140,6 +143,9 @@ impl Neighbour {
 
     /// When something is due with it.
     pub(super) fn due(&self, ours: Digest) -> Option<Instant> {
+        if self.is_quiet {
+            return None;
+        }
         let said = self.said.map(|(_, at)| at);
         let say = self.say_at(ours).and_then(|at| at.or(said));
         [say, self.ask_due(ours)].into_iter().flatten().min()

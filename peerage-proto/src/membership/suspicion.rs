@@ -87,6 +87,9 @@ impl Suspicion {
 impl Membership {
     /// The link with a neighbour has been silent for as long as makes it suspect.
     pub(crate) fn quiet(&mut self, now: Instant, peer: NodeId) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.is_quiet = true;
+        }
         let patience = self.profile.lost_after().saturating_sub(self.profile.suspect_after());
         if self.is_linked(&peer) && self.state(&peer) == Some(State::Up) {
             self.suspect(now, peer, Evidence::Silence, "its link is silent", patience);
@@ -96,6 +99,9 @@ impl Membership {
 
     /// A neighbour whose link was silent speaks again.
     pub(crate) fn heard(&mut self, now: Instant, peer: NodeId) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.is_quiet = false;
+        }
         if self.is_linked(&peer) && self.state(&peer) == Some(State::Suspect) {
             let path = self.path(&peer);
             self.turn(now, peer, State::Up, Seen { path, ..Seen::of(Evidence::Heard) });

@@ -152,6 +152,9 @@ pub(crate) enum Wish {
     /// There should be a link with this member: at these addresses, which `informant` handed on (`None`: the member itself).
     /// Takes the place of what was wished for it before. `tried` or `linked` must follow, also if no address may be dialled.
     Reach { peer: NodeId, addresses: Vec<Address>, informant: Option<NodeId> },
+    /// Links with earlier runs of this node than the newest of which a record is known are of no use: they lead to nobody, or
+    /// to somebody who has to learn that he runs in an epoch that is over.
+    Outdated { peer: NodeId, newest: Epoch },
     /// No link with this node is wished for any more.
     Forget { peer: NodeId },
     /// End the links with this neighbour: it misbehaves.

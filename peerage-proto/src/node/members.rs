@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Event, Fact, Node, Order, Output, WhyClosed, WhyDown};
 use crate::address::Address;
 use crate::codec::Payload;
-use crate::id::{LinkId, NodeId};
+use crate::id::{Epoch, LinkId, NodeId};
 use crate::membership::{InvalidRecord, LinkEnd, Membership, SignedRecord, Wish, Word};
 use crate::outcome::LinkLost;
 
@@ -48,15 +48,20 @@ impl Members {
         self.introduced.contains_key(&link)
     }
 
+    /// The newest run of a node of which a record is known.
+    pub(super) fn newest(&self, peer: &NodeId) -> Option<Epoch> {
+        self.machine.member(peer).map(|member| member.record.incarnation.epoch)
+    }
+
     /// A link has ended.
     pub(super) fn ended(&mut self, link: LinkId) {
         self.introduced.remove(&link);
     }
 
     /// Calls to a peer go over this link now.
-    pub(super) fn moved(&mut self, link: LinkId, peer: &NodeId) {
+    pub(super) fn moved(&mut self, now: Instant, link: LinkId, peer: &NodeId) {
         if let Some(introduced) = self.introduced.get(&link) {
-            self.machine.moved(peer, &introduced.path);
+            self.machine.moved(now, *peer, &introduced.path);
         }
     }
 
@@ -128,7 +133,7 @@ impl Node {
     pub(super) fn heed(&mut self, now: Instant, order: &Order) {
         let Some(members) = &mut self.members else { return };
         match order {
-            Order::Activate { link, peer } => members.moved(*link, peer),
+            Order::Activate { link, peer } => members.moved(now, *link, peer),
             Order::Renew { epoch } => members.machine.renew(now, *epoch),
             _ => {}
         }
@@ -167,6 +172,7 @@ impl Node {
                     self.peers.reach(peer, addresses, informant);
                 }
                 Wish::Forget { peer } => self.peers.forget(peer),
+                Wish::Outdated { peer, newest } => self.peers.outdated(now, peer, newest),
                 Wish::Cut { peer, why } => {
                     let cut = |link| Output::Cut { link, why: why.to_owned() };
                     self.outputs.extend(self.peers.links_of(peer).into_iter().map(cut));

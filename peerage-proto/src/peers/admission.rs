@@ -64,15 +64,26 @@ impl Suspicion {
 }
 
 impl Peers {
-    /// A peer has proved itself: admits or refuses it.
-    pub(crate) fn proved(&mut self, now: Instant, id: LinkId, proved: Proved, dialled: Option<DialId>) {
+    /// A peer has proved itself: admits or refuses it. `newest`: the newest run of it that it has signed a record in, as far as
+    /// is known.
+    pub(crate) fn proved(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        proved: Proved,
+        dialled: Option<DialId>,
+        newest: Option<Epoch>,
+    ) {
         if self.links.contains_key(&id) {
             return; // an id given out twice by the driver: the first one holds
         }
         if let Some(dial) = dialled {
             self.contacts.proved(dial);
         }
-        let verdict = self.judge(now, &proved);
+        let verdict = match newest.filter(|newest| proved.epoch < *newest && !planted::is(Bug::OlderEpochAccepted)) {
+            Some(newest) if self.phase == Phase::Running => Verdict::Refuse(Refusal::StaleEpoch { newest }),
+            _ => self.judge(now, &proved),
+        };
         match verdict {
             Verdict::Admit => self.admit(now, id, proved, dialled),
             Verdict::Refuse(why) => self.refuse(now, id, dialled, why),
@@ -143,6 +154,20 @@ impl Peers {
         known.pair.admit(id, order);
         self.links.insert(id, Link { peer, dialled, state: State::Paired });
         self.orders.push_back(Order::Admit { link: id });
+    }
+
+    /// A later run of a peer has signed a record: what links there are with earlier ones end.
+    pub(crate) fn outdated(&mut self, now: Instant, peer: NodeId, newest: Epoch) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        // Where two processes seem to have one key it is left to their links to show which of them lives.
+        if known.epoch >= newest || known.suspicion.is_strong(now) {
+            return;
+        }
+        if known.pair.active().is_some() {
+            known.suspicion.note(now);
+        }
+        let trust = known.trust;
+        self.replace(now, peer, newest, trust, &WhyClosed::NewerEpoch(newest));
     }
 
     fn refuse(&mut self, now: Instant, id: LinkId, dialled: Option<DialId>, why: Refusal) {

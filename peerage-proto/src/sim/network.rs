@@ -22,7 +22,9 @@
 //! | O3 | requests of one end begin in their order |
 //! | O6 | once healed, two nodes have one link, the same one, and it works; before, the rule for duplicates costs no call, and |
 //! | | no moment without a link; nobody goes back behind the newest epoch of a peer |
+//! | O7 | events about members keep their grammar; nobody is called absent who has been there and linked for 10 s |
 //! | O8 | every table keeps to its bound and is empty at the end |
+//! | O9 | 40 s after the last trouble all views of the members are equal, true and complete |
 //! | O10 | no panic, no link and no timer that is left over; nobody gets in with a signature that is not its own |
 //!
 //! Whether they see anything at all is tested with bugs that are planted (feature `planted-bugs`), and whether the runs go
@@ -46,9 +48,11 @@ mod clock;
 mod driver;
 mod faults;
 mod host;
+mod lies;
 mod links;
 mod log;
 mod marker;
+mod members;
 mod oracle;
 mod orders;
 mod seal;
@@ -108,6 +112,15 @@ pub struct Network {
     bug: Option<Bug>,
     /// Connections that were over before anything befell them.
     gone_unhurt: BTreeSet<u32>,
+    /// Since when the first has been linked with the second, in the same runs of both, over whatever others.
+    together: BTreeMap<(usize, usize), (Instant, (u32, u32))>,
+    /// How long that has to be until nobody may be called absent.
+    presence_after: Duration,
+    sample_every: Duration,
+    /// Nodes start within this time, and nothing else happens.
+    starts_within: Option<Duration>,
+    script: Vec<(Duration, Event)>,
+    lies: lies::Lies,
 }
 
 /// What came of a run.
@@ -153,6 +166,12 @@ enum Event {
     Refused(admission::Knock),
     Application(application::Doing),
     Happening(Happening),
+    /// The answers about members are looked at.
+    Sample,
+    /// Every two nodes must have a link.
+    Whole,
+    /// All views of the members must be equal.
+    Equal,
     /// Everything that was broken is whole again.
     Calm,
     /// Everything has come to rest: look, then let every node leave.
@@ -197,6 +216,12 @@ impl Network {
             violation: None,
             bug: None,
             gone_unhurt: BTreeSet::new(),
+            together: BTreeMap::new(),
+            presence_after: members::PRESENCE_AFTER,
+            sample_every: members::SAMPLE,
+            starts_within: None,
+            script: Vec::new(),
+            lies: lies::Lies::default(),
         }
     }
 
@@ -217,6 +242,36 @@ impl Network {
     #[must_use]
     pub fn faults(mut self, faults: Faults) -> Network {
         self.faults = faults;
+        self
+    }
+
+    /// Nothing gets through on these ways, each from one host to another, for `time` from `from` on. Within 15 s of its end
+    /// each two nodes must have a link again, and within 20 s all views must be equal.
+    #[must_use]
+    pub fn apart(mut self, ways: &[(usize, usize)], from: Duration, time: Duration) -> Network {
+        let (ways, end) = (ways.to_vec(), from + time);
+        self.script.push((from, Event::Happening(Happening::Cut(ways.clone()))));
+        self.script.push((end, Event::Happening(Happening::Mend(ways))));
+        self.script.push((end + Duration::from_secs(15), Event::Whole));
+        self.script.push((end + Duration::from_secs(20), Event::Equal));
+        self
+    }
+
+    /// All that happens is that the nodes start, in any order, within `time`. Nobody may be called absent who has been there
+    /// and linked for a second, and 10 s after the last start all views must be equal.
+    #[must_use]
+    pub fn starting_within(mut self, time: Duration) -> Network {
+        self.faults = Faults::default();
+        self.starts_within = Some(time);
+        (self.presence_after, self.sample_every) = (Duration::from_secs(1), Duration::from_millis(50));
+        self
+    }
+
+    /// One node lies at this time: it sends each of its links so many records of nodes that do not exist, each with ten
+    /// addresses at which nobody is, or may be dialled.
+    #[must_use]
+    pub fn luring(mut self, at: Duration, records: usize) -> Network {
+        self.script.push((at, Event::Happening(Happening::Lure(records))));
         self
     }
 
@@ -311,6 +366,9 @@ impl Network {
             Event::Refused(knock) => self.refused(&knock),
             Event::Application(doing) => self.application(doing),
             Event::Happening(happening) => self.befall(happening),
+            Event::Sample => self.sample(),
+            Event::Whole => self.check_links(),
+            Event::Equal => self.check_views(),
             Event::Calm => self.calm(),
             Event::Rest => self.rest(),
             Event::Over => {}
@@ -333,6 +391,7 @@ impl Network {
                 | application::Doing::Answer(end, _)
                 | application::Doing::Stopped(end, ..) => at_end(end),
             },
+            Event::Sample | Event::Whole | Event::Equal => None,
             Event::Knock(_) | Event::Happening(_) | Event::Calm | Event::Rest | Event::Over => None,
         }
     }

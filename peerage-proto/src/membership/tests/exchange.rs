@@ -353,3 +353,18 @@ fn while_answers_bring_nothing_new_the_next_question_waits_longer() {
     ask_and_answer(&mut scene, &bob, 9, MS * 800, vec![Puppet::of(3).handed(1)]);
     ask_and_answer(&mut scene, &bob, 10, MS * 100, vec![]);
 }
+
+#[test]
+fn nothing_that_would_only_wait_is_said_on_a_silent_link() {
+    let (mut scene, [bob, eve]) = Scene::linked_with([1, 2]);
+    scene.act(|ada, now| ada.quiet(now, bob.id));
+    scene.said();
+    for number in 10..40 {
+        scene.told(&eve, discovered([Puppet::of(number).handed(1)]));
+        scene.wait(MS * 500);
+    }
+    assert_eq!(scene.said_to(&bob), []);
+    scene.act(|ada, now| ada.heard(now, bob.id));
+    let digest = scene.digest();
+    assert_eq!(scene.said_to(&bob), [Word::Digest(digest)]);
+}

@@ -191,6 +191,8 @@ impl Mesh {
                 }
             }
             Wish::Forget { peer } => _ = self.nodes[node].wanted.remove(&self.by_id[&peer]),
+            // Here a process ends with its links.
+            Wish::Outdated { .. } => {}
             Wish::Cut { peer, why } => panic!("an honest node is cut: {peer} {why}"),
         }
     }

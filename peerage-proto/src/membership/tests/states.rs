@@ -32,7 +32,7 @@ fn a_link_with_a_member_that_is_up_is_remembered_and_no_event() {
 fn a_link_that_moves_shows_its_new_path() {
     let (mut scene, [bob]) = Scene::linked_with([1]);
     let version = scene.ada.version();
-    scene.act(|ada, _| ada.moved(&bob.id, "quic://p1"));
+    scene.act(|ada, now| ada.moved(now, bob.id, "quic://p1"));
     assert_eq!(scene.ada.member(&bob.id).unwrap().path, Some("quic://p1"));
     assert!(scene.ada.version() > version);
 }
@@ -75,6 +75,7 @@ fn a_node_that_was_started_again_is_lost_and_joins() {
     scene.told(&bob, discovered([eve.restarted().handed(1)]));
     assert_eq!(scene.changes_of(&eve), [ChangedTo::Lost, ChangedTo::Joined]);
     assert_eq!(scene.ada.member(&eve.id).unwrap().path, None);
+    assert!(scene.other_wishes().contains(&Wish::Outdated { peer: eve.id, newest: again.epoch }));
     scene.unlink(&eve, LinkEnd::Reset);
     assert_eq!((scene.changes_of(&eve), scene.state(&eve)), (vec![], Some(State::Up)));
 }
@@ -162,7 +163,7 @@ fn sixteen_transitions_are_remembered_and_long_texts_are_cut() {
     assert_eq!(scene.evidence(&bob).len(), limits::TRANSITIONS_MAX);
     let reset = scene.ada.transitions(&bob.id).find(|transition| transition.evidence == Evidence::Reset).unwrap();
     assert_eq!(reset.detail, "é".repeat(128));
-    scene.act(|ada, _| ada.moved(&bob.id, &"é".repeat(1_000)));
+    scene.act(|ada, now| ada.moved(now, bob.id, &"é".repeat(1_000)));
     assert_eq!(scene.ada.member(&bob.id).unwrap().path, Some("é".repeat(128).as_str()));
 }
 

@@ -86,6 +86,17 @@ fn a_silent_link_that_speaks_again_or_a_new_link_ends_the_suspicion() {
 }
 
 #[test]
+fn another_link_in_the_place_of_a_silent_one_ends_the_suspicion() {
+    let (mut scene, [bob]) = Scene::linked_with([1]);
+    scene.act(|ada, now| ada.quiet(now, bob.id));
+    scene.wait(SECOND * 10);
+    scene.act(|ada, now| ada.moved(now, bob.id, "quic://p1"));
+    assert_eq!(scene.changes_of(&bob), [ChangedTo::Suspect, ChangedTo::Up]);
+    scene.wait(SECOND * 30);
+    assert!(!scene.said_to(&bob).is_empty(), "it is spoken with again");
+}
+
+#[test]
 fn two_neighbours_are_asked_never_the_suspect_and_never_a_suspect() {
     let (mut scene, [bob, eve, mia, tom]) = Scene::linked_with([1, 2, 3, 4]);
     scene.act(|ada, now| ada.quiet(now, mia.id));

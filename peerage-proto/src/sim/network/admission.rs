@@ -48,8 +48,9 @@ impl Network {
         let Dialling { dial, address, expected, dial_seq } = dialling;
         // A host listens at all its ports.
         let address = address.with_port(limits::PORT_DEFAULT);
-        let to = (0..self.hosts.len()).find(|host| Network::address_of(*host) == address);
-        let to = to.expect("nobody dials an address that no host has");
+        let Some(to) = (0..self.hosts.len()).find(|host| Network::address_of(*host) == address) else {
+            return self.lured(host, &address);
+        };
         let base = self.dice.time(if self.faults.has(Fault::Delay) { FAR } else { NEAR });
         let knock = Knock { from: host, run: self.hosts[host].run, dial, to, expected, dial_seq, base };
         let delay = self.delay(base);
@@ -116,6 +117,7 @@ impl Network {
                 stages: [Stage::Absent, Stage::Absent],
                 awaited: [None; 2],
                 delay: knock.base,
+                is_slow: slow,
                 exporter,
                 closed_by_rule: [false; 2],
                 is_forged,

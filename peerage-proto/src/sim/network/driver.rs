@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::host::{Arrival, Word};
+use super::lies::LIAR;
 use super::wire::{EndId, Linked, Stage};
 use super::{Event, Fault, Name, Network, Oracle};
 use crate::channel::{Config, Input as LinkInput, Side};
@@ -12,6 +13,7 @@ use crate::hello::Introduction;
 use crate::id::LinkId;
 use crate::limits;
 use crate::liveness::Profile;
+use crate::membership as members;
 use crate::node::{Control, Input, Output, WhyDown};
 use crate::outcome::LinkLost;
 use crate::sim::end::End;
@@ -106,7 +108,12 @@ impl Network {
             match output {
                 Output::Order(order) => self.carry_out(host, order),
                 Output::Event(event) => self.heard_of(host, &event),
-                Output::Tell { .. } | Output::Cut { .. } => {} // nodes here keep no members
+                Output::Tell { link, word } => {
+                    self.mark_word(&word);
+                    let (kind, content) = word.encode();
+                    self.order_of(host, link, LinkInput::Control { kind, content: &content });
+                }
+                Output::Cut { link, why } => self.cut_liar(host, link, &why),
             }
         }
         self.check_node(host);
@@ -152,9 +159,9 @@ impl Network {
         let config = Config { liveness: Some(Profile::LAN), grid: Some(grid), ..Config::for_node(side) };
         let at_once = if self.faults.has(Fault::Narrow) { NARROW } else { config.served_at_once };
         let config = Config { served_at_once: at_once, calls_in_flight: at_once * 2, ..config };
-        let introduction = process.introduction.clone();
         process.links.insert(link, end);
         process.unnamed.insert(link, local + limits::HANDSHAKE_TIME_DEFAULT);
+        let introduction = self.introduction(host).expect("it keeps members");
         let wire = self.wires.get_mut(&end.wire).expect("looked up above");
         wire.stages[end.side] = Stage::Linked(Box::new(Linked::new(End::new(config), link)));
         let linked = wire.linked(end.side).expect("made above");
@@ -171,6 +178,8 @@ impl Network {
             Word::Control { kind, content } => self.said(host, link, kind, &content),
             Word::Idle(ask) => self.feed(host, Input::Idle { link, ask }),
             Word::Answered => self.feed(host, Input::Answered { link }),
+            Word::Quiet(true) => self.feed(host, Input::Quiet { link }),
+            Word::Quiet(false) => self.feed(host, Input::Audible { link }),
             Word::Ended(why) => self.ended(host, link, why),
         }
     }
@@ -189,7 +198,12 @@ impl Network {
             return self.cut_link(host, link, "it speaks of links before it has introduced itself");
         }
         match Control::decode(kind, content) {
-            Ok(Some(control)) => self.feed(host, Input::Heard { link, control }),
+            Ok(Some(control)) => return self.feed(host, Input::Heard { link, control }),
+            Ok(None) => {}
+            Err(why) => self.cut_link(host, link, &why.to_string()),
+        }
+        match members::Word::decode(kind, content) {
+            Ok(Some(word)) => self.feed(host, Input::Told { link, word }),
             Ok(None) => {}
             Err(why) => self.cut_link(host, link, &why.to_string()),
         }
@@ -199,11 +213,8 @@ impl Network {
         let local = self.local(host);
         let Some(process) = &self.hosts[host].process else { return };
         let Some(end) = process.links.get(&link).copied() else { return };
-        let peer = self.peer_of(end);
         self.order_link(end, local, LinkInput::PeerProfile(Profile::every(said.ping_interval)));
-        self.feed(host, Input::Up { link });
-        let (peer, address) = (self.hosts[peer].id, Network::address_of(peer));
-        self.feed(host, Input::Addresses { peer, addresses: vec![address] });
+        self.feed(host, Input::Introduced { link, record: said.record, path: format!("wire {}", end.wire) });
     }
 
     /// A link has ended.
@@ -219,6 +230,18 @@ impl Network {
             self.mark("a silent peer was given up");
         }
         self.feed(host, Input::Down { link, why });
+    }
+
+    /// Ends a link whose peer lies.
+    fn cut_liar(&mut self, host: usize, link: LinkId, why: &str) {
+        let end = self.end_of(host, link);
+        let is_liar =
+            end.is_some_and(|end| self.wires.get(&end.wire).is_some_and(|wire| wire.hosts[1 - end.side] == LIAR));
+        if !is_liar || !self.faults.has(Fault::Poison) {
+            return self.cut_link(host, link, why);
+        }
+        self.mark("a liar was cut");
+        self.cut_link(host, link, NO_INTRODUCTION);
     }
 
     /// Ends a link whose peer does not keep to the protocol. All are honest here, but some do not get to speak.

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::host::{Host, Process};
-use super::seal::Seal;
+use super::seal::{Judge, Seal};
 use super::wire::EndId;
-use super::{Event, Network, application};
+use super::{Event, Network, application, lies, members};
 use crate::channel::Input as LinkInput;
-use crate::codec::{Encoding, Payload};
-use crate::hello::Introduction;
 use crate::id::NodeId;
-use crate::limits;
-use crate::node::{Config, Input, Keep, Node};
+use crate::liveness::Profile;
+use crate::membership::Keys;
+use crate::node::{Config, Input, Keep, KeepsMembers, Node};
 use crate::sim::dice::Dice;
 
 use super::clock::Clock;
@@ -62,11 +61,16 @@ pub enum Fault {
     Narrow,
     /// Some dial with the key of another node.
     Forgery,
+    /// One node dies for good, and some hear of it only then.
+    Ghost,
+    /// One node lies: it hands on forged and old records, and those of nodes that do not exist, and says of others that they
+    /// are gone.
+    Poison,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 22] = [
         Fault::Crash,
         Fault::Pause,
         Fault::Partition,
@@ -87,6 +91,8 @@ impl Fault {
         Fault::Counter,
         Fault::Narrow,
         Fault::Forgery,
+        Fault::Ghost,
+        Fault::Poison,
     ];
 }
 
@@ -129,6 +135,9 @@ pub(super) enum Happening {
     Leave(usize),
     Storm,
     Redial(usize),
+    Bury(usize),
+    Lie(usize),
+    Lure(usize),
 }
 
 /// How the connections of a process end with it.
@@ -159,6 +168,7 @@ impl Network {
             run: 0,
             process: None,
             is_on: true,
+            is_buried: false,
             paused_until: None,
             pauses_since: now,
             woke: None,
@@ -171,13 +181,18 @@ impl Network {
     /// Writes down when what is to happen.
     pub(super) fn schedule(&mut self) {
         let count = self.hosts.len();
+        self.draw_seeds();
+        self.at(self.begin + members::SAMPLE, Event::Sample);
+        let starts_within = self.starts_within.unwrap_or(Duration::from_secs(2));
         for a in 0..count {
-            for b in a + 1..count {
-                let throw = self.dice.below(10);
-                self.seeds.extend((throw < 6).then_some((a, b)));
-                self.seeds.extend((throw > 3).then_some((b, a)));
-            }
-            self.soon(Duration::from_secs(2), Event::Happening(Happening::Boot(a)));
+            self.soon(starts_within, Event::Happening(Happening::Boot(a)));
+        }
+        if let Some(time) = self.starts_within {
+            // Whoever dials a seed that is not there yet waits up to 6 s in between.
+            self.at(self.begin + time + Duration::from_secs(10), Event::Equal);
+            return self.at(self.begin + time + Duration::from_secs(11), Event::Rest);
+        }
+        for a in 0..count {
             let doing = application::Doing::Begin { from: a };
             self.soon(Duration::from_secs(3), Event::Application(doing));
         }
@@ -192,8 +207,52 @@ impl Network {
         for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
             self.at(self.begin + PROBE, Event::Application(application::Doing::Probe { from, to }));
         }
+        if self.faults.has(Fault::Ghost) && count > 2 {
+            self.prepare_ghost();
+        }
+        for (after, event) in std::mem::take(&mut self.script) {
+            self.at(self.begin + after, event);
+        }
         self.at(self.begin + CALM, Event::Calm);
         self.at(self.begin + REST, Event::Rest);
+    }
+
+    /// One node is cut off from some others from the beginning, so that they know of it by its record alone, and dies early
+    /// for good.
+    fn prepare_ghost(&mut self) {
+        let ghost = self.hosts.len() - 1;
+        // Somebody knows it, and is known by the others.
+        let kept = self.dice.below(ghost as u64) as usize;
+        self.seeds.extend([(kept, ghost)]);
+        let cut = (0..ghost).filter(|other| *other != kept);
+        self.cuts.extend(cut.flat_map(|other| [(other, ghost), (ghost, other)]));
+        let at = self.begin + Duration::from_secs(5) + self.dice.time(Duration::from_secs(10));
+        self.at(at, Event::Happening(Happening::Bury(ghost)));
+    }
+
+    /// A computer is gone for good. Nobody says so.
+    fn bury(&mut self, host: usize) {
+        self.end_process(host, HowItEnds::Vanishes);
+        let here = &mut self.hosts[host];
+        (here.is_buried, here.is_on, here.paused_until) = (true, false, None);
+    }
+
+    /// Who knows whom from the beginning: nearly everybody everybody, or just so many that all hang together.
+    fn draw_seeds(&mut self) {
+        let (count, is_sparse) = (self.hosts.len(), self.dice.chance(50));
+        for b in 1..count {
+            let first = self.dice.below(b as u64) as usize;
+            for a in 0..b {
+                let throw = self.dice.below(10);
+                if is_sparse {
+                    let pair = if throw < 5 { (a, b) } else { (b, a) };
+                    self.seeds.extend((a == first).then_some(pair));
+                } else {
+                    self.seeds.extend((throw < 6).then_some((a, b)));
+                    self.seeds.extend((throw > 3).then_some((b, a)));
+                }
+            }
+        }
     }
 
     fn schedule_one(&mut self, at: Instant, fault: Fault) {
@@ -230,7 +289,10 @@ impl Network {
                 return;
             }
             Fault::Delay | Fault::Slow | Fault::Handlers | Fault::Cancels | Fault::Deadlines => return,
-            Fault::Counter | Fault::Narrow | Fault::Forgery => return,
+            Fault::Counter | Fault::Narrow | Fault::Forgery | Fault::Ghost => return,
+            // Who hands on what a ghost once signed lets it live a little longer.
+            Fault::Poison if self.faults.has(Fault::Ghost) => return,
+            Fault::Poison => Happening::Lie(lies::LIAR),
         };
         self.at(at, Event::Happening(happening));
     }
@@ -268,11 +330,14 @@ impl Network {
             Happening::Storm => self.storm(),
             Happening::Redial(host) if self.hosts[host].paused_until.is_none() => self.feed(host, Input::Redial),
             Happening::Redial(_) => {}
+            Happening::Bury(host) => self.bury(host),
+            Happening::Lie(host) => self.lie(host),
+            Happening::Lure(records) => self.lure_all(records),
         }
     }
 
     fn boot(&mut self, host: usize) {
-        if self.hosts[host].process.is_some() || self.now >= self.begin + REST {
+        if self.hosts[host].process.is_some() || self.hosts[host].is_buried || self.now >= self.begin + REST {
             return;
         }
         if self.faults.has(Fault::Counter) && !self.is_calm && self.dice.chance(30) {
@@ -285,17 +350,13 @@ impl Network {
         let epoch = here.begin_epoch(seconds, random);
         here.run += 1;
         (here.is_on, here.jumped_at) = (true, None);
-        let introduction = Introduction {
-            record: Payload::encode(&(), Encoding::MsgPack).expect("nothing"),
-            process: here.run,
-            encodings: BTreeSet::new(),
-            compression: BTreeSet::new(),
-            build: "sim".to_owned(),
-            ping_interval: limits::PING_LAN,
-            sees_us_at: None,
-        };
-        let introduction = introduction.encode().expect("short and printable");
-        here.process = Some(Process::new(Node::new(Config::new(here.id, epoch, seed)), introduction));
+        let config = Config { here: Network::here(host), ..Config::new(here.id, epoch, seed) };
+        let signer = std::sync::Arc::new(here.seal);
+        let keys = Keys { signer, verifier: std::sync::Arc::new(Judge), network: self.key.clone() };
+        let keeps = KeepsMembers { keys, profile: Profile::LAN, about: self.about(host) };
+        let node = Node::with_members(self.local(host), config, keeps).expect("few words");
+        self.hosts[host].process = Some(Process::new(node));
+        self.feed(host, Input::Searched);
         let seeds: Vec<usize> = self.seeds.iter().filter(|(from, _)| *from == host).map(|(_, to)| *to).collect();
         for to in seeds {
             let address = Network::address_of(to);
@@ -344,8 +405,9 @@ impl Network {
         let reason = "the simulation wants it".to_owned();
         let input = if self.dice.chance(80) { Input::Drain { within, reason } } else { Input::Stop { reason } };
         self.feed(host, input);
-        let back = (self.now + Duration::from_secs(10)).max(self.now + self.dice.time(Duration::from_secs(20)));
-        if back < self.begin + REST {
+        // Draining and the last words on its links take up to 12.5 s.
+        let back = (self.now + Duration::from_secs(13)).max(self.now + self.dice.time(Duration::from_secs(20)));
+        if self.starts_within.is_none() && back < self.begin + REST {
             self.at(back, Event::Happening(Happening::Boot(host)));
         }
     }
@@ -378,6 +440,7 @@ impl Network {
             (self.hosts[host].accepts, self.hosts[host].reads) = (true, true);
             if self.hosts[host].paused_until.is_none() {
                 self.for_links(host, |_| LinkInput::LocalHealth(1));
+                self.feed(host, Input::LocalHealth(1));
             }
             self.soon(Duration::from_secs(3), Event::Happening(Happening::Boot(host)));
         }
@@ -413,7 +476,10 @@ pub(super) const CALLS_END: Duration = Duration::from_secs(88);
 const PROBE: Duration = Duration::from_secs(112);
 
 /// When everything must have come to rest.
-const REST: Duration = Duration::from_secs(120);
+pub(super) const REST: Duration = Duration::from_secs(120);
+
+/// Who has left may come back until then, so that there is time to be found.
+pub(super) const LAST_BOOT: Duration = Duration::from_secs(100);
 
 /// How long the nodes have to leave.
 pub(super) const LEAVING: Duration = Duration::from_secs(16);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::clock::Clock;
+use super::members::Told;
 use super::seal::Seal;
 use super::wire::EndId;
 use crate::codec::Payload;
@@ -27,6 +28,8 @@ pub(super) struct Host {
     pub(super) process: Option<Process>,
     /// Whether the computer is on: if not, nobody refuses a connection either.
     pub(super) is_on: bool,
+    /// It never comes back.
+    pub(super) is_buried: bool,
     pub(super) paused_until: Option<Instant>,
     /// When the last pause began.
     pub(super) pauses_since: Instant,
@@ -72,7 +75,8 @@ pub(super) struct Process {
     pub(super) is_leaving: bool,
     /// When it exits.
     pub(super) exits_at: Option<Instant>,
-    pub(super) introduction: Payload,
+    /// What the application was told last of each member.
+    pub(super) told: Told,
     /// For when it is to be woken, in the time of the simulation.
     pub(super) armed: Option<Instant>,
 }
@@ -89,14 +93,19 @@ pub(super) enum Arrival {
 /// What a link tells its node.
 #[derive(Debug)]
 pub(super) enum Word {
-    Control { kind: Kind, content: Payload },
+    Control {
+        kind: Kind,
+        content: Payload,
+    },
     Idle(u32),
     Answered,
+    /// The peer has not been heard for long, or is heard again.
+    Quiet(bool),
     Ended(WhyDown),
 }
 
 impl Process {
-    pub(super) fn new(node: Node, introduction: Payload) -> Process {
+    pub(super) fn new(node: Node) -> Process {
         Process {
             node,
             arrivals: VecDeque::new(),
@@ -116,7 +125,7 @@ impl Process {
             is_listening: true,
             is_leaving: false,
             exits_at: None,
-            introduction,
+            told: Told::new(),
             armed: None,
         }
     }

@@ -162,8 +162,10 @@ impl Network {
                     }
                 }
                 News::Answered => self.tell(host, link, Word::Answered),
-                News::Quiet(true) => self.mark("a peer was suspected"),
-                News::Quiet(false) => self.mark("a suspected peer was heard"),
+                News::Quiet(is_quiet) => {
+                    self.mark(if is_quiet { "a peer was suspected" } else { "a suspected peer was heard" });
+                    self.tell(host, link, Word::Quiet(is_quiet));
+                }
                 News::GaveUp { number } => self.gave_up(end, number),
                 News::Ended => self.link_ended(end),
             }
@@ -288,11 +290,6 @@ impl Network {
         } else {
             self.turns.insert(end.other());
         }
-    }
-
-    /// The host at the other end.
-    pub(super) fn peer_of(&self, end: EndId) -> usize {
-        self.wires.get(&end.wire).map_or(0, |wire| wire.hosts[1 - end.side])
     }
 
     /// Something happened to the connection that may cost calls.

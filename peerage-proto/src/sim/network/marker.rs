@@ -46,6 +46,20 @@ pub const MARKERS: &[&str] = &[
     "a node was isolated",
     "a process ended in good order",
     "an established peer was probed",
+    // Members.
+    "a lease ran out",
+    "a liar was cut",
+    "a member came back in the same epoch",
+    "a member left",
+    "a member was known before it was linked",
+    "a member was lost and a neighbour had tried it",
+    "a member was lost because its address refuses",
+    "a member was started again",
+    "a neighbour was asked what it knows",
+    "a suspect was not reached for another",
+    "a suspect was reached for another",
+    "a suspicion was refuted",
+    "nothing could be said about a suspect",
 ];
 
 /// Notes a marker. One that is not listed would never be missed.

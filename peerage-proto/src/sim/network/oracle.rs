@@ -23,8 +23,12 @@ pub enum Oracle {
     O3,
     /// One link for each pair; the rule for duplicates costs nothing.
     O6,
+    /// Events about members keep their grammar; nobody is called absent who is there.
+    O7,
     /// Bounds, and nothing left at the end.
     O8,
+    /// Once all is whole, all views of the members are equal and true.
+    O9,
     /// No panic, no leak.
     O10,
 }
@@ -63,7 +67,7 @@ impl Network {
 
     /// A machine, or what watches it, gave up.
     pub(super) fn violated_by_panic(&mut self, what: &str) {
-        let oracle = [Oracle::O1, Oracle::O2, Oracle::O3, Oracle::O6, Oracle::O8];
+        let oracle = [Oracle::O1, Oracle::O2, Oracle::O3, Oracle::O6, Oracle::O7, Oracle::O8, Oracle::O9];
         let named = oracle.into_iter().find(|oracle| what.contains(&format!("{oracle:?}: ")));
         self.violation = None;
         self.violated(named.unwrap_or(Oracle::O10), &[], what.to_owned());
@@ -143,11 +147,8 @@ impl Network {
         if let Some((call, from)) = self.open_call() {
             self.violated(Oracle::O1, &[from], format!("call {call} has no outcome"));
         }
-        for (a, b) in self.seeds.clone() {
-            if let Some(what) = self.disagreement(a, b).or_else(|| self.disagreement(b, a)) {
-                self.violated(Oracle::O6, &[a, b], what);
-            }
-        }
+        self.check_links();
+        self.check_views();
         if let Some((end, host)) = self.leftover() {
             self.violated(Oracle::O10, &[host], format!("an end of wire {} is left over", end.wire));
         }
@@ -157,6 +158,16 @@ impl Network {
             self.soon(Duration::from_secs(1), leave);
         }
         self.at(self.now + super::faults::LEAVING, Event::Over);
+    }
+
+    /// Each two nodes have one link, and it is the same at both ends.
+    pub(super) fn check_links(&mut self) {
+        let count = self.hosts.len();
+        for (a, b) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
+            if let Some(what) = self.disagreement(a, b).or_else(|| self.disagreement(b, a)) {
+                self.violated(Oracle::O6, &[a, b], what);
+            }
+        }
     }
 
     /// What is wrong between two nodes, seen from one of them.

@@ -2,7 +2,7 @@
 
 use super::host::Process;
 use super::wire::{EndId, Stage};
-use super::{Name, Network, Oracle, admission};
+use super::{Event, Name, Network, Oracle, admission};
 use crate::channel::Input as LinkInput;
 use crate::hello::{Input as HelloInput, Refusal};
 use crate::id::LinkId;
@@ -86,6 +86,7 @@ impl Network {
                 self.violated(Oracle::O10, &[host], "two processes with one key, where there is one".to_owned());
             }
             NodeEvent::Isolated => self.mark("a node was isolated"),
+            NodeEvent::Member(change) => self.member_changed(host, change),
             _ => {}
         }
     }
@@ -129,7 +130,7 @@ impl Network {
         self.hosts[host].process.as_ref()?.links.get(&link).copied()
     }
 
-    fn order_of(&mut self, host: usize, link: LinkId, input: LinkInput<'_>) {
+    pub(super) fn order_of(&mut self, host: usize, link: LinkId, input: LinkInput<'_>) {
         let local = self.local(host);
         if let Some(end) = self.end_of(host, link) {
             self.order_link(end, local, input);
@@ -183,6 +184,10 @@ impl Network {
         }
         self.mark("a process ended in good order");
         self.end_process(host, super::faults::HowItEnds::Closes);
+        // Whoever took longer than was thought comes back all the same.
+        if self.starts_within.is_none() && self.now < self.begin + super::faults::LAST_BOOT {
+            self.soon(std::time::Duration::from_secs(3), Event::Happening(super::faults::Happening::Boot(host)));
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Wire {
     pub(super) awaited: [Option<Instant>; 2],
     /// How long a byte needs.
     pub(super) delay: Duration,
+    /// It carries few bytes a second.
+    pub(super) is_slow: bool,
     /// What the transport has proved; both ends see the same.
     pub(super) exporter: Option<[u8; 32]>,
     /// An end closed its link because another one stays.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Happening;
 use crate::channel::Input as LinkInput;
+use crate::node::Input;
 use crate::sim::network::wire::{EndId, Stage};
 use crate::sim::network::{Event, Network};
 
@@ -35,6 +36,7 @@ impl Network {
         self.went_on(host, stood);
         if self.is_calm {
             self.for_links(host, |_| LinkInput::LocalHealth(1));
+            self.feed(host, Input::LocalHealth(1));
         }
     }
 
@@ -55,6 +57,8 @@ impl Network {
             let factor = self.dice.between(1, 8) as u8;
             self.for_links(host, |_| LinkInput::Jumped);
             self.for_links(host, |_| LinkInput::LocalHealth(factor));
+            self.feed(host, Input::Jumped);
+            self.feed(host, Input::LocalHealth(factor));
         }
     }
 
@@ -76,6 +80,7 @@ impl Network {
         }
         if stood >= Duration::from_secs(1) && self.dice.chance(30) {
             self.for_links(host, |_| LinkInput::Jumped);
+            self.feed(host, Input::Jumped);
         }
         if self.dice.chance(50) {
             ends.iter().for_each(|end| self.turn(*end));
