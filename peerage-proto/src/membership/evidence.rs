@@ -167,12 +167,20 @@ impl Seen {
 /// The evidence as one line for people.
 impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.evidence)?;
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
-        }
-        if let Some(path) = &self.path {
-            write!(f, " ({path})")?;
+        match (self.evidence, &self.path) {
+            (Evidence::Link, Some(path)) if self.from.is_some_and(State::is_live) => {
+                write!(f, "linked again over {path}")?
+            }
+            (Evidence::Link, Some(path)) => write!(f, "admitted over {path}")?,
+            (evidence, path) => {
+                write!(f, "{evidence}")?;
+                if !self.detail.is_empty() {
+                    write!(f, ": {}", self.detail)?;
+                }
+                if let Some(path) = path {
+                    write!(f, " ({path})")?;
+                }
+            }
         }
         if let Some(informant) = &self.informant {
             write!(f, ", told by {informant}")?;

@@ -114,7 +114,7 @@ impl Membership {
         let unlinked = !self.is_linked(&peer);
         let Some(member) = self.table.get(&peer).filter(|member| unlinked && member.state.is_live()) else { return };
         if member.state == State::Up && !member.refuses_always {
-            self.suspect(now, peer, Evidence::Refused, "all its addresses refuse", self.profile.lost_after());
+            self.suspect(now, peer, Evidence::Refused, NOBODY_LISTENS, self.profile.lost_after());
         }
         self.table.with(&peer, |member| {
             if let Some(suspicion) = &mut member.suspicion {
@@ -255,13 +255,11 @@ impl Membership {
             suspicion if suspicion.has_answer(Answer::Unreachable) => Evidence::Indirect,
             suspicion => suspicion.evidence,
         };
-        let seen = Seen {
-            evidence,
-            detail: suspicion.detail.clone(),
-            informant: None,
-            path: suspicion.path.clone(),
-            asked: suspicion.answers(),
+        let detail = match evidence {
+            Evidence::Refused => NOBODY_LISTENS.to_owned(),
+            _ => suspicion.detail.clone(),
         };
+        let seen = Seen { evidence, detail, informant: None, path: suspicion.path.clone(), asked: suspicion.answers() };
         self.turn(now, id, State::Lost, seen);
     }
 
@@ -282,3 +280,6 @@ impl Membership {
 pub(super) fn patience(time: Duration, health: u8) -> Duration {
     time.saturating_mul(u32::from(health))
 }
+
+/// What all addresses that refuse mean, for people.
+const NOBODY_LISTENS: &str = "nobody listens at any of its addresses";

@@ -181,7 +181,7 @@ fn a_transition_tells_its_evidence_in_one_line() {
     let lines: Vec<_> = scene.ada.transitions(&eve.id).map(|transition| transition.to_string()).collect();
     let reset = "reset: so says the test (tls://p2); this node was 3 times as slow as usual";
     let indirect = format!("indirect: so says the test (tls://p2); {} says unreachable", bob.id);
-    assert_eq!(lines, ["link (tls://p2)", reset, &indirect]);
+    assert_eq!(lines, ["admitted over tls://p2", reset, &indirect]);
     let mia = Puppet::of(3);
     scene.told(&bob, discovered([mia.handed(1)]));
     assert_eq!(scene.last(&mia).to_string(), format!("record, told by {}", bob.id));
