@@ -98,7 +98,9 @@ impl Driver {
     /// Members that there is a link with and that can be dialled, longest up first.
     fn linked_for_long(&self) -> Vec<Anchor> {
         let (here, machine) = (self.parts.machine.here(), self.shared().facts.machine);
-        let is_linked = |member: &MemberView<'_>| member.path.is_some() && !member.record.ephemeral;
+        // Whom a local socket leads to is found by that again.
+        let is_remote = |path: &str| !path.contains("unix");
+        let is_linked = |member: &MemberView<'_>| member.path.is_some_and(is_remote) && !member.record.ephemeral;
         let mut linked: Vec<MemberView<'_>> = self.parts.machine.members().filter(is_linked).collect();
         linked.sort_by_key(|member| member.since);
         let anchor = |member: MemberView<'_>| {
