@@ -80,11 +80,23 @@ pub(crate) struct Membership {
     verdicts_from: Instant,
     /// Answers in a row that brought nothing new: the next question waits longer.
     fruitless: u32,
+    /// What is due next of all members, as it was when the table was looked through last: a node has many, and most steps
+    /// concern none of them.
+    due: Due,
     /// When a neighbour was asked last only because records run out.
     refreshed: Option<Instant>,
     version: u64,
     pub(crate) wishes: Outbox<Wish>,
     pub(crate) changes: Outbox<Change>,
+}
+
+/// The first moments at which something is due in the table.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+struct Due {
+    /// A verdict, the end of a lease, or somebody to be forgotten.
+    end: Option<Instant>,
+    /// A record that has to be asked for.
+    stale: Option<Instant>,
 }
 
 impl Membership {
@@ -114,6 +126,7 @@ impl Membership {
             sources: BTreeSet::new(),
             verdicts_from: now,
             fruitless: 0,
+            due: Due::default(),
             refreshed: None,
             version: 0,
             wishes: Outbox::default(),
@@ -248,11 +261,13 @@ impl Membership {
         self.health = factor.clamp(1, limits::LOCAL_HEALTH_MAX);
         // What was to wait longer may be due now.
         self.judge_all(now);
+        self.due = self.look_through();
     }
 
     /// This process, or the whole machine, stood still. Verdicts wait until everybody could be heard again.
     pub(crate) fn jumped(&mut self, now: Instant) {
         self.verdicts_from = self.verdicts_from.max(now + patience(self.profile.suspect_after(), self.health));
+        self.due = self.look_through();
     }
 
     /// Does what is due.
@@ -278,15 +293,9 @@ impl Membership {
             return None;
         }
         let ours = self.digest();
-        let members = self.table.iter().filter_map(|(_, member)| {
-            let verdict = member.suspicion.as_ref().and_then(|suspicion| suspicion.due(self.health));
-            let verdict = verdict.map(|due| due.max(self.verdicts_from));
-            let forgotten = (!member.state.is_live()).then(|| member.since + limits::MEMBER_KEPT);
-            [verdict, self.lease_due(member), forgotten].into_iter().flatten().min()
-        });
         let neighbours = self.neighbours.values().filter_map(|neighbour| neighbour.due(ours));
-        let own = [self.own.due(), self.checks.due(), self.stale_at()].into_iter().flatten();
-        members.chain(neighbours).chain(own).min()
+        let own = [self.due().end, self.own.due(), self.checks.due(), self.stale_at()].into_iter().flatten();
+        neighbours.chain(own).min()
     }
 
     /// Who this node is.
@@ -384,7 +393,38 @@ impl Membership {
             self.push(now);
         }
         self.check(now);
+        self.note_due();
         self.converse(now);
+        self.note_due();
+    }
+
+    /// What is due next in the table.
+    fn due(&self) -> Due {
+        if self.table.has_changed() { self.look_through() } else { self.due }
+    }
+
+    /// Looks the table through if it may have changed.
+    fn note_due(&mut self) {
+        if self.table.take_changed() {
+            self.due = self.look_through();
+        }
+    }
+
+    fn look_through(&self) -> Due {
+        let mut first = Due::default();
+        let earlier = |before: Option<Instant>, at: Instant| Some(before.map_or(at, |before| before.min(at)));
+        for (_, member) in self.table.iter() {
+            let verdict = member.suspicion.as_ref().and_then(|suspicion| suspicion.due(self.health));
+            let verdict = verdict.map(|due| due.max(self.verdicts_from));
+            let forgotten = (!member.state.is_live()).then(|| member.since + limits::MEMBER_KEPT);
+            for at in [verdict, self.lease_due(member), forgotten].into_iter().flatten() {
+                first.end = earlier(first.end, at);
+            }
+            if member.state.is_live() && !member.is_linked {
+                first.stale = earlier(first.stale, member.stale_at());
+            }
+        }
+        first
     }
 
     /// When a member without a link is lost because its lease is over.

@@ -113,8 +113,7 @@ impl Membership {
         if self.neighbours.is_empty() {
             return None;
         }
-        let unlinked = self.table.iter().filter(|(_, member)| member.state.is_live() && !member.is_linked);
-        let first = unlinked.map(|(_, member)| member.stale_at()).min()?;
+        let first = self.due().stale?;
         Some(self.refreshed.map_or(first, |at| first.max(at + limits::REFRESH_PAUSE)))
     }
 

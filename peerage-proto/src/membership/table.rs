@@ -36,6 +36,8 @@ pub(super) struct Member {
 pub(super) struct Table {
     members: BTreeMap<NodeId, Member>,
     digest: Digest,
+    /// Something may have changed since this was taken.
+    has_changed: bool,
 }
 
 impl Member {
@@ -107,6 +109,7 @@ impl Table {
 
     /// Adds a member that was not known.
     pub(super) fn insert(&mut self, member: Member) {
+        self.has_changed = true;
         self.digest.toggle(&member.mark);
         self.members.insert(member.record().id, member);
     }
@@ -114,6 +117,7 @@ impl Table {
     /// Changes a member, and the digest with it. `None` if it is not known.
     pub(super) fn with<T>(&mut self, id: &NodeId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
         let member = self.members.get_mut(id)?;
+        self.has_changed = true;
         if member.state.is_live() {
             self.digest.toggle(&member.mark);
         }
@@ -126,11 +130,21 @@ impl Table {
 
     /// Forgets a member.
     pub(super) fn remove(&mut self, id: &NodeId) {
+        self.has_changed = true;
         if let Some(member) = self.members.remove(id)
             && member.state.is_live()
         {
             self.digest.toggle(&member.mark);
         }
+    }
+
+    /// Whether something may have changed since this was taken last.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        self.has_changed
     }
 
     /// The digest of the live members.
