@@ -36,8 +36,8 @@ impl Dice {
 /// What one node went through.
 struct Story {
     node: Node,
-    /// When it was told of each other one.
-    knew: BTreeMap<String, Instant>,
+    /// When it was told of each other one, and the number of its view then.
+    knew: BTreeMap<String, (Instant, u64)>,
     /// Whom it looked for, when it had an answer, and which.
     answers: Vec<(String, Instant, Result<(), FindError>)>,
 }
@@ -61,7 +61,7 @@ async fn live(start: Instant, after: Duration, builder: peerage::node::Builder, 
             Some(answer) = looking.join_next() => answers.push(answer.unwrap()),
             Some(record) = events.next() => {
                 if let Event::Joined { name, .. } = record.event {
-                    knew.entry(name).or_insert_with(Instant::now);
+                    knew.entry(name).or_insert_with(|| (Instant::now(), record.version));
                 }
             }
             () = tokio::time::sleep_until(end) => break,
@@ -93,16 +93,14 @@ async fn round(seed: u64) {
         for (other, at, answer) in &story.answers {
             match answer {
                 Ok(()) => {}
-                Err(FindError::Absent { .. }) => {
+                Err(FindError::Absent { as_of, .. }) => {
                     // Right, unless somebody with whom it was linked had known better for a while.
                     for teller in stories.iter().filter(|teller| teller.node.id() != story.node.id()) {
-                        let linked = story.knew.get(teller.node.name().as_str()).is_some_and(|linked| linked <= at);
-                        let knew = teller.knew.get(other).is_some_and(|knew| *knew + TOLD < *at);
-                        assert!(
-                            !(linked && knew),
-                            "seed {seed}: {name} called {other} absent, {} knew",
-                            teller.node.name()
-                        );
+                        let linked = story.knew.get(teller.node.name().as_str());
+                        let linked = linked.is_some_and(|(_, version)| version <= as_of);
+                        let knew = teller.knew.get(other).is_some_and(|(knew, _)| *knew + TOLD < *at);
+                        let case = format!("seed {seed}: {name} called {other} absent, {} knew", teller.node.name());
+                        assert!(!(linked && knew), "{case}: {}", told(&stories, start));
                     }
                 }
                 Err(why) => panic!("seed {seed}: {name} looked for {other} among nodes that all run: {why}"),
@@ -114,6 +112,19 @@ async fn round(seed: u64) {
     for story in stories {
         story.node.stop().await;
     }
+}
+
+/// What everybody went through, in milliseconds.
+fn told(stories: &[Story], start: Instant) -> String {
+    let ms = |at: &Instant| at.duration_since(start).as_millis();
+    let story = |story: &Story| {
+        let knew: Vec<_> =
+            story.knew.iter().map(|(name, (at, version))| format!("{name} at {} ({version})", ms(at))).collect();
+        let answers = story.answers.iter();
+        let answers: Vec<_> = answers.map(|(name, at, answer)| format!("{name} at {}: {answer:?}", ms(at))).collect();
+        format!("\n{} knew {knew:?}, was told {answers:?}", story.node.name())
+    };
+    stories.iter().map(story).collect()
 }
 
 #[tokio::test(start_paused = true)]
