@@ -124,7 +124,8 @@ impl Channel {
                 }
             }
             Kind::Exception => self.answer(kind, id, content),
-            kind => self.word(now, kind, id, content())?,
+            // A word may wait for the node, and must not hold what came beside it for so long.
+            kind => self.word(now, kind, id, Payload::from_parts(encoding, Pieces::alone(body, triple.content)))?,
         }
         Ok(())
     }

@@ -27,6 +27,14 @@ impl<'a> Pieces<'a> {
         Pieces { input, block: Bytes::new(), begins: 0 }
     }
 
+    /// The part `range` of a body in memory of its own, whatever came beside it.
+    pub(super) fn alone(body: &Body<'_>, range: Range<usize>) -> Bytes {
+        match body {
+            Body::Assembled(bytes) => bytes.slice(range),
+            Body::InPlace(body) => Bytes::copy_from_slice(&body[range]),
+        }
+    }
+
     /// The part `range` of a body that ends where `rest` of the input begins.
     pub(super) fn part(&mut self, body: &Body<'_>, range: Range<usize>, rest: &[u8]) -> Bytes {
         let body = match body {
@@ -80,6 +88,16 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 4 * sizes.len());
+    }
+
+    #[test]
+    fn a_content_that_is_to_stand_alone_holds_nothing_of_what_came_with_it() {
+        let input = b"\0\0\0\x03abc\0\0\0\x03def";
+        let body = FrameDecoder::new(16).next(&mut &input[..]).expect("in the limit").expect("whole");
+        let alone = Pieces::alone(&body, 1..3);
+        assert_eq!(&alone[..], b"bc");
+        // Memory that nobody shares comes back as it is, in its full size.
+        assert_eq!(alone.try_into_mut().expect("nobody shares it").capacity(), 2);
     }
 
     #[test]
