@@ -195,8 +195,8 @@ pub const LINKS_PER_PEER_MAX: usize = 4;
 /// How long a dial may take until the peer has proved itself.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Dials under way at once. More wait for one of them to end.
-pub const DIALS_AT_ONCE_MAX: usize = 256;
+/// Dials under way at once. More wait for one of them to end: the memory of a handshake is many times that of a link.
+pub const DIALS_AT_ONCE_MAX: usize = 64;
 
 /// Dials under way at once to addresses that others named. Few: nobody is harmed by waiting for one of them to end.
 pub const GOSSIP_DIALS_AT_ONCE_MAX: usize = 4;

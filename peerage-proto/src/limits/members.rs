@@ -69,6 +69,10 @@ pub const FORGERY_WINDOW: Duration = Duration::from_secs(60);
 /// Shortest time between two digests to one neighbour: while many nodes join, one word stands for many changes.
 pub const DIGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// Records of members that nobody dials which go to a neighbour ahead of a digest, unasked. With one digest every quarter of
+/// a second and the neighbour's own records that is within what may be said unasked.
+pub const NEWS_MAX: usize = 2;
+
 /// How long a node waits with its question when a digest differs: mostly what differs is on its way already.
 pub const SUMMARY_DELAY: Duration = Duration::from_millis(100);
 

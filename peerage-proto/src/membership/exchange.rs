@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::table::Member;
 use super::word::short;
 use super::{Digest, Handed, Known, Membership, State, Wish, Word};
 use crate::id::NodeId;
@@ -81,7 +82,16 @@ impl Membership {
         let mut free = Vec::new();
         let mut asked = Vec::new();
         for (peer, neighbour) in &mut self.neighbours {
+            let held_the_same = neighbour.held_the_same();
             if neighbour.says(now, ours) {
+                let since = std::mem::replace(&mut neighbour.told_at, self.table.changes());
+                let news = self.table.undialled_since(since).filter(|(id, _)| *id != peer && held_the_same);
+                let news: Vec<&Member> = news.map(|(_, member)| member).take(limits::NEWS_MAX + 1).collect();
+                // A record says more than a question and an answer about it. Whoever can be dialled is met by itself.
+                if (1..=limits::NEWS_MAX).contains(&news.len()) {
+                    let records = news.iter().filter_map(|member| member.handed(now)).collect();
+                    self.wishes.push_back(Wish::Say { peer: *peer, word: Word::Discovered { records, at: None } });
+                }
                 self.wishes.push_back(Wish::Say { peer: *peer, word: Word::Digest(ours) });
             }
             // What one neighbour answers is mostly what the others would.

@@ -15,6 +15,8 @@ pub(super) struct Neighbour {
     pub(super) path: String,
     /// The digest that it was told last, and when.
     said: Option<(Digest, Instant)>,
+    /// How often our digest had been changed when it was told.
+    pub(super) told_at: u64,
     /// It is to be told the digest again, changed or not.
     owes: bool,
     /// The last digest it told.
@@ -58,6 +60,7 @@ impl Neighbour {
             epoch,
             path: cut(path),
             said: None,
+            told_at: 0,
             owes: false,
             theirs: None,
             answered: None,
@@ -134,6 +137,11 @@ impl Neighbour {
     /// Whether an answer of it is awaited.
     pub(super) fn is_asked(&self, now: Instant) -> bool {
         self.asked.is_some_and(|at| now.saturating_duration_since(at) < limits::SUMMARY_AGAIN)
+    }
+
+    /// Whether it held, by its last word, what we held by our last word to it.
+    pub(super) fn held_the_same(&self) -> bool {
+        self.said.is_some_and(|(said, _)| self.theirs == Some(said))
     }
 
     /// Whether everything that it knows is known here, as far as it has told.

@@ -15,6 +15,8 @@ use crate::limits;
 pub(super) struct Member {
     pub(super) signed: SignedRecord,
     mark: [u8; MARK_BYTES],
+    /// When what it adds to the digest was changed last, in counts of such changes.
+    changed: u64,
     /// When the record came.
     pub(super) came: Instant,
     /// When its lease is over.
@@ -36,6 +38,8 @@ pub(super) struct Member {
 pub(super) struct Table {
     members: BTreeMap<NodeId, Member>,
     digest: Digest,
+    /// How often the digest was changed.
+    changes: u64,
     /// Something may have changed since this was taken.
     has_changed: bool,
 }
@@ -45,6 +49,7 @@ impl Member {
     pub(super) fn new(signed: SignedRecord, now: Instant, remaining: Duration) -> Member {
         Member {
             mark: signed.mark(),
+            changed: 0,
             signed,
             came: now,
             lease_until: now + remaining,
@@ -108,8 +113,10 @@ impl Table {
     }
 
     /// Adds a member that was not known.
-    pub(super) fn insert(&mut self, member: Member) {
+    pub(super) fn insert(&mut self, mut member: Member) {
         self.has_changed = true;
+        self.changes = self.changes.saturating_add(1);
+        member.changed = self.changes;
         self.digest.toggle(&member.mark);
         self.members.insert(member.record().id, member);
     }
@@ -118,12 +125,13 @@ impl Table {
     pub(super) fn with<T>(&mut self, id: &NodeId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
         let member = self.members.get_mut(id)?;
         self.has_changed = true;
-        if member.state.is_live() {
-            self.digest.toggle(&member.mark);
-        }
+        let before = member.state.is_live().then_some(member.mark);
         let result = change(member);
-        if member.state.is_live() {
-            self.digest.toggle(&member.mark);
+        let after = member.state.is_live().then_some(member.mark);
+        if before != after {
+            self.changes = self.changes.saturating_add(1);
+            member.changed = self.changes;
+            before.iter().chain(&after).for_each(|mark| self.digest.toggle(mark));
         }
         Some(result)
     }
@@ -145,6 +153,18 @@ impl Table {
 
     pub(super) fn has_changed(&self) -> bool {
         self.has_changed
+    }
+
+    /// How often the digest was changed so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Live members that were changed since, and that nobody dials: others hear of them by hearsay alone.
+    pub(super) fn undialled_since(&self, changes: u64) -> impl Iterator<Item = (&NodeId, &Member)> {
+        let is_undialled = |member: &Member| member.record().ephemeral || member.record().addresses.is_empty();
+        let is_news = move |member: &Member| member.changed > changes && member.state.is_live();
+        self.members.iter().filter(move |(_, member)| is_news(member) && is_undialled(member))
     }
 
     /// The digest of the live members.

@@ -68,6 +68,30 @@ fn many_changes_are_told_in_one_digest_each_quarter_of_a_second() {
 }
 
 #[test]
+fn who_agreed_before_is_told_of_newcomers_that_nobody_dials_ahead_of_the_digest() {
+    let (mut scene, [bob]) = Scene::linked_with([1]);
+    let (guest, open) = (Puppet::of(2).hidden(), Puppet::of(3));
+    scene.link(&guest);
+    scene.wait(SECOND);
+    let said = scene.said_to(&bob);
+    assert_eq!(pieces(said.clone()), [(1, None)]);
+    assert!(matches!(said[..], [Word::Discovered { .. }, Word::Digest(_), ..]), "{said:?}");
+    scene.agree(&[bob.clone(), guest.clone()]);
+    scene.link(&open);
+    scene.wait(SECOND);
+    assert_eq!(pieces(scene.said_to(&bob)), [], "whoever can be dialled is met by itself");
+
+    // Too many at once, or a neighbour that has not agreed: the digest alone.
+    scene.agree(&[bob.clone(), guest, open]);
+    (4..7).for_each(|number| scene.link(&Puppet::of(number).hidden()));
+    scene.wait(SECOND);
+    assert_eq!(pieces(scene.said_to(&bob)), []);
+    scene.link(&Puppet::of(7).hidden());
+    scene.wait(SECOND);
+    assert_eq!(pieces(scene.said_to(&bob)), []);
+}
+
+#[test]
 fn a_digest_that_differs_leads_to_a_question_unless_it_agrees_in_time() {
     let (mut scene, [bob, eve]) = Scene::linked_with([1, 2]);
     let mia = Puppet::of(3);
