@@ -81,12 +81,19 @@ fn who_agreed_before_is_told_of_newcomers_that_nobody_dials_ahead_of_the_digest(
     scene.wait(SECOND);
     assert_eq!(pieces(scene.said_to(&bob)), [], "whoever can be dialled is met by itself");
 
-    // Too many at once, or a neighbour that has not agreed: the digest alone.
+    // The first of four is told at once. The others come in the pause after it, and are too many.
     scene.agree(&[bob.clone(), guest, open]);
-    (4..7).for_each(|number| scene.link(&Puppet::of(number).hidden()));
+    for number in 4..8 {
+        scene.link(&Puppet::of(number).hidden());
+        let digest = scene.digest();
+        scene.told(&bob, Word::Digest(digest));
+    }
     scene.wait(SECOND);
-    assert_eq!(pieces(scene.said_to(&bob)), []);
-    scene.link(&Puppet::of(7).hidden());
+    assert_eq!(pieces(scene.said_to(&bob)), [(1, None)]);
+
+    // A neighbour that holds something else has more to ask than one record answers.
+    scene.told(&bob, Word::Digest(Digest([9; 16])));
+    scene.link(&Puppet::of(8).hidden());
     scene.wait(SECOND);
     assert_eq!(pieces(scene.said_to(&bob)), []);
 }
