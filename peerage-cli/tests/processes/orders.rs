@@ -12,7 +12,7 @@ const NODES: usize = 4;
 
 #[test]
 fn whoever_is_ready_is_found_in_whatever_order_processes_start() {
-    let _machine = crate::beside_others();
+    let _alone = crate::alone();
     let rounds = if crate::is_thorough() { 30 } else { 4 };
     for seed in 0..rounds {
         let home = Home::new();
