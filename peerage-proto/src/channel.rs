@@ -245,6 +245,7 @@ impl Channel {
             Input::Reply { request, content } => self.reply(request, content),
             Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
             Input::Reject { request, why } => self.reject(request, why),
+            Input::PutOff { request, why, retry_after } => self.put_off(request, why, retry_after),
             Input::Stopped { request, stop } => self.stopped(request, stop),
             Input::Fetched(request) => self.serving.fetched(request),
             Input::Written(transmit) => self.written(now, transmit),

@@ -22,6 +22,7 @@ mod elements;
 mod form;
 mod invocation;
 mod json;
+mod metadata;
 mod msgpack;
 mod notation;
 mod payload;
@@ -34,6 +35,7 @@ pub use self::{
     elements::{Elements, NotAnArray},
     form::{Compression, Form},
     invocation::{Invocation, NotAnInvocation, call_of_parts, is_tag, put_call, put_kwargs},
+    metadata::{AppMetadata, BadMetadata, Metadata, NoTrace, Trace, TraceState, put_metadata},
     notation::{Notation, NotationError},
     payload::{DecodeError, Payload, TranscodeError, decode_from, encode_into},
     value::Value,

@@ -9,11 +9,13 @@ mod epoch;
 mod name;
 mod node;
 mod order;
+mod pattern;
 
 pub use epoch::{Epoch, InvalidEpoch};
 pub use name::{Group, InvalidName, check_name};
 pub use node::{InvalidNodeId, NodeId};
 pub use order::LinkOrder;
+pub use pattern::{InvalidPattern, Pattern};
 
 /// Identifies a request on the wire, among those opened by one end of one link (PROTOCOL §3).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]

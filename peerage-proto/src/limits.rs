@@ -63,6 +63,18 @@ pub const CALLS_IN_FLIGHT_DEFAULT: u32 = 1_024;
 /// Above it a plain link stops reading; in the full dialect the request is refused as busy, its handler not started.
 pub const SERVED_AT_ONCE_DEFAULT: u32 = 1_024;
 
+/// Requests of all peers together that a node works on at once. One more is refused as busy, its handler not started.
+pub const SERVED_BY_NODE_AT_ONCE: usize = 8_192;
+
+/// Calls of a service that blocks its threads which are worked on at once, unless the service says otherwise.
+pub const BLOCKING_AT_ONCE_DEFAULT: usize = 16;
+
+/// Services of its own that a node may offer.
+pub const SERVICES_MAX: usize = 4_096;
+
+/// Longest description of a service, in bytes; the rest is cut.
+pub const SERVICE_DESCRIPTION_BYTES: usize = 1 << 10;
+
 /// Bytes of requests that wait for the application on one link before reading stops. The first one may be larger.
 pub const UNREAD_REQUEST_BYTES: usize = 16 << 20;
 
@@ -107,6 +119,10 @@ pub const CANCELS_WITHHELD_MAX: usize = 1_024;
 
 /// Longest wait that a busy peer can ask for. Longer ones are cut.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+/// Time between two words on how busy a node is, on one link: 20 a second cost nothing, and a choice among callees wants to
+/// know no more.
+pub const LOAD_PERIOD: Duration = Duration::from_millis(50);
 
 /// Longest text of a failure that goes to a peer, in bytes. Longer texts are cut.
 pub const FAILURE_MESSAGE_BYTES: usize = 4 << 10;
@@ -296,6 +312,15 @@ pub const ADDRESS_NAME_BYTES_MAX: usize = TAG_BYTES_MAX;
 
 /// Longest name of a function, a service or an event, in bytes.
 pub const TAG_BYTES_MAX: usize = 255;
+
+/// Longest `tracestate` that travels with a call, in bytes: what the W3C asks everybody to carry.
+pub const TRACE_STATE_BYTES_MAX: usize = 512;
+
+/// What an application may say beside the arguments of a call, encoded, in bytes. More belongs into the arguments.
+pub const APP_METADATA_BYTES_MAX: usize = 4 << 10;
+
+/// Entries of it.
+pub const APP_METADATA_ENTRIES_MAX: usize = 32;
 
 /// Programs at a control socket. One more is closed at once.
 pub const CONTROL_CLIENTS_MAX: usize = 256;

@@ -15,9 +15,9 @@ use peerage_proto::limits;
 
 use crate::address::{Address, InvalidAddress};
 use crate::channel::{Listener, Server};
+use crate::dispatch::{Dispatch, Origin, Services};
 use crate::metrics::Metrics;
 use crate::private_file::{PrivateFileError, private_folder};
-use crate::service::{Dispatch, Origin, Services};
 use crate::transport::{BindError, Connection};
 
 /// Why there is no control socket.

@@ -23,23 +23,28 @@
 //! [`CallError::may_have_run`] is false only where it is certain that the handler never started.
 
 mod control;
+mod dispatch;
 mod link;
 mod metrics;
-mod service;
 
 pub mod address;
 pub mod channel;
 pub mod discovery;
+pub mod flag;
+pub mod hook;
 pub mod identity;
 pub mod name;
 pub mod network;
 pub mod node;
 pub mod private_file;
+pub mod service;
 pub mod shown;
+pub mod trace;
 pub mod transport;
 
 pub use address::Address;
 pub use channel::{Caller, Channel, Failure, Listener, Request, Server};
+pub use flag::Flag;
 pub use identity::Identity;
 pub use network::Network;
 pub use node::Node;

@@ -15,13 +15,15 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use peerage_proto::limits;
 use tokio::sync::oneshot;
 
 use crate::address::Address;
+use crate::dispatch::Services;
+use crate::flag::Flags;
 use crate::identity::Identity;
 use crate::name::Name;
 
@@ -41,6 +43,7 @@ mod local;
 mod log_filter;
 mod machine;
 mod mistake;
+mod oneself;
 mod presence;
 mod pulse;
 mod reach;
@@ -93,6 +96,17 @@ pub struct Node(Arc<Handle>);
 
 struct Handle {
     shared: Arc<Shared>,
+    services: Arc<Services>,
+}
+
+/// A node as its own handlers hold it: without keeping it from stopping.
+#[derive(Clone)]
+pub(crate) struct WeakNode(Weak<Handle>);
+
+impl WeakNode {
+    pub(crate) fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(Node)
+    }
 }
 
 /// What was left when a node had drained.
@@ -275,8 +289,20 @@ impl Node {
         self.shared().phase() == Phase::Stopped || self.shared().stop.is_cancelled()
     }
 
-    fn new(shared: Arc<Shared>) -> Node {
-        Node(Arc::new(Handle { shared }))
+    fn new(shared: Arc<Shared>, services: Arc<Services>) -> Node {
+        Node(Arc::new(Handle { shared, services }))
+    }
+
+    pub(crate) fn weak(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.0.services
+    }
+
+    pub(crate) fn flags(&self) -> &Flags {
+        &self.shared().flags
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -36,7 +36,7 @@ pub use tls::{Certificate, HandshakeFailure, InvalidPem, InvalidServerName, Proo
 
 mod error;
 pub(crate) mod gate;
-mod memory;
+pub(crate) mod memory;
 mod ports;
 mod quic;
 mod race;

@@ -69,6 +69,15 @@ impl Channel {
         self.put_rejection(id.0, encoding, why);
     }
 
+    /// As [`reject`](Self::reject), for now.
+    pub(super) fn put_off(&mut self, request: Served, why: Busy, retry_after: Duration) {
+        let Some(id) = self.finished(request) else { return };
+        if self.config.dialect == Dialect::Plain {
+            return self.put_failure(id.0, &Code::new("busy"), &why.to_string(), None);
+        }
+        self.refuse(id.0, why, retry_after);
+    }
+
     /// The work on a request has come to its end by itself. Returns the id to answer under.
     fn finished(&mut self, request: Served) -> Option<RequestId> {
         let told_to_stop = self.serving.is_stopping(request);

@@ -1,12 +1,12 @@
 //! What happens to the machine.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Content, Served, Token, Transmit};
 use crate::codec::{Form, Payload};
 use crate::frame::Kind;
 use crate::liveness::Profile;
-use crate::outcome::{Code, Refused, Stop};
+use crate::outcome::{Busy, Code, Refused, Stop};
 
 /// What happens to the machine.
 #[derive(Debug)]
@@ -54,6 +54,15 @@ pub enum Input<'a> {
         request: Served,
         /// Why.
         why: &'a Refused,
+    },
+    /// No handler has seen a request, and there is no room for it now.
+    PutOff {
+        /// Which request.
+        request: Served,
+        /// What there is too little of.
+        why: Busy,
+        /// When its caller may try again.
+        retry_after: Duration,
     },
     /// The work on a request ended because of [`Output::Stop`](super::Output::Stop), or goes on all the same.
     Stopped {

@@ -250,6 +250,11 @@ impl Transcript {
         self.feed(Input::Reject { request, why })
     }
 
+    fn we_put_off(self, nth: usize, why: Busy, retry_after: Duration) -> Self {
+        let request = self.served[nth];
+        self.feed(Input::PutOff { request, why, retry_after })
+    }
+
     fn we_stopped(self, nth: usize, stop: Stop) -> Self {
         let request = self.served[nth];
         self.feed(Input::Stopped { request, stop })

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::elements::{Elements, begins_map, is_empty_map};
-use super::{EncodeError, Encoding, Payload, Unsupported, encode_into, payload};
+use super::{BadMetadata, EncodeError, Encoding, Metadata, Payload, Unsupported, encode_into, payload};
 use crate::limits;
 
 /// A call of a named function, taken apart. Arguments are places in the content.
@@ -81,6 +81,18 @@ impl<'a> Invocation<'a> {
     /// The named arguments in `content`, from which this was taken.
     pub fn kwargs_of(&self, content: &Payload) -> Payload {
         part(content, self.kwargs.clone())
+    }
+
+    /// The facts about the call in `content`, from which this was taken.
+    ///
+    /// # Errors
+    /// [`BadMetadata`]: the call is to be refused as a bad request.
+    #[inline]
+    pub fn metadata_of(&self, content: &Payload) -> Result<Metadata, BadMetadata> {
+        match &self.metadata {
+            Some(range) => Metadata::read(&part(content, range.clone())),
+            None => Ok(Metadata::default()),
+        }
     }
 
     /// Where the only argument in `content` stands: one positional value and no named ones.

@@ -13,6 +13,9 @@ pub enum Refused {
     /// The peer offers no service of this name to whoever asked.
     #[error("no service `{0}`")]
     NoSuchService(String),
+    /// The peer does not serve whoever asked, or a check at either end did not let the call through.
+    #[error("denied: {0}")]
+    Denied(String),
     /// The encoded request is larger than the frame limit of this end, in bytes.
     #[error("{size} bytes do not fit into one frame of at most {limit} bytes")]
     TooLarge {
@@ -29,6 +32,7 @@ impl Refused {
     pub(crate) fn from_peer(number: u64, detail: String) -> Refused {
         match number {
             1 => Refused::NoSuchService(detail),
+            2 => Refused::Denied(detail),
             _ => Refused::BadRequest(detail),
         }
     }
@@ -37,6 +41,7 @@ impl Refused {
     pub(crate) fn for_peer(&self) -> (u64, String) {
         match self {
             Refused::NoSuchService(tag) => (1, tag.clone()),
+            Refused::Denied(why) => (2, why.clone()),
             why => (0, why.to_string()),
         }
     }
@@ -46,6 +51,7 @@ impl Refused {
         match self {
             Refused::BadRequest(_) => "bad-request",
             Refused::NoSuchService(_) => "no-such-service",
+            Refused::Denied(_) => "denied",
             Refused::TooLarge { .. } => "too-large",
         }
     }
@@ -283,6 +289,10 @@ impl Code {
     pub const PLAIN: Code = Code(Cow::Borrowed("plain"));
     /// The handler panicked, or its answer could not be encoded.
     pub const INTERNAL: Code = Code(Cow::Borrowed("internal"));
+    /// The answer is no value but a flag; the message is the flag's name.
+    pub const FLAG: Code = Code(Cow::Borrowed("flag"));
+    /// The deadline passed while the handler was at work, and the caller had not cancelled.
+    pub const EXPIRED: Code = Code(Cow::Borrowed("expired"));
     /// The handler dropped the request without an answer.
     pub const DROPPED: Code = Code(Cow::Borrowed("dropped"));
     /// The content of the request does not have the form that the handler wants.

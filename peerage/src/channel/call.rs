@@ -186,6 +186,33 @@ impl<R> Asking<R> {
         self.time = Time::Never;
     }
 
+    /// It ends no later than this.
+    pub(crate) fn limit(&mut self, deadline: Instant) {
+        let so_far = match self.time {
+            Time::From(so_long) => Some(Instant::now() + so_long),
+            Time::At(deadline) => Some(deadline),
+            Time::Never => None,
+        };
+        if so_far.is_none_or(|so_far| so_far > deadline) {
+            self.time = Time::At(deadline);
+        }
+    }
+
+    /// How long it may still take; `None`: as long as the link lives.
+    #[inline]
+    pub(crate) fn left(&self) -> Option<Duration> {
+        match self.time {
+            Time::From(so_long) => Some(so_long),
+            Time::At(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+            Time::Never => None,
+        }
+    }
+
+    /// This value as the answer.
+    pub(crate) fn open(&self, value: Payload) -> Result<R, CallError> {
+        (self.open)(Answer::Owned(value), &[])
+    }
+
     /// Why it cannot be tried, if it cannot.
     #[inline]
     pub(crate) fn flaw(&self) -> Option<&CallError> {

@@ -1,8 +1,10 @@
 //! What becomes of requests that get no value: failures, refusals, handlers that are stopped.
 
+use std::time::Duration;
+
 use peerage_proto::channel::{Input, Served};
 use peerage_proto::codec::Payload;
-use peerage_proto::outcome::{Code, Refused, Stop};
+use peerage_proto::outcome::{Busy, Code, Refused, Stop};
 use tokio::sync::oneshot;
 
 use super::Link;
@@ -19,6 +21,16 @@ impl Link {
     /// Refuses a request for good: no handler has seen it and none will.
     pub(crate) fn refuse(&self, request: Served, why: &Refused) {
         self.answer(request, Input::Reject { request, why });
+    }
+
+    /// Refuses a request for now: no handler has seen it.
+    pub(crate) fn put_off(&self, request: Served, why: Busy, retry_after: Duration) {
+        self.answer(request, Input::PutOff { request, why, retry_after });
+    }
+
+    /// Says what became of the work on a request whose caller no longer waits.
+    pub(crate) fn stopped(&self, request: Served, stop: Stop) {
+        self.answer(request, Input::Stopped { request, stop });
     }
 
     /// Answers a request with a failure.

@@ -13,6 +13,7 @@ use peerage_proto::liveness::Profile;
 use super::log_filter::LogFilter;
 use super::mistake::{Mistake, StartError};
 use super::{Events, Node, start};
+use crate::hook::Hook;
 use crate::identity::Identity;
 use crate::name::Name;
 use crate::network::Network;
@@ -41,6 +42,7 @@ pub struct Builder {
     pub(super) compression: bool,
     pub(super) profile: Profile,
     pub(super) log_filter: Option<Arc<dyn LogFilter>>,
+    pub(super) hook: Option<Arc<dyn Hook>>,
 }
 
 /// Bounds of one node that may be set.
@@ -101,6 +103,7 @@ impl Builder {
             compression: false,
             profile: Profile::default(),
             log_filter: None,
+            hook: None,
         }
     }
 
@@ -216,6 +219,13 @@ impl Builder {
     /// Lets the control socket show and change the log filter of this program. Default: it says that it cannot.
     pub fn log_filter(mut self, filter: impl LogFilter + 'static) -> Builder {
         self.log_filter = Some(Arc::new(filter));
+        self
+    }
+
+    /// Puts this around every call that the node makes or serves: to let it through or not, to log it, to measure it.
+    /// Default: nothing.
+    pub fn hook(mut self, hook: impl Hook) -> Builder {
+        self.hook = Some(Arc::new(hook));
         self
     }
 

@@ -11,14 +11,23 @@ use serde::{Deserialize, Serialize};
 use super::presence::FindError;
 use super::reading::Reading as _;
 use super::shared::Shared;
+use super::snapshot::{self, ServiceEntry};
 use crate::channel::Failure;
-use crate::service::{Asked, Called, Origin, Reach, Services};
+use crate::dispatch::{Asked, Called, Origin, Reach, Services};
+use crate::flag::Flag;
 
 /// Adds the built-in services.
-pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>) {
+pub(super) fn add_to(services: &Arc<Services>, shared: &Arc<Shared>) {
+    // The table must not hold what holds the table.
+    let offered = Arc::downgrade(services);
+    services.direct("peerage/services", Reach::Everybody, move |asked| {
+        let offered = offered.upgrade().map(|services| offered_to(&services, asked.origin)).unwrap_or_default();
+        value(asked, &offered)
+    });
+    services.direct("peerage/null", Reach::Everybody, |_| Err(Flag::NULL.into()));
     let node = shared.clone();
     services.direct("peerage/info", Reach::Everybody, move |asked| {
-        let private = !matches!(asked.origin, Origin::Plain);
+        let private = !matches!(asked.origin, Origin::Plain(_));
         value(asked, &node.info(private))
     });
     let node = shared.clone();
@@ -41,6 +50,29 @@ fn stats(asked: &Asked<'_>, node: &Shared) -> Result<Payload, Failure> {
         ["openmetrics"] => value(asked, &node.open_metrics()),
         _ => Err(Failure::new("peerage/stats takes no argument, or \"openmetrics\"").code(Code::BAD_REQUEST)),
     }
+}
+
+/// The services that whoever asks from there finds, beside those that every node offers.
+fn offered_to(services: &Services, origin: &Origin) -> snapshot::Services {
+    let table = services.watch().borrow().clone();
+    let services = table.own(origin).map(|entry| {
+        let (options, counts) = (entry.options(), entry.figures.counts());
+        ServiceEntry {
+            tag: entry.tag().to_owned(),
+            description: options.description.clone(),
+            restricted: options.allow.is_some(),
+            concurrency: options.concurrency.map(|calls| calls as u64),
+            at_work: counts.at_work,
+            ok: counts.ok,
+            failed: counts.failed,
+            refused: counts.refused,
+            busy: counts.put_off,
+            stopped: counts.stopped,
+            p50_us: counts.p50_us,
+            p99_us: counts.p99_us,
+        }
+    });
+    snapshot::Services { services: services.collect() }
 }
 
 /// Whether a node is there: present, absent or not yet known, which is waited out for `within_ms`, by default not at all.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use peerage_proto::codec::{self, Encoding, Payload};
+use peerage_proto::codec::{self, Encoding, Metadata, Payload};
 use peerage_proto::id::NodeId;
 use peerage_proto::outcome::{CallError, NotSent, Outcome, Refused};
 use serde::Serialize;
@@ -13,8 +13,11 @@ use serde::de::DeserializeOwned;
 
 use super::shared::{Phase, Shared};
 use crate::channel::Asking;
+use crate::dispatch;
+use crate::flag::Flag;
 use crate::link::Link;
 use crate::metrics::Metrics;
+use crate::trace;
 
 /// A function to be called; say where.
 #[derive(Clone, Copy)]
@@ -126,7 +129,27 @@ impl<'a, R> NodeCall<'a, R> {
             codec::put_call(self.tag, &(), Encoding::MsgPack, self.asking.content()).map_err(bad_request)?;
         }
         codec::put_kwargs(self.kwargs.as_ref(), Encoding::MsgPack, self.asking.content());
-        self.shared.directory.find(&self.peer).map_err(|why| CallError::NotSent { why })
+        self.put_metadata();
+        self.shared.link_with(&self.peer).map_err(|why| CallError::NotSent { why })
+    }
+
+    /// Says how long there is time and which trace this belongs to. Inside a handler both follow from the call that it answers.
+    fn put_metadata(&mut self) {
+        let inherited = dispatch::current();
+        if let Some(deadline) = inherited.as_ref().and_then(|inherited| inherited.deadline) {
+            self.asking.limit(deadline);
+        }
+        let trace = inherited.as_ref().map_or_else(trace::begin, |inherited| trace::child(&inherited.trace));
+        let state = inherited.and_then(|inherited| inherited.state);
+        let metadata = Metadata { left: self.asking.left(), trace: Some(trace), state, ..Metadata::default() };
+        codec::put_metadata(&metadata, Encoding::MsgPack, 0, self.asking.content());
+    }
+
+    /// What the answer means, where it is a flag.
+    fn unflagged(&self, why: CallError) -> Result<R, CallError> {
+        let meant = Flag::of(&why).and_then(|flag| self.shared.flags.resolve(&flag, self.tag, self.peer));
+        let value = meant.unwrap_or(Err(why))?;
+        self.asking.open(Payload::encode(&value, Encoding::MsgPack).map_err(bad_request)?)
     }
 
     /// Where the call goes on when its link takes no calls any more and none of its bytes has left.
@@ -166,7 +189,7 @@ impl<R> Future for NodeCall<'_, R> {
                         link = other;
                         continue;
                     }
-                    Err(why) => Err(why),
+                    Err(why) => this.unflagged(why),
                 },
                 Poll::Ready(Ok(value)) => Ok(value),
             };

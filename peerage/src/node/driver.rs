@@ -41,8 +41,8 @@ use super::view;
 use crate::address::Address;
 use crate::channel::Server;
 use crate::discovery::Finding;
+use crate::dispatch::Services;
 use crate::link::{Order, Report};
-use crate::service::Services;
 
 mod announcing;
 mod finding;
@@ -389,6 +389,9 @@ impl Driver {
         for held in &links {
             // Bounded by what closing a link may take.
             held.link.ended().await;
+        }
+        if let Some(oneself) = shared.oneself.get() {
+            oneself.close().await;
         }
         self.parts.search.ended().await;
         self.close_anchors().await;

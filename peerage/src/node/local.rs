@@ -23,12 +23,12 @@ use super::shared::Shared;
 use super::snapshot::EventRecord;
 use super::wall::wall;
 use crate::channel::{Caller, Failure};
-use crate::service::{Called, Origin, Reach, Services};
+use crate::dispatch::{Called, Origin, Reach, Services};
 
 mod call;
 
 /// Adds the services of the control socket.
-pub(super) fn add_to(services: &mut Services, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
+pub(super) fn add_to(services: &Services, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
     let node = shared.clone();
     services.waiting("peerage/local/drain", Reach::Local, move |called| drain(node.clone(), called));
     let node = shared.clone();

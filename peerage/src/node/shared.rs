@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::driver::Command;
 use super::event::Event;
 use super::held::Links;
+use super::oneself::Oneself;
 use super::snapshot::EventRecord;
 use super::view::View;
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
+use crate::flag::Flags;
 use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::name::Name;
@@ -32,6 +34,10 @@ pub(crate) struct Shared {
     /// What log lines of this node stand in: there may be several nodes in a process.
     pub(crate) span: tracing::Span,
     pub(crate) metrics: Arc<Metrics>,
+    /// The way to call its own functions, once it runs.
+    pub(crate) oneself: OnceLock<Oneself>,
+    /// What calls of this node make of flags.
+    pub(crate) flags: Flags,
     /// Which link carries calls to whom.
     pub(crate) directory: Directory,
     /// All links.
@@ -122,6 +128,8 @@ impl Shared {
             facts,
             span,
             metrics,
+            oneself: OnceLock::new(),
+            flags: Flags::default(),
             directory: Directory::default(),
             links: Links::default(),
             profile,

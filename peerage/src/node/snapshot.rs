@@ -343,6 +343,45 @@ pub struct Info {
     pub versions: [u32; 2],
 }
 
+/// What `peerage/services` answers: the functions of its application that a node offers to whoever asks.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Services {
+    /// Each of them, by name.
+    pub services: Vec<ServiceEntry>,
+}
+
+/// One service, with what happened to its calls since it was registered.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ServiceEntry {
+    /// Its name.
+    pub tag: String,
+    /// What it does, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether it serves some nodes only.
+    pub restricted: bool,
+    /// Calls that it works on at once; none: as many as come.
+    pub concurrency: Option<u64>,
+    /// Calls that it works on now.
+    pub at_work: u64,
+    /// Calls that got a value.
+    pub ok: u64,
+    /// Calls whose handler failed, or answered with a flag.
+    pub failed: u64,
+    /// Calls that were denied.
+    pub refused: u64,
+    /// Calls that were put off: no room, or no time.
+    pub busy: u64,
+    /// Calls whose work was stopped, because nobody waited for it any more.
+    pub stopped: u64,
+    /// Half of the calls took less than this, in microseconds.
+    pub p50_us: Option<u64>,
+    /// All but one of a hundred took less than this, in microseconds.
+    pub p99_us: Option<u64>,
+}
+
 /// A record of [`Node::events`](super::Node::events) as it is printed and passed on: the event, and when it was.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]

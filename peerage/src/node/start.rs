@@ -23,6 +23,7 @@ use super::builder::{Builder, Limits};
 use super::driver::{Driver, Parts};
 use super::listening::Doors;
 use super::mistake::{Mistake, StartError};
+use super::oneself::Oneself;
 use super::reach;
 use super::search::Search;
 use super::shared::{Facts, Servers, Shared};
@@ -30,9 +31,9 @@ use super::snapshot::Build;
 use super::{Events, Node, builtin, local};
 use crate::channel::{Listener, Server};
 use crate::control;
+use crate::dispatch::{Dispatch, Offer, Origin, Services};
 use crate::metrics::Metrics;
 use crate::name::Name;
-use crate::service::{Dispatch, Origin, Services};
 use crate::transport::gate::{Gate, GateLimits, Pace};
 use crate::transport::{self, Listening};
 
@@ -64,10 +65,10 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let shared = Arc::new(shared);
     let events = Events::new(&shared);
 
-    let mut services = Services::default();
-    builtin::add_to(&mut services, &shared);
-    local::add_to(&mut services, &shared, builder.log_filter.clone());
-    let services = Arc::new(services);
+    let services = Arc::new(Services::with_hook(builder.hook.clone()));
+    shared.oneself.get_or_init(|| Oneself::new(Arc::downgrade(&services)));
+    builtin::add_to(&services, &shared);
+    local::add_to(&services, &shared, builder.log_filter.clone());
     let plain: Vec<Server> =
         bound.plain.into_iter().map(|listener| serve_plain(listener, &services, &metrics)).collect();
     let control = bound.control.map(|listener| control::serve(listener, services.clone(), metrics.clone()));
@@ -95,7 +96,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
         reception,
         commands: received,
         arrivals: arrived,
-        services,
+        services: services.clone(),
         introduction: introduction(&builder),
         about,
         compression: builder.compression,
@@ -106,7 +107,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     };
     shared.span.in_scope(|| tracing::info!(%epoch, "node started"));
     tokio::spawn(Driver::new(parts).run().instrument(shared.span.clone()));
-    Ok((Node::new(shared), events))
+    Ok((Node::new(shared, services), events))
 }
 
 async fn bind(builder: &Builder, gate: &Gate) -> Result<Bound, StartError> {
@@ -194,7 +195,8 @@ fn introduction(builder: &Builder) -> Introduction {
 
 fn serve_plain(listener: Listener, services: &Arc<Services>, metrics: &Arc<Metrics>) -> Server {
     let (services, metrics) = (services.clone(), metrics.clone());
-    listener.serve_each(None, move |_| Some(Box::new(Dispatch::new(services.clone(), Origin::Plain, metrics.clone()))))
+    let origin = Origin::Plain(Arc::new(Offer::at(listener.local_address())));
+    listener.serve_each(None, move |_| Some(Box::new(Dispatch::new(services.clone(), origin.clone(), metrics.clone()))))
 }
 
 fn gate_limits(limits: &Limits) -> GateLimits {

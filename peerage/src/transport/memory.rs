@@ -32,6 +32,12 @@ pub(super) fn listen(address: &Address) -> Result<Acceptor, BindError> {
     Ok(Acceptor { place: address.bare(), queue })
 }
 
+/// Both ends of a pipe that no registry knows.
+pub(crate) fn pipe(place: &Address) -> (Connection, Connection) {
+    let (one, other) = tokio::io::duplex(PIPE_BYTES);
+    (connection(one, place), connection(other, place))
+}
+
 /// Owner of a name in the registry.
 pub(super) struct Acceptor {
     place: Address,

@@ -93,10 +93,20 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ),
     // Counts; knows nothing of what it counts.
     ("metrics", &["shown"], &["limits"]),
-    // Named functions: from a request to its handler. It answers over the link from which the request came.
-    ("service", &["channel", "link", "metrics", "shown"], &["channel", "codec", "id", "outcome"]),
+    // What a call carries beside its arguments, and what may stand around it.
+    ("trace", &[], &["codec"]),
+    ("flag", &["channel"], &["codec", "id", "outcome"]),
+    ("hook", &["trace"], &["id", "outcome"]),
+    // From a request to the handler of its function. It answers over the link from which the request came.
+    (
+        "dispatch",
+        &["channel", "flag", "hook", "link", "metrics", "shown", "trace"],
+        &["address", "channel", "codec", "id", "limits", "outcome"],
+    ),
+    // The public face of serving: functions become handlers of a node.
+    ("service", &["channel", "dispatch", "flag", "node", "shown", "trace"], &["codec", "id", "limits", "outcome"]),
     // The door for programs of this user.
-    ("control", &["address", "channel", "metrics", "private_file", "service", "transport"], &["limits"]),
+    ("control", &["address", "channel", "metrics", "dispatch", "private_file", "transport"], &["limits"]),
     // Proposes addresses, and knows nothing of links: what becomes of a proposal is decided elsewhere.
     ("discovery", &["address", "private_file"], &["address", "hello", "id", "limits", "node"]),
     // The public face of nodes; `node/driver` is where its parts come together.
@@ -107,14 +117,17 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "channel",
             "control",
             "discovery",
+            "dispatch",
+            "flag",
+            "hook",
             "identity",
             "link",
             "metrics",
             "name",
             "network",
             "private_file",
-            "service",
             "shown",
+            "trace",
             "transport",
         ],
         &[

@@ -47,13 +47,18 @@ fn between_our_own_code_message_and_data_travel() {
 #[test]
 fn a_request_no_handler_has_seen_is_rejected_and_the_caller_knows_that_it_did_not_run() {
     let (no_service, bad) = (Refused::NoSuchService("a/b".into()), Refused::BadRequest("no list".into()));
+    let denied = Refused::Denied("not on the list".into());
     for encoding in Encoding::ALL {
         let config = |side| Config { encoding: Some(encoding), ..full(side) };
         served(config(Side::Acceptor)).we_reject(0, &no_service).we_send(rejected(0, 1, "a/b"));
         served(config(Side::Acceptor)).we_reject(0, &bad).we_send(rejected(0, 0, "no list"));
-        for (why, detail, refused) in
-            [(1, "a/b", &no_service), (0, "no list", &bad), (99, "newer", &Refused::BadRequest("newer".into()))]
-        {
+        served(config(Side::Acceptor)).we_reject(0, &denied).we_send(rejected(0, 2, "not on the list"));
+        for (why, detail, refused) in [
+            (1, "a/b", &no_service),
+            (0, "no list", &bad),
+            (2, "not on the list", &denied),
+            (99, "newer", &Refused::BadRequest("newer".into())),
+        ] {
             transcript(config(Side::Dialler))
                 .we_call(0, "x")
                 .we_send(request(0, "x"))
@@ -63,6 +68,14 @@ fn a_request_no_handler_has_seen_is_rejected_and_the_caller_knows_that_it_did_no
         let text = "[no-such-service] no service `a/b`";
         served(plain(encoding)).we_reject(0, &no_service).we_send(exception(0, text));
     }
+}
+
+#[test]
+fn a_request_there_is_no_room_for_now_is_put_off_and_may_come_again() {
+    let wait = Duration::from_millis(70);
+    served(full(Side::Acceptor)).we_put_off(0, Busy::Overloaded, wait).we_send(busy(0, Busy::Overloaded, 70));
+    let text = "[busy] overloaded";
+    served(plain_json()).we_put_off(0, Busy::Overloaded, wait).we_send(exception(0, text));
 }
 
 #[test]

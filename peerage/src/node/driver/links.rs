@@ -17,13 +17,13 @@ use peerage_proto::outcome::LinkLost;
 use tokio::time::Instant;
 
 use super::Driver;
+use crate::dispatch::{Dispatch, Origin};
 use crate::link::{Link, Order, Report, Reporter, Word};
 use crate::node::admission::{Admitted, Arrival};
 use crate::node::error::NotConnected;
 use crate::node::held::Held;
 use crate::node::snapshot::Direction;
 use crate::node::start::LZ4;
-use crate::service::{Dispatch, Origin};
 use crate::shown::shown;
 
 impl Driver {

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::open;
 use crate::channel::Failure;
+use crate::dispatch::Called;
 use crate::node::call::Calling;
 use crate::node::shared::Shared;
-use crate::service::Called;
 
 /// What is asked for, beside the tag and its arguments.
 #[derive(Deserialize)]
