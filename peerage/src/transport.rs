@@ -135,7 +135,7 @@ pub(crate) async fn dial(
         match address.scheme() {
             Scheme::Tls => {
                 let over_tcp = ClientTerms::for_channel(address, tls, Over::Tcp).await?;
-                tls::dial(address, over_tcp).await
+                tls::secure(tls::connect(address).await?, address, over_tcp).await
             }
             Scheme::Quic => {
                 let over_udp = ClientTerms::for_channel(address, tls, Over::Quic).await?;
@@ -152,18 +152,24 @@ pub(crate) async fn dial(
 /// Connects a node once, within `attempt_timeout`: to the node `expected`, or that of the address, or to any.
 ///
 /// Over `tls` and `quic` the other end has proved its key when this returns (`Connection::binding`); over others nothing
-/// is proved yet.
-#[allow(dead_code, reason = "for nodes, which come next")]
+/// is proved yet. A connection over `tls` that is made before `speak_from` is silent until then.
 pub(crate) async fn dial_node(
     address: &Address,
     identity: &Identity,
     expected: Option<NodeId>,
     attempt_timeout: Duration,
+    speak_from: Option<Instant>,
 ) -> Result<Connection, DialError> {
     let attempt = async {
         let terms = || ClientTerms::for_node(identity, expected.or(address.node()));
         match address.scheme() {
-            Scheme::Tls => tls::dial(address, terms()).await,
+            Scheme::Tls => {
+                let socket = tls::connect(address).await?;
+                if let Some(at) = speak_from {
+                    sleep_until(at).await;
+                }
+                tls::secure(socket, address, terms()).await
+            }
             Scheme::Quic => quic::dial(address, terms()).await,
             _ => dial_unsecured(address).await,
         }

@@ -75,6 +75,8 @@ pub(super) struct Dial {
     pub(super) dial_seq: u64,
     /// Who wants to know when it really begins.
     pub(super) begun: Option<mpsc::Sender<SystemTime>>,
+    /// When a connection that is made earlier may say its first word.
+    pub(super) speak_from: Option<Instant>,
 }
 
 impl Reception {
@@ -85,7 +87,7 @@ impl Reception {
             let _ = begun.try_send(SystemTime::now());
         }
         let Dial { address, expected, .. } = &dial;
-        let dialling = transport::dial_node(address, &self.identity, *expected, limits::DIAL_TIMEOUT);
+        let dialling = transport::dial_node(address, &self.identity, *expected, limits::DIAL_TIMEOUT, dial.speak_from);
         let connection = tokio::select! {
             connection = dialling => connection,
             () = cancel.cancelled() => return,

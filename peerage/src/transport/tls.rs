@@ -17,7 +17,7 @@ use std::sync::Arc;
 use peerage_proto::address::Address;
 use peerage_proto::hello::EXPORTER_LABEL;
 use rustls::ClientConnection;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{BindError, Connection, DialError, tcp};
 use stream::{HandshakeError, TlsStream};
@@ -38,8 +38,13 @@ pub(super) mod terms;
 #[cfg(test)]
 mod tests;
 
-pub(super) async fn dial(address: &Address, terms: ClientTerms) -> Result<Connection, DialError> {
-    let socket = tcp::connect(address).await?;
+/// Connects, and says nothing yet.
+pub(super) async fn connect(address: &Address) -> Result<TcpStream, DialError> {
+    tcp::connect(address).await
+}
+
+/// Secures a connection that was dialled at this address.
+pub(super) async fn secure(socket: TcpStream, address: &Address, terms: ClientTerms) -> Result<Connection, DialError> {
     let handshake = |why| DialError::from_handshake(address, why);
     let io = |why: io::Error| DialError::from_io(address, why);
     socket.set_nodelay(true).map_err(io)?;

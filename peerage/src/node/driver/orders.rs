@@ -21,7 +21,9 @@ impl Driver {
         tracing::debug!(order = %shown(&order.to_string()), "order");
         match order {
             node::Order::Dial { dial, address, expected, dial_seq } => {
-                if let Some(dial) = self.redial.keep(Dial { dial, address, expected, dial_seq, begun: None }) {
+                if let Some(dial) =
+                    self.redial.keep(Dial { dial, address, expected, dial_seq, begun: None, speak_from: None })
+                {
                     self.dial(dial);
                 }
             }

@@ -2,10 +2,12 @@
 //!
 //! Many nodes are told the same time. Closing links takes each of them a while, and the ends that others close take them a
 //! while longer; a node that dialled as soon as it is done would dial some time after the others. So links are dropped a
-//! moment before the agreed time, and what the machine wants dialled from then on is kept until the time has come.
+//! moment before the agreed time, and what the machine wants dialled from then on is kept until the time has come. And where
+//! many nodes share a machine, the handshakes of the first would take the processor from the last, which have not begun to
+//! dial: so connections over `tls` are made first and are silent for a moment.
 //!
 //! ```text
-//!   Told ──a moment before──▶ all links dropped, dials kept ──the agreed time──▶ all dialled at once
+//!   Told ──a moment before──▶ all links dropped, dials kept ──the agreed time──▶ all dialled at once ──▶ handshakes
 //! ```
 
 use std::time::{Duration, SystemTime};
@@ -77,7 +79,10 @@ impl Redial {
                 *self = Redial::Dropped { dial_at, kept: Vec::new(), reply };
                 Some(Step::Drop)
             }
-            Redial::Dropped { kept, reply, .. } => Some(Step::Dial(begin(kept, reply))),
+            Redial::Dropped { dial_at, kept, reply } => {
+                let silent = kept.into_iter().map(|dial| Dial { speak_from: Some(dial_at + SILENCE), ..dial });
+                Some(Step::Dial(begin(silent.collect(), reply)))
+            }
         }
     }
 
@@ -121,6 +126,9 @@ fn begin(mut dials: Vec<Dial>, reply: oneshot::Sender<Redialled>) -> Vec<Dial> {
 /// How long before the agreed time links are dropped: what closing takes a busy machine with some dozen nodes.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long after the agreed time handshakes begin: what it takes some dozen nodes of one machine to make all connections.
+const SILENCE: Duration = Duration::from_millis(50);
+
 /// How far ahead a redial may be asked for.
 const AHEAD: Duration = Duration::from_secs(3_600);
 
@@ -130,7 +138,7 @@ mod tests {
 
     fn dial(number: u64) -> Dial {
         let address = "tls://bob".parse().unwrap();
-        Dial { dial: DialId(number), address, expected: None, dial_seq: number, begun: None }
+        Dial { dial: DialId(number), address, expected: None, dial_seq: number, begun: None, speak_from: None }
     }
 
     fn told(ahead: Duration) -> (Redial, oneshot::Receiver<Redialled>) {

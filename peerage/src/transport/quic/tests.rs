@@ -19,7 +19,7 @@ async fn listener(limits: GateLimits) -> (Listening, Gate) {
 /// Both ends of one connection: the dialler's first.
 async fn meet(listening: &mut Listening) -> (Connection, Connection) {
     let (address, dialler) = (listening.local_address().clone(), Identity::generate());
-    let (near, far) = tokio::join!(dial_node(&address, &dialler, None, PATIENCE), listening.accept());
+    let (near, far) = tokio::join!(dial_node(&address, &dialler, None, PATIENCE, None), listening.accept());
     (near.unwrap(), far)
 }
 
@@ -50,7 +50,7 @@ async fn an_address_is_taken_over_while_connections_made_there_live_on() {
     let address = first.local_address().clone();
     let (mut near, mut far) = meet(&mut first).await;
     drop(first);
-    let why = dial_node(&address, &Identity::generate(), None, PATIENCE).await.unwrap_err();
+    let why = dial_node(&address, &Identity::generate(), None, PATIENCE, None).await.unwrap_err();
     assert!(matches!(why, DialError::Refused { .. }), "{why}");
 
     let other = Identity::generate();

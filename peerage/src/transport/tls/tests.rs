@@ -37,14 +37,16 @@ impl Meeting {
     }
 
     async fn dial(&self, expected: Option<NodeId>) -> Result<Connection, DialError> {
-        dial_node(&self.address(), &self.dialler, expected, PATIENCE).await
+        dial_node(&self.address(), &self.dialler, expected, PATIENCE, None).await
     }
 
     /// Both ends of one connection: the dialler's first.
     async fn meet(&mut self) -> (Connection, Connection) {
         let (address, dialler) = (self.address(), self.dialler.clone());
-        let (near, far) =
-            tokio::join!(dial_node(&address, &dialler, Some(self.listener.id()), PATIENCE), self.listening.accept());
+        let (near, far) = tokio::join!(
+            dial_node(&address, &dialler, Some(self.listener.id()), PATIENCE, None),
+            self.listening.accept()
+        );
         (near.unwrap(), far)
     }
 }

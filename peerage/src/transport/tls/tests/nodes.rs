@@ -64,10 +64,11 @@ async fn a_dialler_that_expects_another_node_is_told_which_one_it_found(place: s
 async fn the_id_in_the_address_is_the_one_expected(place: suite::Place) {
     let mut meeting = Meeting::at(place, GateLimits::for_node()).await;
     let right = meeting.address().with_node(meeting.listener.id());
-    let (near, _far) = tokio::join!(dial_node(&right, &meeting.dialler, None, PATIENCE), meeting.listening.accept());
+    let (near, _far) =
+        tokio::join!(dial_node(&right, &meeting.dialler, None, PATIENCE, None), meeting.listening.accept());
     near.unwrap();
     let wrong = meeting.address().with_node(meeting.dialler.id());
-    let why = dial_node(&wrong, &meeting.dialler, None, PATIENCE).await.unwrap_err();
+    let why = dial_node(&wrong, &meeting.dialler, None, PATIENCE, None).await.unwrap_err();
     assert!(matches!(why, DialError::IdentityMismatch { .. }), "{why}");
 }
 

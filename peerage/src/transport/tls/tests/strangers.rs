@@ -31,7 +31,7 @@ async fn node_is_not_taken_in_by(config: rustls::ServerConfig) -> DialError {
 
 /// A node of no further interest dials.
 async fn somebody_dials(address: &Address, expected: Option<NodeId>) -> Result<Connection, DialError> {
-    dial_node(address, &Identity::generate(), expected, PATIENCE).await
+    dial_node(address, &Identity::generate(), expected, PATIENCE, None).await
 }
 
 fn unfit(why: &HandshakeFailure) -> bool {
@@ -219,7 +219,7 @@ async fn a_listener_that_hangs_up_may_be_tried_again() {
 async fn a_listener_that_says_nothing_is_given_up_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::tls(listener.local_addr().unwrap());
-    let why = dial_node(&address, &Identity::generate(), None, Duration::from_millis(100)).await.unwrap_err();
+    let why = dial_node(&address, &Identity::generate(), None, Duration::from_millis(100), None).await.unwrap_err();
     assert!(matches!(why, DialError::TimedOut { .. }) && why.may_pass(), "{why}");
 }
 
@@ -291,7 +291,7 @@ async fn a_man_in_the_middle_shares_no_value_between_his_two_sides() {
         (inward, outward)
     };
     let (near, far, _sides) =
-        tokio::join!(dial_node(&address, &dialler, None, PATIENCE), meeting.listening.accept(), relay);
+        tokio::join!(dial_node(&address, &dialler, None, PATIENCE, None), meeting.listening.accept(), relay);
     let (near, far) = (near.unwrap().binding.unwrap(), far.binding.unwrap());
     assert_ne!(near.value, far.value);
     assert_eq!([near.peer, far.peer], [man.id(); 2], "each side sees his key, and nobody else's");
