@@ -72,6 +72,19 @@ fn two_dozen_nodes_that_come_and_go_agree_in_the_end() {
     });
 }
 
+/// Nodes start within half a minute, and meanwhile every third of them crashes or leaves and comes back; 10 s after the last of
+/// it all views must be equal, true and complete. `PEERAGE_CHURN_NODES=64` is the long form.
+#[test]
+fn ten_seconds_after_the_last_change_many_nodes_that_come_and_go_agree() {
+    let nodes = std::env::var("PEERAGE_CHURN_NODES").map_or(16, |nodes| nodes.parse().expect("a number of nodes"));
+    let hosts: Vec<usize> = (0..nodes).step_by(3).collect();
+    let every = SECOND * 8 / hosts.len() as u32;
+    for_each_seed("ten_seconds_after_the_last_change_many_nodes_that_come_and_go_agree", 2, |seed| {
+        Network::seeded(seed).nodes(nodes).starting_within(SECOND * 30).churning(&hosts, SECOND * 7, every)
+    });
+    eprintln!("churn: {nodes} nodes agree 10 s after the last change");
+}
+
 #[test]
 fn ten_thousand_addresses_of_nobody_lead_to_few_dials_and_to_none_that_is_denied() {
     for_each_seed("ten_thousand_addresses_of_nobody_lead_to_few_dials_and_to_none_that_is_denied", 1, |seed| {

@@ -267,6 +267,20 @@ impl Network {
         self
     }
 
+    /// With [`starting_within`](Self::starting_within): one after the other, every `every` from `from` on, these hosts crash or
+    /// leave, by turns, and are back 15 s later.
+    #[must_use]
+    pub fn churning(mut self, hosts: &[usize], from: Duration, every: Duration) -> Network {
+        let mut at = from;
+        for (nth, host) in hosts.iter().enumerate() {
+            let goes = if nth % 2 == 0 { Happening::Crash(*host) } else { Happening::Leave(*host) };
+            self.script.push((at, Event::Happening(goes)));
+            self.script.push((at + Duration::from_secs(15), Event::Happening(Happening::Boot(*host))));
+            at += every;
+        }
+        self
+    }
+
     /// One node lies at this time: it sends each of its links so many records of nodes that do not exist, each with ten
     /// addresses at which nobody is, or may be dialled.
     #[must_use]

@@ -188,6 +188,9 @@ impl Network {
             self.soon(starts_within, Event::Happening(Happening::Boot(a)));
         }
         if let Some(time) = self.starts_within {
+            for (after, event) in std::mem::take(&mut self.script) {
+                self.at(self.begin + after, event);
+            }
             // Whoever dials a seed that is not there yet waits up to 6 s in between.
             self.at(self.begin + time + Duration::from_secs(10), Event::Equal);
             return self.at(self.begin + time + Duration::from_secs(11), Event::Rest);
