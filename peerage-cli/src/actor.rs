@@ -1,6 +1,7 @@
 //! The node that acts for a command: a running one of this user, or a guest in the network for as long as it takes.
 
 use peerage::name::Name;
+use peerage::node::Group;
 
 use crate::args::Acting;
 use crate::control::Control;
@@ -21,11 +22,21 @@ pub(crate) enum Actor {
 impl Actor {
     /// The running node that is meant; without one a guest joins.
     pub(crate) async fn find_or_join(home: &Home, acting: &Acting, time: &Time) -> Result<Actor, Abort> {
+        Actor::find_or_join_as(home, acting, &[], time).await
+    }
+
+    /// As [`find_or_join`](Self::find_or_join); a guest belongs to these groups.
+    pub(crate) async fn find_or_join_as(
+        home: &Home,
+        acting: &Acting,
+        groups: &[Group],
+        time: &Time,
+    ) -> Result<Actor, Abort> {
         if let Some(running) = running::find(&home.run_folder(), acting).await? {
             return Ok(Actor::Running(running));
         }
         time.seeking();
-        Ok(Actor::Guest(Guest::join(home, acting.network.as_ref()).await?))
+        Ok(Actor::Guest(Guest::join(home, acting.network.as_ref(), groups).await?))
     }
 
     /// The way to it.

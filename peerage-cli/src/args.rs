@@ -10,6 +10,8 @@ use peerage::Encoding;
 use crate::exit;
 use crate::logs::{self, LogFormat};
 
+mod bench;
+mod calling;
 mod keeping;
 mod knowing;
 mod nodes;
@@ -17,6 +19,8 @@ mod place;
 mod quantity;
 mod up;
 
+pub(crate) use bench::{Bench, BenchCall};
+pub(crate) use calling::{Call, Describe, Serve, Services};
 pub(crate) use keeping::{
     Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,
 };
@@ -73,6 +77,17 @@ pub(crate) enum Command {
     Drain(Drain),
     /// Show or change what a running node logs
     Log(Log),
+    /// Call a function of another node, and print the answer
+    Call(Box<Call>),
+    /// Offer a function under a tag, answered by a command or an echo, until a signal ends it
+    Serve(Box<Serve>),
+    /// Show which functions nodes offer, and what became of their calls
+    Services(Services),
+    /// Say what a function does, and who offers it
+    Describe(Describe),
+    /// Measure what a link between two nodes carries
+    #[command(subcommand)]
+    Bench(Bench),
     /// Request and reply on one connection, without a node: what aiomas programs speak
     #[command(subcommand)]
     Channel(Channel),

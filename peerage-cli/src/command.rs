@@ -4,6 +4,8 @@ use crate::args::{Channel, Command, Logging};
 use crate::exit::{Abort, Exit};
 use crate::logs::{self, LogFormat};
 
+mod bench;
+mod call;
 mod channel_call;
 mod channel_serve;
 mod completions;
@@ -16,6 +18,8 @@ mod man;
 mod network;
 mod peers;
 mod ping;
+mod serve;
+mod services;
 mod set;
 mod status;
 mod up;
@@ -40,6 +44,11 @@ pub(crate) fn run(command: Command, logging: &Logging) -> Result<Exit, Abort> {
         Command::Status(typed) => status::run(&typed),
         Command::Drain(typed) => drain::run(&typed),
         Command::Log(typed) => log::run(&typed),
+        Command::Call(typed) => call::run(*typed),
+        Command::Serve(typed) => serve::run(*typed),
+        Command::Services(typed) => services::run(&typed),
+        Command::Describe(typed) => services::describe(&typed),
+        Command::Bench(typed) => bench::run(&typed),
         Command::Channel(Channel::Call(typed)) => channel_call::run(typed),
         Command::Channel(Channel::Serve(typed)) => channel_serve::run(typed),
         Command::Demo(typed) => demo::run(&typed),

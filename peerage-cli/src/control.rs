@@ -17,6 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::exit::{Abort, Exit};
 use crate::output;
 
+mod calling;
+mod serving;
+
+pub(crate) use calling::{Calls, Invocation, Wanted as WantedCall};
+pub(crate) use serving::{Given, Offer, Word};
+
 /// A connection to the control socket of one node.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -30,6 +36,11 @@ impl Control {
         // A unix socket answers at once or has nobody; the codec is recognised by our first frame.
         let channel = Channel::connect(&address).encoding(Encoding::MsgPack).timeout(CONNECT_WITHIN).await.ok()?;
         Some(Control { channel })
+    }
+
+    /// Ends the connection; answers already given are still written.
+    pub(crate) async fn close(&self) {
+        self.channel.close().await;
     }
 
     /// Who the node is.
@@ -172,7 +183,7 @@ fn told(message: &str) -> Option<Abort> {
         "absent" => Some(Abort::Ended(Exit::Absent, text)),
         "not-yet-known" => Some(Abort::Ended(Exit::NotYetKnown, text)),
         "ambiguous" => Some(Abort::Usage(text)),
-        "bad-request" => Some(Abort::Ended(Exit::Refused, text)),
+        "bad-request" | "tag-taken" => Some(Abort::Ended(Exit::Refused, text)),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
 use peerage::name::Name;
+use peerage::node::Group;
 use peerage::{Identity, Network, Node};
 use tempfile::TempDir;
 
@@ -24,8 +25,8 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Joins the network of this name; without one, the network that `up` would take.
-    pub(crate) async fn join(home: &Home, network: Option<&Name>) -> Result<Guest, Abort> {
+    /// Joins the network of this name, as a member of these groups; without a name, the network that `up` would take.
+    pub(crate) async fn join(home: &Home, network: Option<&Name>, groups: &[Group]) -> Result<Guest, Abort> {
         let network = joinable(home, network)?;
         let run = home.run_folder().join(network.name().as_str());
         peerage::private_file::private_folder(&run).map_err(|why| Abort::Failed(why.to_string()))?;
@@ -40,8 +41,11 @@ impl Guest {
             Identity::generate()
         });
         let name = NAME.parse().expect("letters are a name");
-        let builder =
+        let mut builder =
             Node::builder(identity).network(network).name(name).ephemeral(true).control(&socket).localhost(&run);
+        for group in groups {
+            builder = builder.group(group.clone());
+        }
         let node = builder.start().await.map_err(|why| Abort::Failed(why.to_string()))?;
         let control = Control::connect(&socket).await;
         let control = control.ok_or_else(|| Abort::Failed("the node of this command cannot be reached".to_owned()))?;
@@ -50,6 +54,11 @@ impl Guest {
 
     pub(crate) fn network(&self) -> &Name {
         self.node.network()
+    }
+
+    /// The node itself.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
     }
 
     pub(crate) fn control(&mut self) -> &mut Control {

@@ -17,6 +17,7 @@ use clap::Parser;
 
 mod actor;
 mod args;
+mod called;
 mod command;
 mod content;
 mod control;
@@ -25,6 +26,7 @@ mod exit;
 mod exposed;
 mod guest;
 mod home;
+mod latencies;
 mod logs;
 mod outcome;
 mod output;
@@ -34,6 +36,7 @@ mod ready;
 mod running;
 mod runtime;
 mod settings;
+mod several;
 mod table;
 mod time;
 

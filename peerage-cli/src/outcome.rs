@@ -12,7 +12,9 @@ use peerage::{CallError, DialError, Encoding, Value};
 use serde::Serialize;
 
 use crate::args::written_duration;
+use crate::exit::Abort;
 use crate::output;
+use crate::several::Ends;
 
 /// The end of one call.
 #[derive(Clone, Debug)]
@@ -49,19 +51,29 @@ pub(crate) enum Peer {
     Speaks(Encoding),
 }
 
-impl Ended {
-    pub(crate) fn outcome(&self) -> Outcome {
+impl Ends for Ended {
+    fn outcome(&self) -> Outcome {
         self.result.as_ref().map_or_else(|fault| fault.error.outcome(), |_| Outcome::Ok)
     }
 
-    /// The line for people about a call without a value; the value itself is data and printed elsewhere.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    fn elapsed_us(&self) -> u64 {
+        micros(self.elapsed)
+    }
+
+    /// The value itself is data and printed elsewhere.
+    fn complaint(&self) -> Option<String> {
         let fault = self.result.as_ref().err()?;
         Some(format!("{}: {}", self.outcome(), output::shown(&fault.message)))
     }
 
+    fn record(&self, n: u64) -> Result<(), Abort> {
+        output::record(&self.as_record(Some(n)))
+    }
+}
+
+impl Ended {
     /// The record, with the number of the call where there are several.
-    pub(crate) fn record(&self, n: Option<u64>) -> CallRecord<'_> {
+    pub(crate) fn as_record(&self, n: Option<u64>) -> CallRecord<'_> {
         let outcome = self.outcome();
         let mut record = CallRecord {
             n,

@@ -14,6 +14,27 @@ use serde::Serialize;
 
 use crate::exit::Abort;
 
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+    /// One object a line, as things happen.
+    Jsonl,
+}
+
+impl Form {
+    pub(crate) fn of(json: bool, jsonl: bool) -> Form {
+        match (json, jsonl) {
+            (_, true) => Form::Jsonl,
+            (true, false) => Form::Json,
+            (false, false) => Form::Text,
+        }
+    }
+}
+
 /// The one object that a command prints with `--json`.
 pub(crate) fn object(body: &impl Serialize) -> Result<(), Abort> {
     line(&json(&Record { schema: SCHEMA, mono_us: None, body })?)

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   request ──▶ stdin   one line of JSON
-//!               stdout ──▶ answer: JSON if it parses as a whole, else text; {"$flag":NAME} is a failure that names it
+//!               stdout ──▶ answer: JSON if it parses as a whole, else text; {"$flag":NAME} is a flag
 //!               stderr ──▶ message of the failure, if the exit code is not 0
 //! ```
 
@@ -46,7 +46,7 @@ impl Program {
     }
 
     /// Runs the program for one request. Dropping the future ends its process group.
-    pub(crate) async fn answer(&self, request: &Value, groups: &Groups) -> Result<Value, Failure> {
+    pub(crate) async fn answer(&self, request: &Value, groups: &Groups) -> Result<Answer, Failed> {
         let started = Command::new(&self.name)
             .args(&self.arguments)
             .stdin(Stdio::piped())
@@ -59,10 +59,38 @@ impl Program {
         let mut printed = Printed::default();
         let status = running.communicate(&format!("{request}\n"), &mut printed, self.output_bytes).await?;
         if printed.too_much {
-            let text = format!("the command printed more than {} bytes, see --max-frame", self.output_bytes);
+            let text = format!("the command printed more than {} bytes", self.output_bytes);
             return Err(failure("too-large", text));
         }
         if status.success() { answer(printed.stdout) } else { Err(failed(status, &printed.stderr)) }
+    }
+}
+
+/// What a program answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Value(Value),
+    /// The flag of this name.
+    Flag(String),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failed {
+    /// For programs.
+    pub(crate) code: String,
+    /// For people.
+    pub(crate) message: String,
+    pub(crate) data: Option<Value>,
+}
+
+impl From<Failed> for Failure {
+    fn from(Failed { code, message, data }: Failed) -> Failure {
+        let failure = Failure::new(message).code(Code::new(code));
+        match data {
+            Some(data) => failure.data(data),
+            None => failure,
+        }
     }
 }
 
@@ -141,14 +169,14 @@ struct Running {
 }
 
 impl Running {
-    fn new(child: Child, groups: &Groups) -> Result<Running, Failure> {
+    fn new(child: Child, groups: &Groups) -> Result<Running, Failed> {
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = leader.ok_or_else(|| failure("not-started", "the command has no process id".to_owned()))?;
         Ok(Running { child: Some(child), group, here: groups.each.clone() })
     }
 
     /// Hands the request over and waits for the end of the program and of its output.
-    async fn communicate(&mut self, request: &str, printed: &mut Printed, most: usize) -> Result<ExitStatus, Failure> {
+    async fn communicate(&mut self, request: &str, printed: &mut Printed, most: usize) -> Result<ExitStatus, Failed> {
         let child = self.child.as_mut().expect("taken only when dropped");
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let Printed { stdout: out, stderr: err, too_much } = printed;
@@ -203,7 +231,7 @@ async fn end(mut child: Child, group: Pid, here: mpsc::Sender<()>) {
     let gone = async {
         let _ = child.wait().await;
         // Not our children, so nobody tells us of their end.
-        while test_kill_process_group(group).is_ok() {
+        while lives(group) {
             sleep(LOOK_AGAIN).await;
         }
     };
@@ -212,6 +240,28 @@ async fn end(mut child: Child, group: Pid, here: mpsc::Sender<()>) {
         let _ = child.wait().await;
     }
     drop(here);
+}
+
+/// Whether anything of a group still runs. What has ended and waits for its parent to take notice does not; that parent may
+/// be anybody by then, and slow.
+fn lives(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return false;
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    let (mut any, mut running) = (false, false);
+    for process in processes.flatten() {
+        let Ok(status) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+        // Behind the name, which may hold anything, in parentheses: state, parent, group.
+        let mut fields = status.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let (state, of) = (fields.next(), fields.nth(1));
+        if of.and_then(|of| of.parse().ok()) == Some(group.as_raw_nonzero().get()) {
+            any = true;
+            running |= !matches!(state, Some("Z" | "X"));
+        }
+    }
+    // Where nothing is told of processes, the system's word counts.
+    running || !any
 }
 
 /// What a program printed.
@@ -254,20 +304,19 @@ async fn read_last(pipe: Option<impl AsyncRead + Unpin>, last: &mut Vec<u8>) -> 
 }
 
 /// What stdout means.
-fn answer(stdout: Vec<u8>) -> Result<Value, Failure> {
+fn answer(stdout: Vec<u8>) -> Result<Answer, Failed> {
     let text = String::from_utf8(stdout)
         .map_err(|_| failure("bad-answer", "the command printed something else than UTF-8".to_owned()))?;
     let value = content::parse(&text).map_err(|why| failure("bad-answer", format!("the command printed: {why}")))?;
-    match value {
+    Ok(match value {
         // Text, not JSON: as it came, not as it was read.
-        Value::Text(read) if read == text => Ok(Value::Text(content::less_one_newline(text))),
+        Value::Text(read) if read == text => Answer::Value(Value::Text(content::less_one_newline(text))),
         Value::Map(entries) => match flag(&entries) {
-            // A plain link has no flags: a failure whose text begins with the flag's name.
-            Some(name) => Err(Failure::new(format!("{name} (flag)"))),
-            None => Ok(Value::Map(entries)),
+            Some(name) => Answer::Flag(name.to_owned()),
+            None => Answer::Value(Value::Map(entries)),
         },
-        value => Ok(value),
-    }
+        value => Answer::Value(value),
+    })
 }
 
 /// The name in `{"$flag":"NAME"}`.
@@ -279,7 +328,7 @@ fn flag(entries: &[(Value, Value)]) -> Option<&str> {
 }
 
 /// The failure of a program that did not end well.
-fn failed(status: ExitStatus, stderr: &[u8]) -> Failure {
+fn failed(status: ExitStatus, stderr: &[u8]) -> Failed {
     let (kind, number) = match status.signal() {
         Some(signal) => ("signal", signal),
         None => ("exit", status.code().unwrap_or_default()),
@@ -290,11 +339,11 @@ fn failed(status: ExitStatus, stderr: &[u8]) -> Failure {
         text => text.to_owned(),
     };
     let data = Value::Map(vec![(kind.into(), number.into())]);
-    Failure::new(message).code(Code::new(format!("{kind}-{number}"))).data(data)
+    Failed { code: format!("{kind}-{number}"), message, data: Some(data) }
 }
 
-fn failure(code: &'static str, message: String) -> Failure {
-    Failure::new(message).code(Code::new(code))
+fn failure(code: &str, message: String) -> Failed {
+    Failed { code: code.to_owned(), message, data: None }
 }
 
 /// How long a group may take to end by itself once it was told to.
@@ -330,15 +379,16 @@ mod tests {
             ("{\"$bin\":\"ff\"}", Value::Bytes(vec![255])),
         ];
         for (printed, value) in table {
-            assert_eq!(answer(printed.into()), Ok(value), "{printed}");
+            assert_eq!(answer(printed.into()), Ok(Answer::Value(value)), "{printed}");
         }
         assert!(answer(vec![0xff]).is_err());
         assert!(answer(b"{\"$bin\":\"f\"}".to_vec()).is_err());
     }
 
     #[test]
-    fn a_flag_becomes_a_failure_that_begins_with_its_name() {
-        let failure = answer(b"{\"$flag\":\"busy\"}\n".to_vec()).unwrap_err();
-        assert_eq!(format!("{failure:?}"), "[plain] busy (flag)");
+    fn a_flag_is_the_whole_of_what_is_printed() {
+        assert_eq!(answer(b"{\"$flag\":\"busy\"}\n".to_vec()), Ok(Answer::Flag("busy".into())));
+        let map = |key: &str, value: Value| Answer::Value(Value::Map(vec![(key.into(), value)]));
+        assert_eq!(answer(b"{\"$$flag\":\"busy\"}".to_vec()), Ok(map("$flag", "busy".into())));
     }
 }

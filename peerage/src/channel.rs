@@ -215,6 +215,11 @@ impl Caller {
         self.link.ended().await;
     }
 
+    /// Whether both are of one connection.
+    pub(crate) fn is_same(&self, other: &Caller) -> bool {
+        self.link.is_same(&other.link)
+    }
+
     /// As [`Channel::ended`].
     pub(crate) async fn ended(&self) -> LinkLost {
         self.link.ended().await

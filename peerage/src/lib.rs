@@ -67,3 +67,13 @@ struct Nodes;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/identity-and-networks.md")]
 struct IdentityAndNetworks;
+
+/// See [`Nodes`].
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from-bndl.md")]
+struct ComingFromBndl;
+
+/// See [`Nodes`].
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from-net.md")]
+struct ComingFromNet;

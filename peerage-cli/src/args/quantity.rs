@@ -46,6 +46,14 @@ pub(super) fn frame_size(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Reads a size of what a call brings, which must fit into a frame with all that is around it.
+pub(super) fn bench_size(text: &str) -> Result<u32, String> {
+    match u32::try_from(size(text)?) {
+        Ok(bytes @ 0..=BENCH_BYTES_MAX) => Ok(bytes),
+        _ => Err(format!("a call that is measured brings at most {}KiB", BENCH_BYTES_MAX >> 10)),
+    }
+}
+
 fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let unit_bytes: u64 = match unit {
@@ -67,6 +75,9 @@ fn split(text: &str) -> (&str, &str) {
 
 /// Longest duration taken: a year. No sum of two overflows any clock.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+
+/// Half of the frame that a link carries.
+const BENCH_BYTES_MAX: u32 = 512 << 10;
 
 const DURATION_FORM: &str = "write a number with its unit: ms, s, m or h, as in 500ms or 30s";
 

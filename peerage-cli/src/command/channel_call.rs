@@ -4,29 +4,27 @@
 //! connection; when it is lost, the next call makes a new one, so that a run goes on through a restart of the server.
 //!
 //! ```text
-//!   workers (--concurrency) ──call──▶ Line: one connection, made by whoever needs it first
-//!         └── how each ended ──▶ print and count ──▶ closing record
+//!   one call, or several ──call──▶ Line: one connection, made by whoever needs it first
 //! ```
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use peerage::address::Address;
 use peerage::codec::{BadTriple, NotationError};
-use peerage::outcome::{Class, LinkLost, NotSent, Outcome, PeerMisbehaved};
+use peerage::outcome::{LinkLost, NotSent, PeerMisbehaved};
 use peerage::{CallError, Channel, DialError, Encoding, Payload, Value};
-use serde::Serialize;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::args::{ChannelCall, written_duration};
 use crate::content;
 use crate::exit::{Abort, Exit};
-use crate::outcome::{Asked, Ended, Fault, Peer, micros};
-use crate::output;
+use crate::outcome::{Asked, Ended, Fault, Peer};
+use crate::output::{self, Form};
 use crate::runtime::{self, Interrupts};
+use crate::several::{Ends as _, Several};
 
 pub(super) fn run(typed: ChannelCall) -> Result<Exit, Abort> {
     let plan = Plan::of(typed)?;
@@ -45,14 +43,6 @@ struct Plan {
     times: Option<u32>,
     at_once: u16,
     form: Form,
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Form {
-    Text,
-    Json,
-    Jsonl,
 }
 
 impl Plan {
@@ -74,11 +64,7 @@ impl Plan {
             Err(NotationError::Json(why)) => Err(why.to_string()),
             Err(why) => return Err(Abort::Usage(format!("CONTENT: {why}"))),
         };
-        let form = match (typed.json, typed.jsonl) {
-            (_, true) => Form::Jsonl,
-            (true, false) => Form::Json,
-            (false, false) => Form::Text,
-        };
+        let form = Form::of(typed.json, typed.jsonl);
         // A stream always has its closing record, even for one call.
         let times = typed.repeat.or((form == Form::Jsonl).then_some(1));
         let line = Line { address, codec, content, timeout: typed.timeout, retry, channel: Mutex::new(None) };
@@ -100,65 +86,20 @@ impl Plan {
         match (self.form, &ended.result) {
             (Form::Text, Ok(value)) => output::line(&output::harmless(&value.to_string()))?,
             (Form::Text, Err(_)) => ended.complaint().iter().for_each(|text| output::complain(text)),
-            (Form::Json | Form::Jsonl, _) => output::object(&ended.record(None))?,
+            (Form::Json | Form::Jsonl, _) => output::object(&ended.as_record(None))?,
         }
         Ok(Exit::of(ended.outcome()))
     }
 
     async fn many(self, times: u32) -> Result<Exit, Abort> {
-        let began = Instant::now();
         let mut interrupts = Interrupts::listen()?;
-        let (stop, stopped) = watch::channel(false);
-        let mut ends = self.start_workers(times, &stopped);
-        let mut tally = Tally::default();
-        loop {
-            tokio::select! {
-                end = ends.recv() => match end {
-                    Some((n, ended)) => self.tell(n, &ended, &mut tally)?,
-                    None => break,
-                },
-                () = interrupts.next() => {
-                    tally.interrupted = true;
-                    stop.send_replace(true);
-                }
-            }
-        }
-        let closing = tally.closing(began.elapsed());
-        match self.form {
-            Form::Text => output::line(&closing.text())?,
-            Form::Json => output::object(&closing)?,
-            Form::Jsonl => output::record(&closing)?,
-        }
-        Ok(tally.exit())
-    }
-
-    fn start_workers(&self, times: u32, stopped: &watch::Receiver<bool>) -> mpsc::Receiver<(u64, Ended)> {
-        let workers = times.min(u32::from(self.at_once));
-        let (tell, ends) = mpsc::channel(usize::from(self.at_once));
-        let taken = Arc::new(AtomicU64::new(0));
-        for _ in 0..workers {
-            let (line, stopped, tell, taken) = (self.line.clone(), stopped.clone(), tell.clone(), taken.clone());
-            tokio::spawn(async move {
-                while !*stopped.borrow() {
-                    let n = taken.fetch_add(1, Ordering::Relaxed) + 1;
-                    if n > u64::from(times) || tell.send((n, line.call(stopped.clone()).await)).await.is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        ends
-    }
-
-    fn tell(&self, n: u64, ended: &Ended, tally: &mut Tally) -> Result<(), Abort> {
-        let is_new = tally.count(ended);
-        match self.form {
-            Form::Jsonl => output::record(&ended.record(Some(n)))?,
-            // One line for each kind of failure: the next thousand say nothing new.
-            Form::Text if is_new => ended.complaint().iter().for_each(|text| output::complain(text)),
-            Form::Text | Form::Json => {}
-        }
-        Ok(())
+        let several = Several { times, at_once: self.at_once, form: self.form };
+        let line = self.line;
+        let call = move |stopped| {
+            let line = line.clone();
+            async move { line.call(stopped).await }
+        };
+        several.make(call, &mut interrupts).await
     }
 }
 
@@ -259,98 +200,5 @@ async fn shown_by(channel: &Channel) -> Peer {
         }
         _ if channel.counters().bytes_in > 0 => Peer::Heard,
         _ => Peer::Silent,
-    }
-}
-
-/// What several calls came to.
-#[derive(Default)]
-struct Tally {
-    outcomes: BTreeMap<Outcome, u64>,
-    /// Microseconds of the calls that were answered.
-    ok_us: Vec<u32>,
-    interrupted: bool,
-}
-
-impl Tally {
-    /// Counts a call; whether it is the first with this outcome.
-    fn count(&mut self, ended: &Ended) -> bool {
-        let outcome = ended.outcome();
-        if outcome == Outcome::Ok {
-            self.ok_us.push(u32::try_from(ended.elapsed.as_micros()).unwrap_or(u32::MAX));
-        }
-        let count = self.outcomes.entry(outcome).or_default();
-        *count += 1;
-        *count == 1
-    }
-
-    fn closing(&mut self, elapsed: Duration) -> Closing {
-        self.ok_us.sort_unstable();
-        let of = |class| self.outcomes.iter().filter(|(outcome, _)| outcome.class() == class).map(|(_, n)| n).sum();
-        Closing {
-            end: true,
-            asked: self.outcomes.values().sum(),
-            ok: of(Class::Ok),
-            failed: of(Class::Failed),
-            unknown: of(Class::Unknown),
-            did_not_run: of(Class::DidNotRun),
-            outcomes: self.outcomes.iter().map(|(outcome, count)| (outcome.name(), *count)).collect(),
-            p50_us: self.percentile(50),
-            p99_us: self.percentile(99),
-            elapsed_us: micros(elapsed),
-        }
-    }
-
-    fn exit(&self) -> Exit {
-        match Exit::of_all(self.outcomes.keys().copied()) {
-            Exit::Ok if self.interrupted => Exit::Failed,
-            exit => exit,
-        }
-    }
-
-    /// The time within which so many per cent of the answers came. The times are sorted.
-    fn percentile(&self, per_cent: usize) -> Option<u32> {
-        let rank = (self.ok_us.len() * per_cent).div_ceil(100);
-        self.ok_us.get(rank.saturating_sub(1)).copied()
-    }
-}
-
-/// The record that closes a run of several calls.
-#[derive(Serialize)]
-struct Closing {
-    end: bool,
-    asked: u64,
-    ok: u64,
-    failed: u64,
-    unknown: u64,
-    did_not_run: u64,
-    outcomes: BTreeMap<&'static str, u64>,
-    p50_us: Option<u32>,
-    p99_us: Option<u32>,
-    elapsed_us: u64,
-}
-
-impl Closing {
-    fn text(&self) -> String {
-        let outcomes: Vec<String> = self.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
-        let times = match (self.p50_us, self.p99_us) {
-            (Some(p50), Some(p99)) => format!("; half within {p50} µs, 99 of 100 within {p99} µs"),
-            _ => String::new(),
-        };
-        let seconds = Duration::from_micros(self.elapsed_us).as_secs_f64();
-        format!("{} calls: {}{times}; {seconds:.3} s in all", self.asked, outcomes.join(", "))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_times_that_were_measured() {
-        let tally = |times: &[u32]| Tally { ok_us: times.to_vec(), ..Tally::default() };
-        assert_eq!(tally(&[]).percentile(50), None);
-        assert_eq!(tally(&[7]).percentile(99), Some(7));
-        assert_eq!(tally(&[1, 2, 3, 4]).percentile(50), Some(2));
-        assert_eq!(tally(&(1..=200).collect::<Vec<_>>()).percentile(99), Some(198));
     }
 }

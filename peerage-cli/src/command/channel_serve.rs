@@ -10,7 +10,7 @@ use crate::args::ChannelServe;
 use crate::command::channel_call;
 use crate::exit::{Abort, Exit};
 use crate::output;
-use crate::program::{Groups, Program};
+use crate::program::{Answer as Printed, Failed, Groups, Program};
 use crate::ready::{self, ReadyFd};
 use crate::runtime::{self, Interrupts};
 
@@ -108,16 +108,25 @@ async fn echo(request: Request) {
 /// Hands the content to a command and sends back what it prints.
 async fn answer(request: Request, program: Arc<Program>, groups: Arc<Groups>) {
     let answer = match request.content::<Value>() {
-        Ok(content) => program.answer(&content, &groups).await,
+        Ok(content) => program.answer(&content, &groups).await.map_err(failure),
         Err(why) => Err(Failure::new(why.to_string()).code(Code::BAD_REQUEST)),
     };
     match answer {
-        Ok(value) => request.reply(&value),
+        Ok(Printed::Value(value)) => request.reply(&value),
+        // A plain link has no flags: a failure whose text begins with the flag's name.
+        Ok(Printed::Flag(name)) => request.fail(format!("{name} (flag)")),
         Err(failure) => {
             tracing::debug!(?failure, "a command failed");
             request.fail_with(failure);
         }
     }
+}
+
+fn failure(mut failed: Failed) -> Failure {
+    if failed.code == "too-large" {
+        failed.message.push_str(", see --max-frame");
+    }
+    failed.into()
 }
 
 /// Says that the address is bound.

@@ -75,9 +75,8 @@ fn tell(n: u32, answer: &Answer, peer: &PeerEntry, typed: &args::Ping) -> Result
             output::record(&Record { n, rtt_us: None, outcome: Some(outcome.name()) })
         }
         (Answer::Came { rtt_us }, ..) => output::line(&format!("{n}  {}  {rtt_us} µs", output::shown(&peer.name))),
-        (Answer::Failed { message, .. }, ..) => {
-            // The message says how it ended.
-            output::complain(&format!("{n}: {}", output::shown(message)));
+        (Answer::Failed { outcome, message }, ..) => {
+            output::complain(&format!("{n}: {outcome}: {}", output::shown(message)));
             Ok(())
         }
     }

@@ -40,11 +40,15 @@ fn every_command_gets_its_manual_page() {
         .collect();
     names.sort();
     let wanted = [
+        "peerage-bench-call.1",
+        "peerage-bench.1",
+        "peerage-call.1",
         "peerage-channel-call.1",
         "peerage-channel-serve.1",
         "peerage-channel.1",
         "peerage-completions.1",
         "peerage-demo.1",
+        "peerage-describe.1",
         "peerage-drain.1",
         "peerage-find.1",
         "peerage-id-list.1",
@@ -61,6 +65,8 @@ fn every_command_gets_its_manual_page() {
         "peerage-network.1",
         "peerage-peers.1",
         "peerage-ping.1",
+        "peerage-serve.1",
+        "peerage-services.1",
         "peerage-set.1",
         "peerage-status.1",
         "peerage-up.1",

@@ -18,6 +18,7 @@ mod memory;
 mod node;
 mod program;
 mod repeated_calls;
+mod services;
 mod serving;
 mod settings;
 mod terminal;

@@ -252,7 +252,11 @@ fn failure(content: &Payload, dialect: Dialect) -> CallError {
         && let Ok((code, message, data)) = content.decode::<(String, String, Option<Value>)>()
     {
         let data = data.and_then(|data| Payload::encode(&data, content.encoding()).ok());
-        return CallError::Remote { code: Code::new(code), message, data };
+        let code = Code::new(code);
+        return match code == Code::HANDLER_LOST {
+            true => CallError::ConnectionLost { why: LinkLost::HandlerEnded },
+            false => CallError::Remote { code, message, data },
+        };
     }
     match content.decode::<String>() {
         Ok(message) => CallError::Remote { code: Code::PLAIN, message, data: None },

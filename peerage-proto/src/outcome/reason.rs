@@ -215,6 +215,9 @@ pub enum LinkLost {
     /// This end closed it.
     #[error("closed by this end")]
     ClosedHere,
+    /// The peer lives, but the process that it had handed the request to has ended.
+    #[error("handler process ended")]
+    HandlerEnded,
 }
 
 impl LinkLost {
@@ -227,6 +230,7 @@ impl LinkLost {
             LinkLost::Silent => "silent",
             LinkLost::TooSlow => "too-slow",
             LinkLost::ClosedHere => "closed-here",
+            LinkLost::HandlerEnded => "handler-ended",
         }
     }
 }
@@ -293,6 +297,8 @@ impl Code {
     pub const FLAG: Code = Code(Cow::Borrowed("flag"));
     /// The deadline passed while the handler was at work, and the caller had not cancelled.
     pub const EXPIRED: Code = Code(Cow::Borrowed("expired"));
+    /// The request was handed to another process, which has ended: a caller takes it for [`LinkLost::HandlerEnded`].
+    pub const HANDLER_LOST: Code = Code(Cow::Borrowed("handler-lost"));
     /// The handler dropped the request without an answer.
     pub const DROPPED: Code = Code(Cow::Borrowed("dropped"));
     /// The content of the request does not have the form that the handler wants.

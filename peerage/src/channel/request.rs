@@ -1,10 +1,11 @@
 //! A request of the peer: it is answered exactly once, even when its handler forgets.
 
 use std::fmt;
+use std::time::Duration;
 
 use peerage_proto::channel::{Content, Served};
 use peerage_proto::codec::{self, DecodeError, Encoding, Payload};
-use peerage_proto::outcome::Code;
+use peerage_proto::outcome::{Busy, Code, Refused};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -77,6 +78,18 @@ impl Request {
     pub fn fail_with(mut self, failure: Failure) {
         self.answered = true;
         self.link.fail_with(self.served, failure);
+    }
+
+    /// Refuses it for good: no handler has seen it and none will.
+    pub(crate) fn refuse(mut self, why: &Refused) {
+        self.answered = true;
+        self.link.refuse(self.served, why);
+    }
+
+    /// Refuses it for now: no handler has seen it.
+    pub(crate) fn put_off(mut self, why: Busy, retry_after: Duration) {
+        self.answered = true;
+        self.link.put_off(self.served, why, retry_after);
     }
 
     fn encoding(&self) -> Encoding {

@@ -40,6 +40,8 @@ pub struct NodeCall<'a, R> {
     kwargs: Option<Payload>,
     asking: Asking<R>,
     link: Option<Link>,
+    /// A flag is left to whoever asked.
+    keeps_flags: bool,
 }
 
 impl<'a> Calling<'a> {
@@ -52,7 +54,8 @@ impl<'a> Calling<'a> {
     #[inline]
     pub fn peer<R: DeserializeOwned>(self, peer: NodeId) -> NodeCall<'a, R> {
         let Calling { shared, tag } = self;
-        NodeCall { shared, tag, peer, has_args: false, kwargs: None, asking: Asking::typed(), link: None }
+        let asking = Asking::typed();
+        NodeCall { shared, tag, peer, has_args: false, kwargs: None, asking, link: None, keeps_flags: false }
     }
 }
 
@@ -110,7 +113,14 @@ impl<'a, R> NodeCall<'a, R> {
             kwargs: this.kwargs.take(),
             asking,
             link: this.link.take(),
+            keeps_flags: this.keeps_flags,
         }
+    }
+
+    /// The same call, with a flag as the error that it travels as.
+    pub(super) fn keeping_flags(mut self) -> Self {
+        self.keeps_flags = true;
+        self
     }
 
     /// Finishes the content and finds the link.
@@ -147,7 +157,8 @@ impl<'a, R> NodeCall<'a, R> {
 
     /// What the answer means, where it is a flag.
     fn unflagged(&self, why: CallError) -> Result<R, CallError> {
-        let meant = Flag::of(&why).and_then(|flag| self.shared.flags.resolve(&flag, self.tag, self.peer));
+        let flag = Flag::of(&why).filter(|_| !self.keeps_flags);
+        let meant = flag.and_then(|flag| self.shared.flags.resolve(&flag, self.tag, self.peer));
         let value = meant.unwrap_or(Err(why))?;
         self.asking.open(Payload::encode(&value, Encoding::MsgPack).map_err(bad_request)?)
     }

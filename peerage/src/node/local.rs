@@ -26,13 +26,25 @@ use crate::channel::{Caller, Failure};
 use crate::dispatch::{Called, Origin, Reach, Services};
 
 mod call;
+mod serve;
 
 /// Adds the services of the control socket.
-pub(super) fn add_to(services: &Services, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
+pub(super) fn add_to(services: &Arc<Services>, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
     let node = shared.clone();
     services.waiting("peerage/local/drain", Reach::Local, move |called| drain(node.clone(), called));
     let node = shared.clone();
     services.waiting("peerage/local/call", Reach::Local, move |called| call::call(node.clone(), called));
+    // The table must not hold what holds the table.
+    let (table, offers) = (Arc::downgrade(services), Arc::new(serve::Offers::default()));
+    services.waiting("peerage/local/serve", Reach::Local, move |called| {
+        let (table, offers) = (table.clone(), offers.clone());
+        async move {
+            match table.upgrade() {
+                Some(services) => serve::serve(services, offers, called).await,
+                None => called.request.fail_with(shutting_down()),
+            }
+        }
+    });
     let node = shared.clone();
     services.waiting("peerage/local/redial", Reach::Local, move |called| redial(node.clone(), called));
     let node = shared.clone();
@@ -134,7 +146,6 @@ async fn set(node: Arc<Shared>, called: Called) {
             None => Ok(change),
         }
     }
-    let bad_request = |why: String| Failure::new(why).code(Code::BAD_REQUEST);
     let change = match open::<Wanted>(&called.kwargs).and_then(|wanted| change(wanted).map_err(bad_request)) {
         Ok(change) => change,
         Err(failure) => return called.request.fail_with(failure),
@@ -235,6 +246,10 @@ async fn pass_on(node: &Shared, caller: &Caller, mut events: broadcast::Receiver
 
 fn open<T: DeserializeOwned>(payload: &Payload) -> Result<T, Failure> {
     payload.decode().map_err(|why| Failure::new(why.to_string()).code(Code::BAD_REQUEST))
+}
+
+fn bad_request(why: String) -> Failure {
+    Failure::new(why).code(Code::BAD_REQUEST)
 }
 
 fn pid(origin: &Origin) -> i32 {

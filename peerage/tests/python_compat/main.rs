@@ -8,6 +8,7 @@
 //!   real_client   aiomas asks, our server answers      aiomas_client.py ──▶ relay ──▶ Listener + operations
 //!   real_server   our client asks, aiomas answers      Channel ──▶ aiomas_server.py
 //!   secured       both again over TLS, each end with a certificate
+//!   services      aiomas.rpc calls a node's services   call.py ──▶ node;  node ──▶ serve.py
 //!   recorded      frames recorded from it, sent again  frames ──▶ Listener + operations
 //!   hostile       what no honest peer sends            bytes ──▶ Listener + operations, beside an honest channel
 //! ```
@@ -31,4 +32,5 @@ mod real_server;
 mod recorded;
 mod relay;
 mod secured;
+mod services;
 mod wire;

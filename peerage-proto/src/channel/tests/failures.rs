@@ -45,6 +45,18 @@ fn between_our_own_code_message_and_data_travel() {
 }
 
 #[test]
+fn a_process_that_ends_with_a_request_in_hand_is_a_lost_connection_to_the_caller() {
+    for encoding in Encoding::ALL {
+        let config = Config { encoding: Some(encoding), ..full(Side::Dialler) };
+        transcript(config)
+            .we_call(0, "x")
+            .we_send(request(0, "x"))
+            .peer_sends(exception(0, json!(["handler-lost", "handler process ended", null])))
+            .call_gives(0, Err(CallError::ConnectionLost { why: LinkLost::HandlerEnded }));
+    }
+}
+
+#[test]
 fn a_request_no_handler_has_seen_is_rejected_and_the_caller_knows_that_it_did_not_run() {
     let (no_service, bad) = (Refused::NoSuchService("a/b".into()), Refused::BadRequest("no list".into()));
     let denied = Refused::Denied("not on the list".into());

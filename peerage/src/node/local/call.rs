@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use peerage_proto::codec::Value;
 use peerage_proto::id::NodeId;
 use peerage_proto::limits;
-use peerage_proto::outcome::{CallError, Code, Outcome};
+use peerage_proto::outcome::{CallError, Code, Outcome, Refused};
 use serde::{Deserialize, Serialize};
 
 use super::open;
 use crate::channel::Failure;
 use crate::dispatch::Called;
+use crate::flag::Flag;
 use crate::node::call::Calling;
 use crate::node::shared::Shared;
 
@@ -32,6 +33,9 @@ struct Ended {
     class: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     may_have_run: Option<bool>,
+    /// The flag that was the answer, whatever this node makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,10 +48,14 @@ struct Ended {
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// Present and maybe null after a remote error.
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Value>,
-    peer: String,
-    attempts: u32,
+    data: Option<Option<Value>>,
+    /// Who was asked; nobody where it was never sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
     elapsed_us: u64,
 }
 
@@ -64,14 +72,27 @@ pub(super) async fn call(node: Arc<Shared>, called: Called) {
     };
     let deadline = wanted.deadline_ms.map_or(limits::CALL_DEADLINE_DEFAULT, Duration::from_millis);
     let began = Instant::now();
-    let call = Calling::new(&node, &tag).peer::<Value>(peer).args(&args).kwargs(&kwargs).deadline(deadline);
+    let call =
+        Calling::new(&node, &tag).peer::<Value>(peer).args(&args).kwargs(&kwargs).deadline(deadline).keeping_flags();
     let caller = called.request.caller();
     let result = tokio::select! {
         result = call => result,
         _ = caller.ended() => return,
     };
+    let flag = result.as_ref().err().and_then(Flag::of);
+    let result = match &flag {
+        // Without a handler the flag itself is the result.
+        Some(flag) => node.flags.resolve(flag, &tag, peer).unwrap_or(Ok(Value::Null)),
+        None => result,
+    };
     let elapsed_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    called.request.reply(&Ended { peer: wanted.peer, attempts: 1, elapsed_us, ..Ended::of(result) });
+    let was_asked = !matches!(
+        result,
+        Err(CallError::NotSent { .. } | CallError::Refused { why: Refused::BadRequest(_) | Refused::TooLarge { .. } })
+    );
+    let (peer, attempts) = (was_asked.then_some(wanted.peer), was_asked.then_some(1));
+    let flag = flag.filter(|_| result.is_ok()).map(|flag| flag.name().to_owned());
+    called.request.reply(&Ended { flag, peer, attempts, elapsed_us, ..Ended::of(result) });
 }
 
 impl Ended {
@@ -88,7 +109,7 @@ impl Ended {
             class: error.class().name(),
             may_have_run: Some(error.may_have_run()),
             why: error.why().map(Into::into),
-            message: Some(error.to_string()),
+            message: Some(message(&error)),
             retry_after_ms: error.retry_after().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             ..Ended::default()
         };
@@ -96,11 +117,25 @@ impl Ended {
             CallError::Remote { code, message, data } => {
                 ended.code = Some(code.as_str().to_owned());
                 ended.message = Some(message);
-                ended.data = data.and_then(|data| data.decode().ok());
+                ended.data = Some(data.and_then(|data| data.decode().ok()));
             }
             CallError::Deadline { stop } | CallError::Cancelled { stop } => ended.stop = Some(stop.name()),
             _ => {}
         }
         ended
+    }
+}
+
+/// What is to be said beside the name of the outcome.
+fn message(error: &CallError) -> String {
+    match error {
+        CallError::Refused { why } => why.to_string(),
+        CallError::NotSent { why } => why.to_string(),
+        CallError::Busy { why, retry_after } => format!("{why}; try again after {retry_after:?}"),
+        CallError::Deadline { stop } => format!("no answer in time; the work, as the callee says: {stop}"),
+        CallError::Cancelled { stop } => format!("given up; the work, as the callee says: {stop}"),
+        CallError::ConnectionLost { why } => why.to_string(),
+        CallError::Protocol { why } => why.clone(),
+        other => other.to_string(),
     }
 }

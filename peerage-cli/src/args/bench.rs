@@ -1,0 +1,56 @@
+//! Measuring.
+
+use std::time::Duration;
+
+use clap::{Args as Arguments, Subcommand};
+
+use super::nodes::Acting;
+use super::quantity;
+use crate::exit;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Calls that come back with what they brought
+    Call(BenchCall),
+}
+
+#[derive(Arguments, Debug)]
+#[command(after_help = EXAMPLES.to_owned() + &exit::table())]
+pub(crate) struct BenchCall {
+    /// Whom to call: an id, or a name that only one has [default: the only other node]
+    #[arg(value_name = "PEER")]
+    pub(crate) peer: Option<String>,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
+    /// What each call brings and gets back, at most 512KiB: bytes, or a number with KiB
+    #[arg(long, value_name = "SIZE", default_value = "64", value_parser = quantity::bench_size)]
+    pub(crate) size: u32,
+    /// Calls in flight at a time
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) inflight: u16,
+    /// How long to measure
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
+    /// At most so many calls a second [default: as many as there is room for]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl BenchCall {
+    /// The time between two calls, if it was chosen.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        self.rate.map(|rate| Duration::from_secs(1) / rate)
+    }
+}
+
+const EXAMPLES: &str = "\
+A node of this command's own joins the network and calls PEER over a link of its own, through the library that programs use.
+
+Examples:
+  peerage bench call b
+  peerage bench call b --size 16KiB --inflight 64 --seconds 5 --json
+
+";

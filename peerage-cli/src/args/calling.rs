@@ -1,0 +1,156 @@
+//! Commands that call services, and that offer one.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args as Arguments};
+use peerage::node::{Group, NodeId};
+
+use super::nodes::Acting;
+use super::{REPEAT_MAX, quantity};
+use crate::exit;
+
+#[derive(Arguments, Debug)]
+#[command(after_help = CALL_EXAMPLES.to_owned() + &exit::table())]
+pub(crate) struct Call {
+    /// What to call: the tag under which it is served
+    #[arg(value_name = "TAG")]
+    pub(crate) tag: Tag,
+    #[arg(value_name = "ARG", allow_negative_numbers = true, help = ARGUMENT_HELP)]
+    pub(crate) args: Vec<String>,
+    /// Named arguments: an object of JSON; `-` reads stdin
+    #[arg(long, value_name = "JSON")]
+    pub(crate) kwargs: Option<String>,
+    /// Whom to ask: an id, or a name that only one has
+    #[arg(long, value_name = "P")]
+    pub(crate) peer: String,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
+    /// Deadline of each call; also how long to wait until the peer is known
+    #[arg(long, value_name = "D", default_value = "30s", value_parser = quantity::duration)]
+    pub(crate) deadline: Duration,
+    /// Make this many calls, going on after errors, and sum up
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
+    pub(crate) repeat: Option<u32>,
+    /// With --repeat: how many calls are in flight at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) concurrency: u16,
+    /// Print one JSON object; with --repeat the sum of all calls
+    #[arg(long, conflicts_with = "jsonl")]
+    pub(crate) json: bool,
+    /// Print one JSON object a line: each call as it ends, then the sum
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+}
+
+#[derive(Arguments, Debug)]
+#[command(after_help = SERVE_EXAMPLES.to_owned() + &exit::table(), group = ArgGroup::new("answer").required(true).args(["echo", "command"]))]
+pub(crate) struct Serve {
+    /// The tag under which others call it
+    #[arg(value_name = "TAG")]
+    pub(crate) tag: Tag,
+    /// Answer with the argument: one alone as it is, otherwise `[args, kwargs]`
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// Run this for each call: its stdin is one line of JSON (tag, args, kwargs, peer, deadline_ms), its stdout is the
+    /// answer (JSON if it parses as a whole, else text). Split by a shell's quoting rules, run without a shell
+    #[arg(long, value_name = "CMD")]
+    pub(crate) command: Option<String>,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
+    /// Calls answered at once, at most 64; one more is told to come again later
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) concurrency: u16,
+    /// Groups of the node that is started when none runs
+    #[arg(long, value_name = "G")]
+    pub(crate) group: Vec<Group>,
+    /// Answer this node alone; several: any of them. All others are refused
+    #[arg(long, value_name = "ID")]
+    pub(crate) allow: Vec<NodeId>,
+    /// What `describe` is to say of it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+}
+
+#[derive(Arguments, Debug)]
+#[command(after_help = SERVICES_EXAMPLES.to_owned() + &exit::table())]
+pub(crate) struct Services {
+    /// Only those of this node: an id, or a name that only one has
+    #[arg(value_name = "PEER")]
+    pub(crate) peer: Option<String>,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
+    /// How long each node may take to answer
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = quantity::duration)]
+    pub(crate) deadline: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Arguments, Debug)]
+#[command(after_help = exit::table())]
+pub(crate) struct Describe {
+    /// The tag under which it is served
+    #[arg(value_name = "TAG")]
+    pub(crate) tag: Tag,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
+    /// How long each node may take to answer
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = quantity::duration)]
+    pub(crate) deadline: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A name of a service.
+#[derive(Clone, Debug)]
+pub(crate) struct Tag(pub(crate) String);
+
+impl FromStr for Tag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Tag, String> {
+        match peerage::codec::is_tag(text) {
+            true => Ok(Tag(text.to_owned())),
+            false => Err("a tag is 1 to 255 of the characters A–Z a–z 0–9 . _ / -".to_owned()),
+        }
+    }
+}
+
+/// Not a doc comment, because rustdoc would take the brackets for links.
+const ARGUMENT_HELP: &str = "\
+Arguments: each is JSON if it parses as a whole, else a string; `-` reads stdin. Bytes are {\"$bin\":\"00ff\"}, NaN is \
+{\"$f64\":\"NaN\"}, a map with other keys than strings {\"$map\":[[k,v],…]}";
+
+const CALL_EXAMPLES: &str = "\
+Examples:
+  peerage call add 2 3 --peer b
+  peerage call img.resize - --peer b --kwargs '{\"width\": 640}' --json < picture.json
+  peerage call add 2 3 --peer b --repeat 10000 --concurrency 64
+
+";
+
+const SERVICES_EXAMPLES: &str = "\
+Each node tells of its own services, since it was started: calls at work, answered, failed, put off because there was no room, \
+and how long they took.
+
+Examples:
+  peerage services
+  peerage services b --json
+
+";
+
+const SERVE_EXAMPLES: &str = "\
+It runs until SIGINT or SIGTERM: then it takes no more calls, finishes those it has, and ends; a second one ends it at once. A \
+command that prints {\"$flag\":\"NAME\"} answers with that flag. Where no node runs, one is started for as long as it takes.
+
+Examples:
+  peerage serve add --command \"jq '.args | add'\"
+  peerage serve echo --echo --concurrency 8
+
+";
