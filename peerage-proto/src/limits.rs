@@ -66,6 +66,9 @@ pub const SERVED_AT_ONCE_DEFAULT: u32 = 1_024;
 /// Requests of all peers together that a node works on at once. One more is refused as busy, its handler not started.
 pub const SERVED_BY_NODE_AT_ONCE: usize = 8_192;
 
+/// The same, where it is configured.
+pub const SERVED_BY_NODE_MAX: usize = 1 << 20;
+
 /// Calls of a service that blocks its threads which are worked on at once, unless the service says otherwise.
 pub const BLOCKING_AT_ONCE_DEFAULT: usize = 16;
 

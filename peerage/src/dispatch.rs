@@ -244,11 +244,16 @@ impl Dispatch {
                 return link.put_off(served, Busy::Overloaded, entry.retry_after());
             }
         };
+        let place = if entry.is_built_in() { None } else { self.services.take_place() };
+        if place.is_none() && !entry.is_built_in() {
+            entry.figures.put_off();
+            return link.put_off(served, Busy::LimitReached, entry.retry_after());
+        }
         let Handler::Waiting(begin) = &entry.handler else { return };
         let request = Request::new(link.clone(), served, content);
         let facts = Arc::new(facts);
         let called = Called { request, origin: self.origin.clone(), args, kwargs, facts: facts.clone() };
-        work::start(cx, link, served, entry, facts, slot, || begin(called));
+        work::start(cx, link, served, facts, (slot, place), || begin(called));
     }
 }
 

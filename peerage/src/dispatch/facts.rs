@@ -80,6 +80,10 @@ impl CallFacts {
         })
     }
 
+    pub(super) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
     /// The function that was called.
     pub(crate) fn tag(&self) -> &str {
         self.entry.tag()

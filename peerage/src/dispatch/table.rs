@@ -2,11 +2,11 @@
 //! whoever wants to know of changes is told.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use peerage_proto::codec::Payload;
 use peerage_proto::outcome::Outcome;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::entry::{BUILT_IN, Entry, Handler, Options};
 use super::{Asked, Called, Origin, Reach, Task};
@@ -43,10 +43,11 @@ impl Table {
 }
 
 /// The services of one node, for as long as it lives.
-#[derive(Default)]
 pub(crate) struct Services {
     table: watch::Sender<Arc<Table>>,
-    hook: OnceLock<Arc<dyn Hook>>,
+    hook: Option<Arc<dyn Hook>>,
+    /// Calls of the application's services that are worked on, and as many as may be.
+    at_work: Arc<Semaphore>,
 }
 
 /// A name that somebody serves already.
@@ -54,17 +55,19 @@ pub(crate) struct Services {
 pub(crate) struct Taken;
 
 impl Services {
-    /// Services of a node that has this hook around its calls.
-    pub(crate) fn with_hook(hook: Option<Arc<dyn Hook>>) -> Services {
-        let services = Services::default();
-        if let Some(hook) = hook {
-            services.hook.get_or_init(|| hook);
-        }
-        services
+    /// Services of a node that has this hook around its calls and works on so many at once.
+    pub(crate) fn new(hook: Option<Arc<dyn Hook>>, at_once: usize) -> Services {
+        let at_work = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
+        Services { table: watch::Sender::default(), hook, at_work }
     }
 
     pub(crate) fn hook(&self) -> Option<&Arc<dyn Hook>> {
-        self.hook.get()
+        self.hook.as_ref()
+    }
+
+    /// A place among the calls that the node works on; `None` if there is none now.
+    pub(super) fn take_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.at_work.clone().try_acquire_owned().ok()
     }
 
     /// Adds one of the node's own services, which answers on the spot.

@@ -22,7 +22,7 @@ use tokio::time::{Sleep, sleep_until};
 use tracing::Instrument as _;
 
 use super::Task;
-use super::entry::{Entry, OnStop};
+use super::entry::OnStop;
 use super::facts::{CallFacts, INHERITED};
 use crate::link::Link;
 
@@ -41,12 +41,12 @@ pub(super) fn start(
     cx: &mut Context<'_>,
     link: &Link,
     served: Served,
-    entry: &Arc<Entry>,
     facts: Arc<CallFacts>,
-    slot: Slot,
+    (slot, place): (Slot, Option<OwnedSemaphorePermit>),
     begin: impl FnOnce() -> Task,
 ) {
-    let place = AtWork::new(entry.clone(), facts.clone());
+    let entry = facts.entry().clone();
+    let at_work = AtWork::new(facts.clone(), place);
     let span = tracing::debug_span!(
         "serve",
         tag = %facts.tag(),
@@ -92,7 +92,7 @@ pub(super) fn start(
         served,
         facts,
         _slot: slot,
-        _place: place,
+        _at_work: at_work,
     };
     tokio::spawn(work.instrument(span));
 }
@@ -108,7 +108,7 @@ struct Work {
     served: Served,
     facts: Arc<CallFacts>,
     _slot: Slot,
-    _place: AtWork,
+    _at_work: AtWork,
 }
 
 impl Work {
@@ -159,20 +159,20 @@ impl Future for Work {
 
 /// Counts a call among those that are worked on.
 struct AtWork {
-    entry: Arc<Entry>,
     facts: Arc<CallFacts>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl AtWork {
-    fn new(entry: Arc<Entry>, facts: Arc<CallFacts>) -> AtWork {
-        entry.figures.began();
-        AtWork { entry, facts }
+    fn new(facts: Arc<CallFacts>, place: Option<OwnedSemaphorePermit>) -> AtWork {
+        facts.entry().figures.began();
+        AtWork { facts, _place: place }
     }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.entry.figures.left();
+        self.facts.entry().figures.left();
         // A handler that answered has said so; of any other nothing is known but that it has ended.
         self.facts.ended(if std::thread::panicking() { Outcome::Remote } else { Outcome::Cancelled });
     }

@@ -43,6 +43,7 @@ pub struct Builder {
     pub(super) profile: Profile,
     pub(super) log_filter: Option<Arc<dyn LogFilter>>,
     pub(super) hook: Option<Arc<dyn Hook>>,
+    pub(super) says_who_runs_it: bool,
 }
 
 /// Bounds of one node that may be set.
@@ -67,6 +68,9 @@ pub struct Limits {
     pub half_open_from_one: usize,
     /// Links up to which it dials every node it hears of. Default 64, at most 150. More come by themselves, or are asked for.
     pub full_mesh: usize,
+    /// Calls of its own services that it works on at once, whoever made them; one more is refused as busy, its handler not
+    /// started. Default 8,192.
+    pub served: usize,
 }
 
 impl Default for Limits {
@@ -78,6 +82,7 @@ impl Default for Limits {
             half_open: limits::HALF_OPEN_DEFAULT,
             half_open_from_one: limits::HALF_OPEN_SOURCE_DEFAULT,
             full_mesh: limits::FULL_MESH_DEFAULT,
+            served: limits::SERVED_BY_NODE_AT_ONCE,
         }
     }
 }
@@ -104,6 +109,7 @@ impl Builder {
             profile: Profile::default(),
             log_filter: None,
             hook: None,
+            says_who_runs_it: true,
         }
     }
 
@@ -229,6 +235,13 @@ impl Builder {
         self
     }
 
+    /// Keeps the path of the program and the name of its user to itself, where `peerage/info` tells them to admitted nodes
+    /// otherwise. Plain listeners never tell them.
+    pub fn anonymous(mut self) -> Builder {
+        self.says_who_runs_it = false;
+        self
+    }
+
     /// Starts the node: when this returns it listens everywhere it should, and is on its way to its seeds.
     ///
     /// # Errors
@@ -266,8 +279,8 @@ impl Builder {
     }
 
     fn check_limits(&self) -> Result<(), Mistake> {
-        let Limits { links, accepts_per_second, accepts_per_second_from_one, half_open, half_open_from_one, full_mesh } =
-            &self.limits;
+        let Limits { links, accepts_per_second, accepts_per_second_from_one, .. } = &self.limits;
+        let Limits { half_open, half_open_from_one, full_mesh, served, .. } = &self.limits;
         let within = |name, value: u64, max: u64| match value {
             0 => Err(Mistake::Limit { name, value, max }),
             value if value > max => Err(Mistake::Limit { name, value, max }),
@@ -278,7 +291,8 @@ impl Builder {
         within("accepts_per_second_from_one", u64::from(*accepts_per_second_from_one), u64::from(u32::MAX))?;
         within("half_open", *half_open as u64, limits::HALF_OPEN_MAX as u64)?;
         within("half_open_from_one", *half_open_from_one as u64, limits::HALF_OPEN_MAX as u64)?;
-        within("full_mesh", *full_mesh as u64, limits::FULL_MESH_MAX as u64)
+        within("full_mesh", *full_mesh as u64, limits::FULL_MESH_MAX as u64)?;
+        within("served", *served as u64, limits::SERVED_BY_NODE_MAX as u64)
     }
 
     fn check_listen(&self, address: &Address) -> Result<(), Mistake> {

@@ -75,6 +75,7 @@ impl Reading for Shared {
 
     fn info(&self, private: bool) -> Info {
         let (facts, view) = (&self.facts, self.view());
+        let private = private && facts.says_who_runs_it;
         Info {
             id: facts.id.to_string(),
             name: facts.name.to_string(),

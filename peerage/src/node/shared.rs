@@ -74,6 +74,8 @@ pub(crate) struct Facts {
     pub(crate) name: Name,
     pub(crate) network: Name,
     pub(crate) ephemeral: bool,
+    /// Whether it tells admitted nodes the path of its program and the name of its user.
+    pub(crate) says_who_runs_it: bool,
     /// Where plain programs can reach it.
     pub(crate) plain: Vec<Address>,
     pub(crate) control: Option<PathBuf>,

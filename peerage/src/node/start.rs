@@ -65,7 +65,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let shared = Arc::new(shared);
     let events = Events::new(&shared);
 
-    let services = Arc::new(Services::with_hook(builder.hook.clone()));
+    let services = Arc::new(Services::new(builder.hook.clone(), builder.limits.served));
     shared.oneself.get_or_init(|| Oneself::new(Arc::downgrade(&services)));
     builtin::add_to(&services, &shared);
     local::add_to(&services, &shared, builder.log_filter.clone());
@@ -141,6 +141,7 @@ fn facts(builder: &Builder, network: &crate::Network, plain: &[Listener]) -> Fac
         name: builder.name.clone().unwrap_or_else(|| name_of(id)),
         network: network.name().clone(),
         ephemeral: builder.ephemeral,
+        says_who_runs_it: builder.says_who_runs_it,
         plain: plain.iter().map(|listener| listener.local_address().clone()).collect(),
         control: builder.control.clone(),
         machine: super::machine::machine_id(),

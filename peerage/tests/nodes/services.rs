@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use peerage::hook::{CallInfo, Denial, Hook, Side};
+use peerage::node::snapshot::Services;
+use peerage::node::{Info, Limits};
 use peerage::outcome::{Busy, Code, Outcome, Refused};
 use peerage::service::{Context, Named, ServeError};
 use peerage::{CallError, Channel, Failure, Flag, Identity, Node, Value};
@@ -152,6 +154,65 @@ async fn above_its_concurrency_a_service_puts_callers_off_and_no_handler_starts(
         soon(call).await.unwrap().unwrap();
     }
     assert_eq!(call(&a, &b, "held", &()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn above_what_a_node_may_work_on_its_services_put_callers_off() {
+    let place = Place::new();
+    let limits = Limits { served: 2, ..Limits::default() };
+    let b = place.node("b").limits(limits).listen(memory()).start().await.unwrap();
+    let a = place.node("a").start().await.unwrap();
+    soon(a.connect(&b.addresses()[0])).await.unwrap();
+    for tag in ["one", "two"] {
+        b.serve(tag, std::future::pending::<Result<(), Failure>>).unwrap();
+    }
+    b.service("direct").serve_direct(|| Ok(())).unwrap();
+    let held: Vec<_> = ["one", "two"]
+        .map(|tag| {
+            let (a, peer) = (a.clone(), b.id());
+            tokio::spawn(async move { a.call(tag).peer::<()>(peer).await })
+        })
+        .into();
+    let at_work = async || {
+        let services: Services = soon(a.call("peerage/services").peer(b.id())).await.unwrap();
+        services.services.iter().map(|service| service.at_work).sum::<u64>()
+    };
+    soon(async { while at_work().await < 2 {} }).await;
+    let busy = call::<()>(&a, &b, "one", &()).await.unwrap_err();
+    assert!(matches!(busy, CallError::Busy { why: Busy::LimitReached, .. }), "{busy:?}");
+    // What answers at once takes no place.
+    assert_eq!(call(&a, &b, "direct", &()).await, Ok(()));
+    held.into_iter().for_each(|call| call.abort());
+    soon(async { while at_work().await > 0 {} }).await;
+}
+
+#[tokio::test]
+async fn services_tell_what_happened_to_their_calls() {
+    let place = Place::new();
+    let (a, b) = pair(&place).await;
+    b.service("add").describe("adds two numbers").concurrency(3).serve(add).unwrap();
+    b.service("mine").allow([b.id()]).serve(add).unwrap();
+    assert_eq!(call(&a, &b, "add", &(2, 3)).await, Ok(5));
+    assert!(call::<i64>(&a, &b, "add", &[2]).await.is_err());
+    assert!(call::<i64>(&a, &b, "mine", &(2, 3)).await.is_err());
+    let told: Services = soon(a.call("peerage/services").peer(b.id())).await.unwrap();
+    let [add, mine] = &told.services[..] else { panic!("{told:?}") };
+    assert_eq!((&*add.tag, add.description.as_deref(), add.concurrency), ("add", Some("adds two numbers"), Some(3)));
+    assert_eq!((add.ok, add.failed, add.refused, add.at_work, add.restricted), (1, 1, 0, 0, false));
+    assert!(add.p50_us.is_some() && add.p99_us >= add.p50_us);
+    assert_eq!((&*mine.tag, mine.ok, mine.refused, mine.restricted, mine.p50_us), ("mine", 0, 1, true, None));
+}
+
+#[tokio::test]
+async fn an_anonymous_node_tells_nobody_who_runs_it() {
+    let place = Place::new();
+    let b = place.node("b").anonymous().listen(memory()).start().await.unwrap();
+    let a = place.node("a").start().await.unwrap();
+    soon(a.connect(&b.addresses()[0])).await.unwrap();
+    let told: Info = soon(a.call("peerage/info").peer(b.id())).await.unwrap();
+    assert_eq!((told.executable, told.user), (None, None));
+    let told: Info = soon(b.call("peerage/info").peer(a.id())).await.unwrap();
+    assert!(told.executable.is_some() && told.user.is_some());
 }
 
 #[tokio::test]

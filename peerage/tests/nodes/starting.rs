@@ -74,6 +74,7 @@ async fn a_bound_outside_its_range_is_named_with_the_range() {
         (Limits { half_open: limits::HALF_OPEN_MAX + 1, ..Limits::default() }, "half_open"),
         (Limits { half_open_from_one: 0, ..Limits::default() }, "half_open_from_one"),
         (Limits { full_mesh: limits::FULL_MESH_MAX + 1, ..Limits::default() }, "full_mesh"),
+        (Limits { served: 0, ..Limits::default() }, "served"),
     ] {
         let refused = mistake(place.node("a").limits(limits)).await;
         assert!(matches!(refused, Mistake::Limit { name: named, .. } if named == name), "{refused:?}");
