@@ -65,6 +65,11 @@ struct Nodes;
 
 /// See [`Nodes`].
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/services.md")]
+struct Services;
+
+/// See [`Nodes`].
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/identity-and-networks.md")]
 struct IdentityAndNetworks;
 

@@ -320,6 +320,18 @@ impl Code {
     }
 }
 
+impl From<&'static str> for Code {
+    fn from(code: &'static str) -> Code {
+        Code::new(code)
+    }
+}
+
+impl From<String> for Code {
+    fn from(code: String) -> Code {
+        Code::new(code)
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

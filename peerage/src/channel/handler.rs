@@ -72,9 +72,9 @@ impl Failure {
         Failure { code: FAILED, message: message.into(), data: None }
     }
 
-    /// Gives it a code. On a plain link it stands in brackets before the text.
-    pub fn code(mut self, code: Code) -> Failure {
-        self.code = code;
+    /// Gives it a code: a short word in kebab case, for programs. On a plain link it stands in brackets before the text.
+    pub fn code(mut self, code: impl Into<Code>) -> Failure {
+        self.code = code.into();
         self
     }
 

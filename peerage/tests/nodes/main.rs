@@ -17,6 +17,7 @@
 //!   damage    what happens to a block on its way is a matter of one call
 //!   faults    what is wrong, until it is cured
 //!   finding   nodes that nobody told where the others are
+//!   pressure  more work than a service can do
 //!   services  functions of an application: registered, called, refused, stopped, taken away
 //!   control   the control socket, by frames written by hand
 //! ```
@@ -39,6 +40,7 @@ mod newer;
 mod orders;
 mod place;
 mod plain;
+mod pressure;
 mod rogue;
 mod services;
 mod starting;
