@@ -35,19 +35,26 @@ use crate::outputs::Outputs;
 
 mod answering;
 mod budget;
+mod bulk;
 mod config;
 mod content;
 mod control;
+mod conversing;
+mod counters;
+mod credit;
 mod forms;
 mod in_flight;
 mod inbound;
 mod input;
+mod items;
+mod load;
 mod outbound;
 mod outgoing;
 mod output;
 mod pieces;
 mod renegotiation;
 mod serving;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -55,20 +62,26 @@ mod writing;
 
 use budget::{Allowance, Thrift};
 use control::Standing;
+use counters::count;
 use forms::Forms;
 use in_flight::{Ending, InFlight};
+use load::Load;
 use outgoing::Outgoing;
 use serving::Serving;
+use streams::Streams;
 use watch::Watch;
 
 pub use crate::frame::Side;
 pub use config::Config;
 pub use content::Content;
+pub use conversing::{ItemRoom, Taken};
+pub use counters::Counters;
 pub use in_flight::{Answer, Token};
 pub use input::Input;
 pub use outgoing::Transmit;
 pub use output::Output;
 pub use serving::Served;
+pub use streams::StreamId;
 
 /// One end of one link.
 #[derive(Debug)]
@@ -96,6 +109,7 @@ pub struct Channel {
     calls: InFlight,
     next_id: u64,
     serving: Serving,
+    streams: Streams,
     /// Highest id the peer has used; full dialect only.
     peer_id: Option<u64>,
     outgoing: Outgoing,
@@ -104,6 +118,7 @@ pub struct Channel {
     /// What the peer may still send of small frames, and we.
     allowance: Allowance,
     thrift: Thrift,
+    load: Load,
     orders: VecDeque<Output>,
     counters: Counters,
 }
@@ -123,40 +138,6 @@ enum Phase {
     /// This end closes; what was answered is still written.
     Flushing,
     Ended(LinkLost),
-}
-
-/// What happened on a link so far. All counts are since its beginning.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counters {
-    /// Requests sent.
-    pub calls: u64,
-    /// Requests received, refused ones included.
-    pub requests: u64,
-    /// Answers that came after their call had ended, or twice, or to nothing that was asked.
-    pub late_replies: u64,
-    /// Requests refused as busy.
-    pub refused_busy: u64,
-    /// Frames of a newer version that were skipped.
-    pub skipped_frames: u64,
-    /// Frames of records and summaries beyond what a peer may send of them, which were not looked at.
-    pub gossip_dropped: u64,
-    /// Cancels that had to wait so that the peer does not take offence.
-    pub cancels_withheld: u64,
-    /// Cancels that were never sent for the same reason; the callee's deadline ends that work.
-    pub cancels_dropped: u64,
-    /// Contents that did not decompress.
-    pub bad_blocks: u64,
-    /// Jumps of the time after which requests were kept back.
-    pub pauses: u64,
-    /// Bytes received, as frames count them.
-    pub bytes_in: u64,
-    /// Bytes written.
-    pub bytes_out: u64,
-}
-
-/// Counts so many more.
-fn count(counter: &mut u64, more: u64) {
-    *counter = counter.saturating_add(more);
 }
 
 /// Whether a call could be admitted now.
@@ -196,12 +177,14 @@ impl Channel {
             calls: InFlight::default(),
             next_id,
             serving: Serving::default(),
+            streams: Streams::default(),
             peer_id: None,
             outgoing: Outgoing::default(),
             standing: Standing::default(),
             watch: Watch::default(),
             allowance: Allowance::default(),
             thrift: Thrift::default(),
+            load: Load::default(),
             orders: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -214,6 +197,7 @@ impl Channel {
             // There is one of these for every call and every request, and the rest is nothing to them.
             Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
             Input::Reply { request, content } if self.is_at_ease() => self.reply(request, content),
+            Input::Load(load) => self.note_load(now, load),
             input => self.take_in(now, input),
         }
         Outputs::new(&mut self.orders)
@@ -237,6 +221,12 @@ impl Channel {
         }
         match input {
             Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
+            Input::Open { token, content, deadline } => self.open(now, token, content, deadline),
+            Input::Item { stream, content } => self.send_item(stream, content),
+            Input::Finish(stream) => self.end_stream(stream, None),
+            Input::Abort { stream, code, message, data } => self.end_stream(stream, Some((&code, message, data))),
+            Input::Deafen(stream) => self.deafen(stream),
+            Input::Notify { token, content } => self.notify(now, token, content),
             Input::Received(bytes) => self.received(now, bytes),
             Input::PeerClosed => self.peer_closed(),
             Input::Broken(why) => self.end(LinkLost::Broken(why)),
@@ -260,6 +250,7 @@ impl Channel {
             Input::Probe => self.probe(now),
             Input::Jumped => self.jumped(now),
             Input::Propose(form) => self.propose(now, form),
+            Input::Load(load) => self.note_load(now, load),
         }
         if resumes {
             self.resume(now);
@@ -293,6 +284,9 @@ impl Channel {
 
     /// Hands out the bytes that wait to be written. They come back with [`Input::Written`]; until then there are no more.
     pub fn transmit(&mut self) -> Option<Transmit> {
+        if self.streams.has_turns() {
+            self.fill_lane();
+        }
         if self.is_ended() { None } else { self.outgoing.take() }
     }
 
@@ -330,7 +324,8 @@ impl Channel {
 
     /// Whether [`transmit`](Self::transmit) has something to hand out.
     pub fn wants_to_write(&self) -> bool {
-        self.outgoing.is_ready() && !self.is_ended()
+        let has_turns = self.streams.has_turns() && !self.outgoing.is_out();
+        (self.outgoing.is_ready() || has_turns) && !self.is_ended()
     }
 
     /// Whether a call could be admitted now.
@@ -433,6 +428,7 @@ impl Channel {
                 // No answer can come any more, but what the peer asked before is still answered: it may only have
                 // closed its own direction.
                 self.settle_all(&LinkLost::PeerClosed);
+                self.end_conversations();
                 self.phase = Phase::Answering;
                 self.thrift.forget();
                 if self.watch.is_gated() {
@@ -446,6 +442,7 @@ impl Channel {
     fn close(&mut self) {
         if matches!(self.phase, Phase::Open | Phase::Answering) {
             self.settle_all(&LinkLost::ClosedHere);
+            self.forget_conversations();
             self.serving.clear();
             self.forget_input();
             self.phase = Phase::Flushing;
@@ -470,6 +467,7 @@ impl Channel {
             return;
         }
         self.settle_all(&why);
+        self.forget_conversations();
         self.serving.clear();
         self.forget_input();
         self.outgoing.clear();
@@ -486,8 +484,12 @@ impl Channel {
 
     /// Gives a call its outcome.
     fn settle(&mut self, token: Token, error: CallError) {
+        let id = self.calls.get(token).map(|waiting| waiting.id);
         if self.calls.settle(token, Ending::Failed(Box::new(error))) {
             self.orders.push_back(Output::Settled(token));
+        }
+        if let Some(id) = id {
+            self.call_is_over(id);
         }
     }
 }

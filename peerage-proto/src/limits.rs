@@ -81,6 +81,38 @@ pub const SERVICE_DESCRIPTION_BYTES: usize = 1 << 10;
 /// Bytes of requests that wait for the application on one link before reading stops. The first one may be larger.
 pub const UNREAD_REQUEST_BYTES: usize = 16 << 20;
 
+/// Largest value that is held whole, in bytes: an item of a stream, an argument, an answer. Larger data is a stream of its
+/// own.
+pub const VALUE_BYTES_MAX: usize = 16 << 20;
+
+/// What each direction of a stream may send before anything was granted, in bytes.
+///
+/// 64 KiB: as much as HTTP/2 gives, little enough for a thousand streams that nobody reads.
+pub const STREAM_CREDIT_START: u32 = 64 << 10;
+
+/// Most bytes that can be granted at once. A peer that grants more has miscounted.
+pub const STREAM_CREDIT_MAX: u32 = (1 << 31) - 1;
+
+/// How far the window of a stream that is really read grows, in bytes: enough for 1 Gbit/s over 8 ms.
+pub const STREAM_WINDOW_MAX: usize = 1 << 20;
+
+/// Bytes by which all windows of a link may be wider than at the beginning, together.
+pub const LINK_WINDOWS_MAX: usize = 4 << 20;
+
+/// What an item costs of the credit beside its own bytes: about what an item of no bytes takes in memory or on the wire.
+pub const ITEM_OVERHEAD_BYTES: usize = 16;
+
+/// Largest content of a frame of a stream, in bytes. Larger items are cut.
+///
+/// 32 KiB: 0.3 ms at 1 Gbit/s for whatever comes behind it, and always less than what a reader who is at pace has granted.
+pub const SEGMENT_BYTES: usize = 32 << 10;
+
+/// Bytes of items waiting on one stream above which its writer waits.
+pub const STREAM_QUEUE_BYTES: usize = 64 << 10;
+
+/// Bytes of frames of streams that are handed to the driver ahead of what small frames may come, at most.
+pub const BULK_AHEAD_BYTES: usize = 128 << 10;
+
 /// Bytes waiting to be written on one link above which new calls wait.
 ///
 /// 512 KiB: about what one write to a loopback socket takes; more queueing would only add delay.
@@ -409,6 +441,9 @@ const _: () = assert!(3 * RECORD_RENEWAL.as_secs() <= RECORD_LEASE.as_secs());
 const _: () = assert!(DISCOVERED_RECORDS_MAX * RECORD_BYTES_MAX <= DISCOVERED_BYTES_MAX);
 const _: () = assert!(ANSWER_RECORDS_MAX <= RECORDS_ASKED_MAX && ANSWER_BYTES_MAX <= RECORDS_ASKED_BYTES_MAX);
 const _: () = assert!(CHECK_PROBE.as_millis() < CHECK_ANSWER.as_millis());
+// A reader that is at pace has granted three quarters of the window at least.
+const _: () = assert!(4 * (SEGMENT_BYTES + ITEM_OVERHEAD_BYTES) <= 3 * STREAM_CREDIT_START as usize);
+const _: () = assert!(STREAM_WINDOW_MAX < STREAM_CREDIT_MAX as usize / 4);
 const _: () = assert!(PLAIN_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 const _: () = assert!(NODE_FRAME_BYTES_DEFAULT <= FRAME_BYTES_MAX);
 // Pings and pongs of a link that is silent up to its end: six intervals, eight times as long.

@@ -38,11 +38,13 @@ pub enum Bug {
     HearsayEvicts,
     /// A member whose lease is over stays.
     GhostNeverExpires,
+    /// What was taken from a stream is granted again and again.
+    CreditReturnedTwice,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
-    /// All of them.
+    /// Those that a network shows. A single link shows [`Bug::CreditReturnedTwice`].
     pub const ALL: [Bug; 15] = [
         Bug::SignatureUnchecked,
         Bug::OlderEpochAccepted,

@@ -31,6 +31,7 @@ use crate::hook::{CallInfo, Denial, Side};
 use crate::link::{Link, Serve};
 use crate::metrics::Metrics;
 use crate::shown::shown;
+use crate::stream::Offered;
 
 mod entry;
 mod facts;
@@ -229,7 +230,7 @@ impl Dispatch {
         served: Served,
         content: Payload,
         entry: &Arc<Entry>,
-        (args, kwargs, facts): (Payload, Payload, CallFacts),
+        (args, kwargs, mut facts): (Payload, Payload, CallFacts),
     ) {
         if facts.is_over() {
             entry.figures.put_off();
@@ -251,6 +252,7 @@ impl Dispatch {
         }
         let Handler::Waiting(begin) = &entry.handler else { return };
         let request = Request::new(link.clone(), served, content);
+        facts.streams = Offered::of(link, served);
         let facts = Arc::new(facts);
         let called = Called { request, origin: self.origin.clone(), args, kwargs, facts: facts.clone() };
         work::start(cx, link, served, facts, (slot, place), || begin(called));

@@ -39,6 +39,7 @@ pub mod node;
 pub mod private_file;
 pub mod service;
 pub mod shown;
+pub mod stream;
 pub mod trace;
 pub mod transport;
 

@@ -14,14 +14,14 @@
 //! The lock is never held while user code runs, while a task is woken, or during a system call.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use peerage_proto::channel::{Answer, Channel, Config, Content, Counters, Input, Output, Room, Served, Token};
+use peerage_proto::channel::{Answer, Channel, Config, Content, Counters, Input, Room, Served, Token};
 use peerage_proto::codec::{Encoding, Payload};
-use peerage_proto::outcome::{CallError, LinkLost, NotSent, Stop};
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use peerage_proto::outcome::{CallError, LinkLost};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
@@ -40,16 +40,20 @@ mod linger;
 mod of_node;
 mod portions;
 mod reporter;
+mod state;
+mod streaming;
 mod time;
 
 use cells::Cells;
 use clock::Clock;
 use errands::Errands;
+use state::State;
 
 pub(crate) use directory::Directory;
 pub(crate) use in_place::{InPlace, Serve};
 pub(crate) use of_node::Order;
 pub(crate) use reporter::{Report, Reporter, Word};
+pub(crate) use streaming::{ItemRefused, Next};
 pub(crate) use time::Time;
 
 /// A link as its users hold it.
@@ -77,6 +81,8 @@ struct Shared {
     awake: AtomicBool,
     encoding: OnceLock<Encoding>,
     ended: Notify,
+    /// Requests in service at the peer's node, as it said last.
+    peer_load: Arc<AtomicU32>,
     facts: Facts,
     /// Tells the node of this link; none on links without a node.
     reporter: Option<Reporter>,
@@ -89,28 +95,6 @@ pub(crate) struct Facts {
     pub(crate) remote: Address,
     pub(crate) credentials: Option<UnixCredentials>,
     pub(crate) secured: Option<Arc<Secured>>,
-}
-
-struct State {
-    machine: Channel,
-    cells: Cells,
-    /// Callers that wait for room, in the order in which they came.
-    waiting: BTreeMap<u64, Waker>,
-    next_ticket: u64,
-    /// Requests nobody has fetched yet. Bounded by the machine, which stops asking for bytes.
-    inbox: VecDeque<(Served, Payload)>,
-    /// Who waits for the next request.
-    reader: Option<Waker>,
-    /// Handlers at work that can be told to stop.
-    running: BTreeMap<Served, oneshot::Sender<()>>,
-    /// Requests whose callers no longer wait.
-    stopping: BTreeSet<Served>,
-    ended: Option<LinkLost>,
-    /// When the machine was last fed.
-    clock: Clock,
-    errands: Errands,
-    /// The node wants to be told, with this number, when no call is open.
-    asked_idle: Option<u32>,
 }
 
 /// How a call ended. A small value lies in the buffer of its caller.
@@ -137,6 +121,7 @@ impl Link {
         if let Some(known) = config.encoding {
             encoding.get_or_init(|| known);
         }
+        let peer_load = Arc::new(AtomicU32::new(0));
         let state = State {
             machine: Channel::new(config),
             cells: Cells::default(),
@@ -144,11 +129,14 @@ impl Link {
             next_ticket: 0,
             inbox: VecDeque::new(),
             reader: None,
+            item_readers: BTreeMap::new(),
+            item_writers: BTreeMap::new(),
             running: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ended: None,
             clock: Clock::read(),
             errands: Errands::default(),
+            peer_load: peer_load.clone(),
             asked_idle: None,
         };
         let link = Link(Arc::new(Shared {
@@ -157,6 +145,7 @@ impl Link {
             awake: AtomicBool::new(false),
             encoding,
             ended: Notify::new(),
+            peer_load,
             facts,
             reporter,
         }));
@@ -188,6 +177,12 @@ impl Link {
         self.0.encoding.get().copied()
     }
 
+    #[allow(dead_code, reason = "what nodes offer of it comes next")]
+    /// Requests in service at the peer's node, as it said last; 0 before it has said anything.
+    pub(crate) fn peer_load(&self) -> u32 {
+        self.0.peer_load.load(Ordering::Relaxed)
+    }
+
     /// Counters of the link.
     pub(crate) fn counters(&self) -> Counters {
         self.lock().machine.counters()
@@ -201,6 +196,40 @@ impl Link {
         time: &mut Time,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<Token, CallError>> {
+        let input = |token, deadline| Input::Call { token, content, deadline };
+        Poll::Ready(match ready!(self.poll_enter(cx, time, ticket, input)) {
+            Ok(token) => Ok(token),
+            Err(outcome) => Err(*outcome.expect_err("a call has no value before its frame is written")),
+        })
+    }
+
+    #[allow(dead_code, reason = "what nodes offer of it comes next")]
+    /// Tries to tell the peer something that wants no answer: ready when it is queued or refused, and `Pending` as for a
+    /// call.
+    pub(crate) fn poll_notify(
+        &self,
+        cx: &mut Context<'_>,
+        content: Content<'_>,
+        time: &mut Time,
+        ticket: &mut Option<u64>,
+    ) -> Poll<Result<(), CallError>> {
+        let input = |token, _| Input::Notify { token, content };
+        Poll::Ready(match ready!(self.poll_enter(cx, time, ticket, input)) {
+            Ok(token) => unreachable!("a notification is over at once: {token:?}"),
+            Err(outcome) => outcome.map(drop).map_err(|error| *error),
+        })
+    }
+
+    /// Gives the machine something new of the application's, when there is room and it is its turn. What is over at once is
+    /// an error with the outcome.
+    #[inline]
+    fn poll_enter<'a>(
+        &self,
+        cx: &mut Context<'_>,
+        time: &mut Time,
+        ticket: &mut Option<u64>,
+        input: impl FnOnce(Token, Option<std::time::Instant>) -> Input<'a>,
+    ) -> Poll<Result<Token, Outcome>> {
         let mut state = self.lock();
         if (ticket.is_some() || !state.waiting.is_empty() || state.machine.room() != Room::Yes)
             && !state.may_enter(*ticket)
@@ -208,7 +237,7 @@ impl Link {
             time.settle(Instant::now());
             return match state.wait(cx, ticket) {
                 Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
+                Err(error) => Poll::Ready(Err(Err(Box::new(error)))),
             };
         }
         if let Some(ticket) = ticket.take() {
@@ -219,10 +248,10 @@ impl Link {
         let now = if in_burst { state.clock.recent() } else { Instant::now() };
         let deadline = time.settle(now).map(Instant::into_std);
         let token = state.cells.open(cx.waker());
-        state.carry_out(now, Input::Call { token, content, deadline });
+        state.carry_out(now, input(token, deadline));
         // A caller that is refused at once learns it now.
         let result = match state.collect(token, &mut Vec::new()) {
-            Some(result) => Err(*result.expect_err("a call has no value before its frame is written")),
+            Some(outcome) => Err(outcome),
             None => Ok(token),
         };
         self.release(state);
@@ -372,118 +401,6 @@ impl Link {
             let mut errands = std::mem::take(&mut state.errands);
             drop(state);
             self.run(&mut errands);
-        }
-    }
-}
-
-impl State {
-    /// Feeds the machine and carries out its orders as far as they concern tasks of this process.
-    #[inline]
-    fn carry_out(&mut self, now: Instant, input: Input<'_>) {
-        if now != self.clock.latest() {
-            self.clock.note(now);
-        }
-        // Most inputs order nothing. What is not taken here stays queued.
-        if self.machine.handle(now.into_std(), input).size_hint().0 > 0 {
-            self.obey(now);
-        }
-        self.admit_next();
-    }
-
-    /// Carries out the orders that the machine has queued.
-    fn obey(&mut self, now: Instant) {
-        let errands = &mut self.errands;
-        let (mut not_started, mut unclaimed) = (Vec::new(), Vec::new());
-        for output in self.machine.orders() {
-            match output {
-                Output::Settled(token) => {
-                    if !self.cells.settle(token, &mut errands.wake) {
-                        unclaimed.push(token);
-                    }
-                }
-                Output::Request { request, content } => {
-                    self.inbox.push_back((request, content));
-                    errands.reader = errands.reader.take().or_else(|| self.reader.take());
-                }
-                Output::Stop(request) => {
-                    let before = self.inbox.len();
-                    self.inbox.retain(|(waiting, _)| *waiting != request);
-                    if self.inbox.len() < before {
-                        not_started.push(request);
-                    } else {
-                        self.stopping.insert(request);
-                        errands.stop.extend(self.running.remove(&request));
-                    }
-                }
-                // For whoever holds a link between nodes; a plain one is never told.
-                Output::Control { kind, content } => errands.words.push(Word::Control { kind, content }),
-                Output::Idle => errands.words.extend(self.asked_idle.take().map(Word::Idle)),
-                Output::Answered => errands.words.push(Word::Answered),
-                Output::Quiet => errands.words.push(Word::Quiet),
-                Output::Heard => errands.words.push(Word::Heard),
-                Output::Agreed(form) => errands.words.push(Word::Agreed(form)),
-                Output::Declined(form) => errands.words.push(Word::Declined(form)),
-                Output::Ended(why) => {
-                    errands.words.push(Word::Ended(why.clone()));
-                    self.ended = Some(why);
-                    errands.ended = true;
-                    errands.wake.extend(std::mem::take(&mut self.waiting).into_values());
-                    errands.reader = errands.reader.take().or_else(|| self.reader.take());
-                    errands.stop.extend(std::mem::take(&mut self.running).into_values());
-                }
-            }
-        }
-        for token in unclaimed {
-            self.collect(token, &mut Vec::new());
-        }
-        for request in not_started {
-            // Only ever queues a frame.
-            let orders = self.machine.handle(now.into_std(), Input::Stopped { request, stop: Stop::NotStarted });
-            debug_assert_eq!(orders.count(), 0);
-        }
-    }
-
-    /// The outcome of a call, if it is there; its cell is free then.
-    #[inline]
-    fn collect(&mut self, token: Token, buffer: &mut Vec<u8>) -> Option<Outcome> {
-        let outcome = self.machine.collect(token, buffer)?;
-        self.cells.free(token);
-        Some(outcome)
-    }
-
-    /// Whether a caller may go on to the machine: it has room and the caller is next, or it takes no calls any more.
-    fn may_enter(&self, ticket: Option<u64>) -> bool {
-        let next = self.waiting.first_key_value().map(|(first, _)| *first);
-        match self.machine.room() {
-            Room::Never | Room::Retired => true,
-            Room::Later => false,
-            Room::Yes => next.is_none_or(|next| ticket.is_some_and(|ticket| ticket <= next)),
-        }
-    }
-
-    /// Takes a place in the queue of callers that wait for room, or keeps it.
-    fn wait(&mut self, cx: &Context<'_>, ticket: &mut Option<u64>) -> Result<(), CallError> {
-        let number = match *ticket {
-            Some(number) => number,
-            None if self.waiting.len() >= CALLERS_WAITING_MAX => {
-                return Err(CallError::NotSent { why: NotSent::LimitReached });
-            }
-            None => {
-                self.next_ticket += 1;
-                self.next_ticket
-            }
-        };
-        *ticket = Some(number);
-        self.waiting.insert(number, cx.waker().clone());
-        Ok(())
-    }
-
-    /// Wakes the caller that waits longest if it could be admitted now, or never again.
-    fn admit_next(&mut self) {
-        if let Some((_, waker)) = self.waiting.first_key_value()
-            && self.machine.room() != Room::Later
-        {
-            self.errands.wake.push(waker.clone());
         }
     }
 }

@@ -141,6 +141,10 @@ metrics! {
     link_late_replies: Counter,
     /// Requests refused as busy.
     link_refused_busy: Counter,
+    /// Notifications that were dropped where a request would have been refused as busy.
+    link_notifications_dropped: Counter,
+    /// Frames of streams that came after their call had ended.
+    link_late_items: Counter,
     /// Frames of a newer version that were skipped.
     link_skipped_frames: Counter,
     /// Frames of records and summaries beyond what a peer may send of them.

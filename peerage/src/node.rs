@@ -58,7 +58,7 @@ mod wall;
 
 pub use crate::control::ControlError;
 pub use builder::{Builder, Limits};
-pub use call::{Calling, NodeCall};
+pub use call::{Calling, NodeCall, Opening};
 pub use error::{ConnectError, NotConnected};
 pub use event::Event;
 pub use events::Events;

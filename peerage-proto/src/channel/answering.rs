@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::serving::Sort;
+use super::streams::LastWord;
 use super::{Channel, Content, Output, Served, count};
 use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
@@ -10,6 +12,14 @@ use crate::outcome::{Busy, Code, Refused, Stop};
 use crate::planted::{self, Bug};
 
 impl Channel {
+    /// Takes no request for now: says so, or drops what nobody waits for.
+    pub(super) fn turn_away(&mut self, sort: Sort, id: u64, why: Busy, retry_after: Duration) {
+        match sort {
+            Sort::Request | Sort::Conversation => self.refuse(id, why, retry_after),
+            Sort::Notification => count(&mut self.counters.notifications_dropped, 1),
+        }
+    }
+
     pub(super) fn refuse(&mut self, id: u64, why: Busy, retry_after: Duration) {
         count(&mut self.counters.refused_busy, 1);
         let content = (why.number(), retry_after.as_millis() as u64);
@@ -21,6 +31,8 @@ impl Channel {
             Some(request) if self.serving.take_withheld(request) => {
                 self.stopped(request, Stop::NotStarted);
             }
+            // Its handler has ended; only items were in the way of its answer.
+            Some(request) if self.has_last_word(request) => self.stopped(request, Stop::Completed),
             Some(request) => {
                 self.serving.stopping(request);
                 self.orders.push_back(Output::Stop(request));
@@ -32,10 +44,13 @@ impl Channel {
 
     /// Whether this request of the peer still waits for its answer.
     pub fn is_unanswered(&self, request: Served) -> bool {
-        self.serving.is_open(request)
+        self.serving.is_open(request) && !self.has_last_word(request)
     }
 
     pub(super) fn reply(&mut self, request: Served, content: Content<'_>) {
+        if request.is_conversation() && self.keep_back(request, || LastWord::Value(content.payload())) {
+            return;
+        }
         let Some(id) = self.finished(request) else { return };
         let put = match self.encoding {
             Some(encoding) if encoding != content.encoding() => {
@@ -55,6 +70,10 @@ impl Channel {
     }
 
     pub(super) fn fail(&mut self, request: Served, code: &Code, message: &str, data: Option<&Payload>) {
+        let word = || LastWord::Failure(code.clone(), message.to_owned(), data.cloned());
+        if request.is_conversation() && self.keep_back(request, word) {
+            return;
+        }
         if let Some(id) = self.finished(request) {
             self.put_failure(id.0, code, message, data);
         }
@@ -62,6 +81,9 @@ impl Channel {
 
     /// A plain peer gets an exception with the reason as its code: it knows no other way to fail.
     pub(super) fn reject(&mut self, request: Served, why: &Refused) {
+        if request.is_conversation() && self.keep_back(request, || LastWord::Rejection(why.clone())) {
+            return;
+        }
         let Some((id, encoding)) = self.finished(request).zip(self.encoding) else { return };
         if self.config.dialect == Dialect::Plain {
             return self.put_failure(id.0, &Code::new(why.name()), &why.to_string(), None);
@@ -82,6 +104,12 @@ impl Channel {
     fn finished(&mut self, request: Served) -> Option<RequestId> {
         let told_to_stop = self.serving.is_stopping(request);
         let id = self.serving.answer(request)?;
+        match request.sort() {
+            Sort::Request => {}
+            Sort::Notification => return None,
+            Sort::Conversation => self.request_is_over(id),
+        }
+        self.load.answered();
         if told_to_stop {
             // Each cancel gets its word, even when the answer says the same, so that its sender knows that it arrived.
             self.put_value(Kind::Stopped, id.0, &Stop::Completed.number());
@@ -96,8 +124,10 @@ impl Channel {
         let stop = if planted::is(Bug::StoppedAsNotStarted) { Stop::NotStarted } else { stop };
         let Some(number) = stop.number() else { return };
         if let Some(id) = self.serving.answer(request)
+            && !request.is_notification()
             && self.config.dialect == Dialect::Full
         {
+            self.request_is_over(id);
             self.put_value(Kind::Stopped, id.0, &number);
         }
     }

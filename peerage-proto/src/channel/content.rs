@@ -43,6 +43,14 @@ impl<'a> Content<'a> {
         self.bytes().is_empty()
     }
 
+    /// The same with memory of its own.
+    pub(super) fn payload(&self) -> Payload {
+        match self {
+            Content::Copied(encoding, bytes) => Payload::from_parts(*encoding, Bytes::copy_from_slice(bytes)),
+            Content::Shared(payload) => (*payload).clone(),
+        }
+    }
+
     /// The bytes as part of a frame.
     pub(super) fn part(&self) -> Part<'a> {
         match self {
@@ -53,12 +61,7 @@ impl<'a> Content<'a> {
 
     /// The same value in another encoding.
     pub(super) fn transcoded(&self, encoding: Encoding) -> Result<Payload, TranscodeError> {
-        match self {
-            Content::Copied(from, bytes) => {
-                Payload::from_parts(*from, Bytes::copy_from_slice(bytes)).transcode(encoding)
-            }
-            Content::Shared(payload) => payload.transcode(encoding),
-        }
+        self.payload().transcode(encoding)
     }
 }
 

@@ -197,6 +197,12 @@ impl InFlight {
         self.uncollected += 1;
     }
 
+    /// Ends what needed no answer, at once and with null.
+    pub(super) fn accept(&mut self, token: Token, encoding: Encoding) {
+        self.slot(token).end(Ending::Value(encoding, encoding.null()));
+        self.uncollected += 1;
+    }
+
     /// Hands out an outcome; its token is free then. A small value goes into `buffer`, whose memory the slot keeps in
     /// exchange.
     #[inline]

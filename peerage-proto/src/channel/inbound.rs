@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::in_flight::Ending;
 use super::pieces::Pieces;
-use super::{Channel, Output, Phase, count};
+use super::serving::Sort;
+use super::{Channel, Output, Phase, StreamId, count};
 use crate::codec::{Encoding, Form, Payload, Value};
 use crate::frame::{Body, Dialect, Kind};
 use crate::id::RequestId;
@@ -113,7 +114,7 @@ impl Channel {
         let mut content = || Payload::from_parts(encoding, pieces.part(body, triple.content.clone(), rest));
         let id = triple.id;
         match kind {
-            Kind::Request => self.request(id, content)?,
+            Kind::Request => self.request(Sort::Request, id, content)?,
             Kind::Result => {
                 let awaited = self.answered(id, || match body {
                     Body::InPlace(bytes) => Ending::Value(encoding, &bytes[triple.content.clone()]),
@@ -124,6 +125,12 @@ impl Channel {
                 }
             }
             Kind::Exception => self.answer(kind, id, content),
+            Kind::Notification => self.request(Sort::Notification, id, content)?,
+            Kind::Open => self.request(Sort::Conversation, id, content)?,
+            Kind::Item | Kind::Part | Kind::End | Kind::Credit => {
+                let content = content();
+                self.hear_stream(now, kind, id, content)?;
+            }
             // A word may wait for the node, and must not hold what came beside it for so long.
             kind => self.word(now, kind, id, Payload::from_parts(encoding, Pieces::alone(body, triple.content)))?,
         }
@@ -166,6 +173,7 @@ impl Channel {
                 self.allowance.spend_cancel(now).map_err(|_| PeerMisbehaved::TooManyResets)?;
                 self.cancelled_by_peer(id);
             }
+            Kind::Load => self.hear_load(now, &content)?,
             kind => {
                 self.allowance.spend(now).map_err(|_| PeerMisbehaved::TooManyResets)?;
                 self.word_about_the_link(now, kind, id, content)?;
@@ -182,8 +190,11 @@ impl Channel {
         content: Payload,
     ) -> Result<(), PeerMisbehaved> {
         match kind {
-            Kind::Ping => self.put_small(now, Kind::Pong, id),
-            Kind::Pong => self.pong(now, id)?,
+            Kind::Ping => self.put_pong(now, id),
+            Kind::Pong => {
+                self.pong(now, id)?;
+                self.hear_load_of_pong(&content);
+            }
             Kind::Propose | Kind::Agree | Kind::Decline => self.heard_of_forms(now, kind, id, &content)?,
             kind => self.hear_node(now, kind, content)?,
         }
@@ -207,26 +218,35 @@ impl Channel {
         if self.config.dialect == Dialect::Full { self.check_peer_id(id) } else { Ok(()) }
     }
 
-    pub(super) fn request(&mut self, id: u64, content: impl FnOnce() -> Payload) -> Result<(), PeerMisbehaved> {
+    pub(super) fn request(
+        &mut self,
+        sort: Sort,
+        id: u64,
+        content: impl FnOnce() -> Payload,
+    ) -> Result<(), PeerMisbehaved> {
         self.count_request(id)?;
         let full = self.config.dialect == Dialect::Full;
         if full {
             if self.standing.draining {
-                self.refuse(id, Busy::Draining, RETRY_AFTER_DRAIN);
+                self.turn_away(sort, id, Busy::Draining, RETRY_AFTER_DRAIN);
                 return Ok(());
             }
             let more = usize::from(planted::is(Bug::WindowOffByOne));
             if self.serving.len() >= (self.config.served_at_once as usize).saturating_add(more) {
-                self.refuse(id, Busy::LimitReached, RETRY_AFTER);
+                self.turn_away(sort, id, Busy::LimitReached, RETRY_AFTER);
                 return Ok(());
             }
             if self.watch.is_gated() && self.serving.unread() >= limits::UNREAD_REQUEST_BYTES {
-                self.refuse(id, Busy::Overloaded, limits::RETRY_AFTER_PAUSE);
+                self.turn_away(sort, id, Busy::Overloaded, limits::RETRY_AFTER_PAUSE);
                 return Ok(());
             }
         }
         let content = content();
-        let request = self.serving.open(RequestId(id), content.len(), full);
+        let indexed = full && sort != Sort::Notification;
+        let request = self.serving.open(sort, RequestId(id), content.len(), indexed);
+        if sort == Sort::Conversation {
+            self.streams.open(StreamId { is_peers: true, id });
+        }
         if self.starts_work() && !self.serving.is_withholding() {
             self.orders.push_back(Output::Request { request, content });
         } else {
@@ -247,7 +267,7 @@ impl Channel {
 }
 
 /// The failure that an exception frame reports: a text in the plain dialect, code, message and data in the full one.
-fn failure(content: &Payload, dialect: Dialect) -> CallError {
+pub(super) fn failure(content: &Payload, dialect: Dialect) -> CallError {
     if dialect == Dialect::Full
         && let Ok((code, message, data)) = content.decode::<(String, String, Option<Value>)>()
     {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Content, Served, Token, Transmit};
+use super::{Content, Served, StreamId, Token, Transmit};
 use crate::codec::{Form, Payload};
 use crate::frame::Kind;
 use crate::liveness::Profile;
@@ -28,6 +28,46 @@ pub enum Input<'a> {
         /// When the call ends without an answer; `None` only if the application asked for that.
         deadline: Option<Instant>,
     },
+    /// The application tells the peer something and wants no answer. It is settled at once, with null if it was accepted for
+    /// sending. Full dialect only. Check [`Channel::room`](super::Channel::room) first.
+    Notify {
+        /// The driver's number for it, as for a call.
+        token: Token,
+        /// What is told.
+        content: Content<'a>,
+    },
+    /// As [`Input::Call`], but both directions are streams: the call is a conversation, named by
+    /// [`Channel::stream_of_call`](super::Channel::stream_of_call). Full dialect only.
+    Open {
+        /// The driver's number for it, as for a call.
+        token: Token,
+        /// What is asked.
+        content: Content<'a>,
+        /// When it ends without an answer.
+        deadline: Option<Instant>,
+    },
+    /// The application sends an item. Check [`Channel::item_room`](super::Channel::item_room) first.
+    Item {
+        /// In which conversation.
+        stream: StreamId,
+        /// One value.
+        content: Content<'a>,
+    },
+    /// The application sends no more items in this conversation, and all is well.
+    Finish(StreamId),
+    /// The application sends no more items, because of a failure.
+    Abort {
+        /// In which conversation.
+        stream: StreamId,
+        /// What kind of failure.
+        code: Code,
+        /// What happened, for people; cut as for [`Input::Fail`].
+        message: &'a str,
+        /// More of it; left out where it does not fit.
+        data: Option<&'a Payload>,
+    },
+    /// Nobody reads this conversation any more: items that come are thrown away, and no more of them are asked for.
+    Deafen(StreamId),
     /// The application gave up on a call.
     Cancel(Token),
     /// A handler answers.
@@ -102,6 +142,8 @@ pub enum Input<'a> {
     /// How slow this process is by its own measure, from 1 (not at all) to 8: verdicts about the peer wait so many times
     /// as long.
     LocalHealth(u8),
+    /// So much this node has to do: requests in service. The peer is told now and then, behind answers and with pongs.
+    Load(u32),
     /// The node wants a sign of life now: a ping leaves at once, and its pong is [`Output::Answered`](super::Output::Answered).
     Probe,
     /// The process stood still, or the clock of the day and the monotonic one parted, by

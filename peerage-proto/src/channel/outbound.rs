@@ -12,38 +12,64 @@ use crate::outcome::{CallError, LinkLost, NotSent, Refused, Stop};
 
 impl Channel {
     pub(super) fn call(&mut self, now: Instant, token: Token, content: Content<'_>, deadline: Option<Instant>) {
+        let place = self.outgoing.end();
+        match self.ask(now, Kind::Request, content, deadline) {
+            Ok(id) => {
+                let len = self.outgoing.end().saturating_sub(place) as usize;
+                self.calls.open(now, token, id, deadline, (place, len));
+            }
+            Err(error) => self.refuse_call(token, error),
+        }
+    }
+
+    /// Tells the peer something that needs no answer: it is over when it is queued.
+    pub(super) fn notify(&mut self, now: Instant, token: Token, content: Content<'_>) {
+        if self.config.dialect == Dialect::Plain {
+            let why = "a plain link carries no notifications: its peer answers whatever it is asked";
+            return self.refuse_call(token, CallError::Refused { why: Refused::BadRequest(why.to_owned()) });
+        }
+        match self.ask(now, Kind::Notification, content, None) {
+            Ok(_) => {
+                self.calls.accept(token, content.encoding());
+                self.orders.push_back(Output::Settled(token));
+            }
+            Err(error) => self.refuse_call(token, error),
+        }
+    }
+
+    /// Queues a request of some kind under a new id.
+    #[inline]
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        content: Content<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<RequestId, CallError> {
         if self.phase != Phase::Open || self.standing.retired {
-            self.refuse_call(token, CallError::NotSent { why: self.no_way() });
-            return;
+            return Err(CallError::NotSent { why: self.no_way() });
         }
         let Some(encoding) = self.encoding else {
             let why = "the codec of this connection is not known before the peer's first frame: name one with ?codec=";
-            self.refuse_call(token, CallError::Refused { why: Refused::BadRequest(why.to_owned()) });
-            return;
+            return Err(CallError::Refused { why: Refused::BadRequest(why.to_owned()) });
         };
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.refuse_call(token, CallError::NotSent { why: NotSent::QueueFull });
-            return;
+            return Err(CallError::NotSent { why: NotSent::QueueFull });
         }
-        let place = self.outgoing.end();
         let id = self.next_id;
         let put = match content.encoding() == encoding {
-            true => self.put_frame(Kind::Request, id, content.part()),
-            false => self.put_transcoded(Kind::Request, id, content, encoding),
+            true => self.put_frame(kind, id, content.part()),
+            false => self.put_transcoded(kind, id, content, encoding),
         };
-        if let Err(why) = put {
-            self.refuse_call(token, CallError::Refused { why });
-            return;
-        }
+        put.map_err(|why| CallError::Refused { why })?;
         self.is_busy_again();
         // Ids do not end: at a million calls a second 2⁶⁴ of them last for half a million years.
         self.next_id = self.next_id.wrapping_add(if self.config.dialect == Dialect::Full { 2 } else { 1 });
         count(&mut self.counters.calls, 1);
-        let len = self.outgoing.end().saturating_sub(place) as usize;
-        self.calls.open(now, token, RequestId(id), deadline, (place, len));
+        Ok(RequestId(id))
     }
 
-    fn refuse_call(&mut self, token: Token, error: CallError) {
+    pub(super) fn refuse_call(&mut self, token: Token, error: CallError) {
         self.calls.refuse(token, error);
         self.orders.push_back(Output::Settled(token));
     }
@@ -56,6 +82,7 @@ impl Channel {
         } else if self.config.dialect == Dialect::Plain {
             self.settle(token, CallError::Cancelled { stop: Stop::Unconfirmed });
         } else if self.calls.get(token).is_some_and(|w| w.state == State::Answer) {
+            self.call_is_over(id);
             self.send_cancel(now, id);
             self.calls.wait_for(now, token, State::StopAfterCancel, stop_awaited_until(deadline, now));
         }
@@ -70,6 +97,7 @@ impl Channel {
                 self.settle(token, CallError::NotSent { why: NotSent::QueueFull });
             }
             State::Answer if self.config.dialect == Dialect::Full => {
+                self.call_is_over(id);
                 self.send_cancel(now, id);
                 let until = waiting_until(self.calls.get(token).and_then(|w| w.deadline), now);
                 self.calls.wait_for(now, token, State::StopAfterDeadline, until);
@@ -102,6 +130,7 @@ impl Channel {
     /// `ending` is only made once it is known that somebody waits for it.
     #[inline]
     pub(super) fn answered<'a>(&mut self, id: u64, ending: impl FnOnce() -> Ending<'a>) -> bool {
+        self.load.is_answered();
         let Some(token) = self.calls.by_id(RequestId(id)) else {
             count(&mut self.counters.late_replies, 1);
             self.thrift.answered(id);
@@ -115,6 +144,7 @@ impl Channel {
             Some((State::Answer, _)) => {
                 self.calls.settle(token, ending());
                 self.orders.push_back(Output::Settled(token));
+                self.call_is_over(RequestId(id));
                 return true;
             }
             // The work was done before the callee heard that nobody waits.

@@ -81,6 +81,16 @@ impl Outgoing {
         self.queued + self.handed + self.control_len
     }
 
+    /// Bytes with a place that wait here.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Whether anything is with the driver.
+    pub(super) fn is_out(&self) -> bool {
+        self.is_out
+    }
+
     /// Bytes of control frames among them.
     pub(super) fn control_len(&self) -> usize {
         self.control_len

@@ -1,6 +1,6 @@
 //! What the machine wants done.
 
-use super::{Served, Token};
+use super::{Served, StreamId, Token};
 use crate::codec::{Form, Payload};
 use crate::frame::Kind;
 use crate::outcome::LinkLost;
@@ -8,7 +8,8 @@ use crate::outcome::LinkLost;
 /// What the machine wants done.
 #[derive(Debug)]
 pub enum Output {
-    /// The peer asks something.
+    /// The peer asks something, or tells it: then [`Served::is_notification`] and no answer is written.
+    /// Or it opens a conversation: [`Served::is_conversation`].
     Request {
         /// Our key for it, to answer with.
         request: Served,
@@ -17,6 +18,10 @@ pub enum Output {
     },
     /// This call has its outcome, which waits for [`collect`](super::Channel::collect); then the token is free.
     Settled(Token),
+    /// There is something to be taken from this conversation, or its call is over. Comes when there was nothing before.
+    Readable(StreamId),
+    /// There is room again for items of this conversation, or its call is over.
+    Writable(StreamId),
     /// The caller no longer waits for this request: end the work and say what became of it with
     /// [`Input::Stopped`](super::Input::Stopped).
     Stop(Served),
@@ -36,6 +41,8 @@ pub enum Output {
     Heard,
     /// The peer has answered the ping of [`Input::Probe`](super::Input::Probe), so it lived when that reached it.
     Answered,
+    /// The peer's node has so much to do: requests in service.
+    PeerLoad(u32),
     /// Both ends write in this form now; what was under way in the old one has been read.
     Agreed(Form),
     /// The peer stays with the form there is, which is this one.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::content::Part;
 use super::forms::{OutOfTurn, Step};
 use super::in_flight::Ending;
+use super::serving::Sort;
 use super::{Channel, Output, Phase, count};
 use crate::codec::{BadBlock, Compression, Form, Payload, decompress};
 use crate::frame::{Dialect, Kind};
@@ -90,6 +91,9 @@ impl Channel {
         self.outgoing.let_none_overtake(place);
         self.encoding = Some(form.encoding());
         self.compresses = form.compression() == Compression::Lz4;
+        if form.encoding() != old {
+            self.transcode_streams(form.encoding());
+        }
     }
 
     /// A frame whose content is compressed.
@@ -105,7 +109,7 @@ impl Channel {
             return Err(PeerMisbehaved::NotAgreed(number));
         }
         match decompress(content, self.config.frame_bytes) {
-            Ok(payload) if kind == Kind::Request => self.request(id, || payload),
+            Ok(payload) if kind == Kind::Request => self.request(Sort::Request, id, || payload),
             Ok(payload) => {
                 self.answer(kind, id, || payload);
                 Ok(())

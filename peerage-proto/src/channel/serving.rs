@@ -14,7 +14,35 @@ use crate::id::RequestId;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Served {
     slot: u32,
+    sort: Sort,
     serial: u64,
+}
+
+/// What its caller waits for.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Sort {
+    /// An answer.
+    Request,
+    /// Nothing.
+    Notification,
+    /// An answer behind streams of items.
+    Conversation,
+}
+
+impl Served {
+    /// Whether nobody waits for an answer: whatever it is, it is not sent.
+    pub fn is_notification(self) -> bool {
+        self.sort == Sort::Notification
+    }
+
+    /// Whether both directions of it are streams.
+    pub fn is_conversation(self) -> bool {
+        self.sort == Sort::Conversation
+    }
+
+    pub(super) fn sort(self) -> Sort {
+        self.sort
+    }
 }
 
 /// Requests that wait for their answer.
@@ -52,7 +80,7 @@ impl Serving {
     }
 
     /// Enters a request. With `indexed` it can be found by its id later.
-    pub(super) fn open(&mut self, id: RequestId, bytes: usize, indexed: bool) -> Served {
+    pub(super) fn open(&mut self, sort: Sort, id: RequestId, bytes: usize, indexed: bool) -> Served {
         let serial = self.next_serial;
         self.next_serial += 1;
         self.unread += bytes;
@@ -67,7 +95,7 @@ impl Serving {
                 (self.slots.len() - 1) as u32
             }
         };
-        let served = Served { slot, serial };
+        let served = Served { slot, sort, serial };
         if indexed {
             self.by_id.insert(id, served);
         }
@@ -77,6 +105,12 @@ impl Serving {
     /// The request with this id, if it was entered as findable and is not answered yet.
     pub(super) fn by_id(&self, id: RequestId) -> Option<Served> {
         self.by_id.get(&id).copied()
+    }
+
+    /// The id of a request that is not answered yet.
+    pub(super) fn id_of(&self, served: Served) -> Option<RequestId> {
+        let place = self.slots.get(served.slot as usize).and_then(Option::as_ref);
+        place.filter(|entry| entry.serial == served.serial).map(|entry| entry.id)
     }
 
     /// Whether this request is not answered yet.
@@ -163,8 +197,8 @@ mod tests {
     #[test]
     fn one_id_used_twice_is_served_twice_and_each_answer_counts_once() {
         let mut serving = Serving::default();
-        let first = serving.open(RequestId(5), 10, false);
-        let second = serving.open(RequestId(5), 10, false);
+        let first = serving.open(Sort::Request, RequestId(5), 10, false);
+        let second = serving.open(Sort::Request, RequestId(5), 10, false);
         assert_ne!(first, second);
         assert_eq!(serving.answer(first), Some(RequestId(5)));
         assert_eq!(serving.answer(first), None);
@@ -175,9 +209,9 @@ mod tests {
     #[test]
     fn a_key_outlives_its_slot_without_answering_the_next_request_in_it() {
         let mut serving = Serving::default();
-        let old = serving.open(RequestId(0), 0, true);
+        let old = serving.open(Sort::Request, RequestId(0), 0, true);
         serving.answer(old);
-        let new = serving.open(RequestId(2), 0, true);
+        let new = serving.open(Sort::Request, RequestId(2), 0, true);
         assert_eq!(old.slot, new.slot);
         assert_eq!(serving.answer(old), None);
         assert_eq!(serving.by_id(RequestId(2)), Some(new));
@@ -186,7 +220,10 @@ mod tests {
     #[test]
     fn content_counts_as_unread_until_it_is_fetched_or_answered() {
         let mut serving = Serving::default();
-        let (a, b) = (serving.open(RequestId(0), 100, false), serving.open(RequestId(1), 11, false));
+        let (a, b) = (
+            serving.open(Sort::Request, RequestId(0), 100, false),
+            serving.open(Sort::Request, RequestId(1), 11, false),
+        );
         serving.fetched(a);
         assert_eq!(serving.unread(), 11);
         serving.answer(b);
@@ -197,9 +234,9 @@ mod tests {
     #[test]
     fn keys_stay_fresh_when_everything_is_forgotten() {
         let mut serving = Serving::default();
-        let old = serving.open(RequestId(0), 1, false);
+        let old = serving.open(Sort::Request, RequestId(0), 1, false);
         serving.clear();
-        let new = serving.open(RequestId(1), 1, false);
+        let new = serving.open(Sort::Request, RequestId(1), 1, false);
         assert_ne!(old, new);
         assert_eq!(serving.answer(old), None);
     }

@@ -26,6 +26,8 @@ mod giving_up;
 mod misbehaviour;
 mod nodes;
 mod pressure;
+mod streams;
+mod telling;
 mod two_ends;
 mod watch;
 mod writing;

@@ -168,8 +168,10 @@ impl Channel {
     pub(super) fn refuse_withheld(&mut self) {
         self.watch.forget();
         while let Some((request, _)) = self.serving.next_withheld() {
+            let sort = request.sort();
             if let Some(id) = self.serving.answer(request) {
-                self.refuse(id.0, Busy::Overloaded, limits::RETRY_AFTER_PAUSE);
+                self.request_is_over(id);
+                self.turn_away(sort, id.0, Busy::Overloaded, limits::RETRY_AFTER_PAUSE);
             }
         }
     }

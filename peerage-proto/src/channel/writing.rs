@@ -35,6 +35,24 @@ impl Channel {
         debug_assert!(false, "the last form fits into the smallest frame");
     }
 
+    /// The failure that ends a direction of a conversation, in a form that fits into a frame.
+    pub(super) fn failure_of_stream(
+        &self,
+        encoding: Encoding,
+        code: &Code,
+        message: &str,
+        data: Option<&Payload>,
+    ) -> Option<Payload> {
+        let message = cut(message, limits::FAILURE_MESSAGE_BYTES);
+        let room = self.measure()?.room;
+        let short = cut(message, (self.config.frame_bytes - limits::FRAME_BYTES_MIN) as usize / 6);
+        let forms = [(code, message, data), (code, message, None), (code, short, None), (&Code::INTERNAL, "", None)];
+        let mut fitting = forms.into_iter().filter_map(|(code, message, data)| {
+            failure_content(encoding, Dialect::Full, code, message, data).filter(|content| content.len() <= room)
+        });
+        fitting.next()
+    }
+
     /// The full dialect's way to refuse a request for good.
     pub(super) fn put_rejection(&mut self, id: u64, encoding: Encoding, why: &Refused) {
         let (number, detail) = why.for_peer();

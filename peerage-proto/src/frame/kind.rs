@@ -19,7 +19,9 @@ pub enum Kind {
     Busy,
     /// Refused for good, before a handler saw the request. Full dialect only.
     Rejected,
-    /// Are you there? Full dialect only, as all that follow.
+    /// A request that wants no answer. Full dialect only, as all that follow.
+    Notification,
+    /// Are you there?
     Ping,
     /// I am: the answer to a ping.
     Pong,
@@ -53,23 +55,40 @@ pub enum Kind {
     Checked,
     /// Somebody doubts that the reader is there.
     Suspected,
+    /// Asks for lists of services.
+    Wanted,
+    /// Such lists.
+    Services,
+    /// How many requests the sender's node has in service.
+    Load,
+    /// A request whose two directions are streams.
+    Open,
+    /// An item of a stream, or the end of a large one.
+    Item,
+    /// The end of one direction of a stream.
+    End,
+    /// Grants bytes to whoever sends on a stream.
+    Credit,
+    /// A part of a large value.
+    Part,
 }
 
 impl Kind {
     /// Kinds from here on may be skipped by a peer that does not know them; an unknown one below ends the link.
-    pub const SKIPPABLE_FROM: u64 = 32;
+    pub const SKIPPABLE_FROM: u64 = 64;
 
     /// What is added to the number of a request, result or exception whose content is compressed (PROTOCOL §10.7).
     pub const COMPRESSED: u8 = 128;
 
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 33] = [
         Kind::Request,
         Kind::Result,
         Kind::Exception,
         Kind::Cancel,
         Kind::Stopped,
         Kind::Busy,
+        Kind::Notification,
         Kind::Rejected,
         Kind::Ping,
         Kind::Pong,
@@ -88,6 +107,14 @@ impl Kind {
         Kind::Check,
         Kind::Checked,
         Kind::Suspected,
+        Kind::Wanted,
+        Kind::Services,
+        Kind::Load,
+        Kind::Open,
+        Kind::Item,
+        Kind::End,
+        Kind::Credit,
+        Kind::Part,
     ];
 
     /// The number on the wire.
@@ -99,6 +126,7 @@ impl Kind {
             Kind::Cancel => 3,
             Kind::Stopped => 4,
             Kind::Busy => 5,
+            Kind::Notification => 6,
             Kind::Rejected => 7,
             Kind::Ping => 12,
             Kind::Pong => 13,
@@ -117,6 +145,14 @@ impl Kind {
             Kind::Check => 26,
             Kind::Checked => 27,
             Kind::Suspected => 28,
+            Kind::Wanted => 29,
+            Kind::Services => 30,
+            Kind::Load => 31,
+            Kind::Open => 32,
+            Kind::Item => 33,
+            Kind::End => 34,
+            Kind::Credit => 35,
+            Kind::Part => 36,
         }
     }
 
@@ -133,6 +169,7 @@ impl Kind {
             3 => Some(Kind::Cancel),
             4 => Some(Kind::Stopped),
             5 => Some(Kind::Busy),
+            6 => Some(Kind::Notification),
             7 => Some(Kind::Rejected),
             12 => Some(Kind::Ping),
             13 => Some(Kind::Pong),
@@ -151,6 +188,14 @@ impl Kind {
             26 => Some(Kind::Check),
             27 => Some(Kind::Checked),
             28 => Some(Kind::Suspected),
+            29 => Some(Kind::Wanted),
+            30 => Some(Kind::Services),
+            31 => Some(Kind::Load),
+            32 => Some(Kind::Open),
+            33 => Some(Kind::Item),
+            34 => Some(Kind::End),
+            35 => Some(Kind::Credit),
+            36 => Some(Kind::Part),
             _ => None,
         }
     }
@@ -182,6 +227,8 @@ impl Kind {
                 | Kind::Check
                 | Kind::Checked
                 | Kind::Suspected
+                | Kind::Wanted
+                | Kind::Services
         )
     }
 }
@@ -192,9 +239,9 @@ mod tests {
 
     #[test]
     fn the_plain_dialect_knows_three_kinds_and_the_full_one_more() {
-        let known = |dialect| (0..40).filter(|&n| Kind::from_number(n, dialect).is_some()).collect::<Vec<_>>();
+        let known = |dialect| (0..80).filter(|&n| Kind::from_number(n, dialect).is_some()).collect::<Vec<_>>();
         assert_eq!(known(Dialect::Plain), [0, 1, 2]);
-        let full: Vec<u64> = (0..6).chain([7]).chain(12..29).collect();
+        let full: Vec<u64> = (0..8).chain(12..37).collect();
         assert_eq!(known(Dialect::Full), full);
         let named: Vec<u64> = Kind::ALL.iter().map(|kind| u64::from(kind.number())).collect();
         assert_eq!(named, known(Dialect::Full));

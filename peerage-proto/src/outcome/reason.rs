@@ -272,6 +272,21 @@ pub enum PeerMisbehaved {
     /// A compressed content without an agreement on compression.
     #[error("a frame of type {0}, compressed, which was not agreed on")]
     NotAgreed(u64),
+    /// More was sent on a stream than had been granted.
+    #[error("more was sent on stream {0} than was granted")]
+    OverCredit(u64),
+    /// More was granted on a stream than a credit holds.
+    #[error("more is granted on stream {0} than a credit holds")]
+    CreditOverflow(u64),
+    /// A frame of a stream that was never opened, or behind its end.
+    #[error("a frame of stream {0}, which was never opened or has ended")]
+    NoStream(u64),
+    /// A large item that is larger than any may be.
+    #[error("a value of more than {limit} bytes")]
+    ValueTooLarge {
+        /// Largest value accepted, in bytes.
+        limit: usize,
+    },
     /// A word between nodes that is longer than any of its kind needs to be.
     #[error("a frame of type {kind} with {size} bytes of content, at most {limit} are accepted")]
     WordTooLarge {

@@ -381,7 +381,8 @@ impl End {
                 Output::Answered => self.news.push(News::Answered),
                 Output::Quiet => self.suspected(true),
                 Output::Heard => self.suspected(false),
-                Output::Agreed(_) | Output::Declined(_) => {}
+                Output::Agreed(_) | Output::Declined(_) | Output::PeerLoad(_) => {}
+                Output::Readable(_) | Output::Writable(_) => {}
                 Output::Ended(why) => {
                     assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
                     self.trace.note(now, &[4]);

@@ -17,6 +17,7 @@ const KINDS: &[(u64, &str)] = &[
     (3, "cancel"),
     (4, "stopped"),
     (5, "busy"),
+    (6, "notification"),
     (7, "rejected"),
     (12, "ping"),
     (13, "pong"),
@@ -35,6 +36,12 @@ const KINDS: &[(u64, &str)] = &[
     (26, "check"),
     (27, "checked"),
     (28, "suspected"),
+    (31, "load"),
+    (32, "open"),
+    (33, "item"),
+    (34, "end"),
+    (35, "credit"),
+    (36, "part"),
 ];
 
 /// What stands before the name of a kind whose content is compressed, and what is then added to its number.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use peerage_proto::channel::{Answer, Content, Token};
+use peerage_proto::channel::{Answer, Content, StreamId, Token};
 use peerage_proto::codec::{self, Encoding, Payload};
 use peerage_proto::limits;
 use peerage_proto::outcome::{CallError, NotSent, Refused};
@@ -268,6 +268,17 @@ impl<R> Asking<R> {
     /// Sends the call, or waits for room on the link.
     #[inline]
     fn poll_send(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<Result<Token, CallError>> {
+        self.poll_queue(link, cx, Link::poll_send)
+    }
+
+    /// The same for whatever takes a call to the link.
+    #[inline]
+    fn poll_queue<T>(
+        &mut self,
+        link: &Link,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(&Link, &mut Context<'_>, Content<'_>, &mut Time, &mut Option<u64>) -> Poll<Result<T, CallError>>,
+    ) -> Poll<Result<T, CallError>> {
         let (encoding, queued) = match &mut self.stage {
             Stage::Unsent(encoding, queued) => (encoding, queued),
             Stage::Bad(error) => return Poll::Ready(Err((**error).clone())),
@@ -278,7 +289,7 @@ impl<R> Asking<R> {
             Some(payload) => Content::Shared(payload),
         };
         let mut ticket = queued.as_ref().map(|queued| queued.ticket);
-        if let Poll::Ready(sent) = link.poll_send(cx, content, &mut self.time, &mut ticket) {
+        if let Poll::Ready(sent) = send(link, cx, content, &mut self.time, &mut ticket) {
             // The link has taken back the ticket.
             *queued = None;
             return Poll::Ready(sent);
@@ -290,6 +301,23 @@ impl<R> Asking<R> {
         });
         let over = queued.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
         if over { Poll::Ready(Err(CallError::NotSent { why: NotSent::QueueFull })) } else { Poll::Pending }
+    }
+
+    /// Opens it as a conversation, which from then on is the caller's. After an error it is as with [`poll`](Self::poll).
+    pub(crate) fn poll_open(
+        &mut self,
+        link: &Link,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(Token, Option<StreamId>), CallError>> {
+        let opened = ready!(self.poll_queue(link, cx, Link::poll_open));
+        if opened.is_ok() {
+            self.stage = Stage::Over;
+        } else if let Stage::Unsent(_, queued) = &mut self.stage
+            && let Some(queued) = queued.take()
+        {
+            link.leave_queue(queued.ticket);
+        }
+        Poll::Ready(opened)
     }
 
     /// Gives back whatever the link still holds for this call.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::Entry;
 use super::{Origin, Services};
 use crate::hook::{CallInfo, Hook, Side};
+use crate::stream::Offered;
 use crate::trace;
 
 /// What is known of a call beside its arguments.
@@ -31,6 +32,8 @@ pub(crate) struct CallFacts {
     pub(crate) metadata: Option<AppMetadata>,
     /// Cancelled when nobody waits for the answer any more.
     pub(crate) cancel: CancellationToken,
+    /// The streams of a call that was opened as a conversation.
+    pub(crate) streams: Option<Offered>,
     hook: Option<Arc<dyn Hook>>,
     has_ended: AtomicBool,
 }
@@ -75,6 +78,7 @@ impl CallFacts {
             state: metadata.state,
             metadata: metadata.app,
             cancel: CancellationToken::new(),
+            streams: None,
             hook: services.hook().cloned(),
             has_ended: AtomicBool::new(false),
         })

@@ -235,7 +235,15 @@ impl Driver {
                 Poll::Ready(Err(error)) => return self.broken(cx, &error),
             }
         }
-        let mut next = self.link.lock().machine.transmit();
+        let mut state = self.link.lock();
+        if state.machine.owes_load()
+            && let Some(load) = self.server.as_ref().and_then(|server| server.load())
+        {
+            let now = state.clock.latest();
+            state.carry_out(now, Input::Load(load));
+        }
+        let mut next = state.machine.transmit();
+        drop(state);
         while let Some(mut transmit) = next {
             let result = write_some(&mut self.stream, cx, &mut transmit);
             if transmit.has_begun() {

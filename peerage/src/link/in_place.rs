@@ -19,6 +19,11 @@ use crate::channel::Request;
 pub(crate) trait Serve: Send {
     /// Starts the work on a request.
     fn serve(&mut self, cx: &mut Context<'_>, link: &Link, served: Served, content: Payload);
+
+    /// How many requests the node has in service; `None` where the peer is not told.
+    fn load(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// Serves with futures that `begin` makes.

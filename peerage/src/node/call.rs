@@ -19,6 +19,10 @@ use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::trace;
 
+mod conversing;
+
+pub use conversing::Opening;
+
 /// A function to be called; say where.
 #[derive(Clone, Copy)]
 #[must_use = "nothing is called until a peer is named and the call awaited"]

@@ -158,6 +158,8 @@ impl Links {
         metrics.link_requests.raise_to(total.requests);
         metrics.link_late_replies.raise_to(total.late_replies);
         metrics.link_refused_busy.raise_to(total.refused_busy);
+        metrics.link_notifications_dropped.raise_to(total.notifications_dropped);
+        metrics.link_late_items.raise_to(total.late_items);
         metrics.link_skipped_frames.raise_to(total.skipped_frames);
         metrics.link_gossip_dropped.raise_to(total.gossip_dropped);
         metrics.link_bad_blocks.raise_to(total.bad_blocks);
@@ -177,7 +179,9 @@ fn sum(a: Counters, b: Counters) -> Counters {
         calls: a.calls + b.calls,
         requests: a.requests + b.requests,
         late_replies: a.late_replies + b.late_replies,
+        late_items: a.late_items + b.late_items,
         refused_busy: a.refused_busy + b.refused_busy,
+        notifications_dropped: a.notifications_dropped + b.notifications_dropped,
         skipped_frames: a.skipped_frames + b.skipped_frames,
         gossip_dropped: a.gossip_dropped + b.gossip_dropped,
         cancels_withheld: a.cancels_withheld + b.cancels_withheld,

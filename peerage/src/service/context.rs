@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::dispatch::CallFacts;
 use crate::node::{Node, WeakNode};
+use crate::stream::{Incoming, NoStream, Outgoing};
 use crate::trace::Trace;
 
 /// A call as its handler sees it, beside the arguments. A first parameter of this type gets it.
@@ -64,6 +65,22 @@ impl Context {
     /// [`DecodeError`] if it says something of another form.
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<Option<T>, DecodeError> {
         self.facts.metadata.as_ref().map(|metadata| metadata.payload().decode()).transpose()
+    }
+
+    /// What the caller sends, item by item, if it opened a conversation. Can be taken once.
+    ///
+    /// # Errors
+    /// [`NoStream`] if it did not, or if this was taken before.
+    pub fn incoming<T>(&self) -> Result<Incoming<T>, NoStream> {
+        self.facts.streams.as_ref().ok_or(NoStream::NotOpened)?.incoming()
+    }
+
+    /// Where items for the caller go, if it opened a conversation. Can be taken once. The answer comes behind them.
+    ///
+    /// # Errors
+    /// [`NoStream`] if it did not, or if this was taken before.
+    pub fn outgoing<T>(&self) -> Result<Outgoing<T>, NoStream> {
+        self.facts.streams.as_ref().ok_or(NoStream::NotOpened)?.outgoing()
     }
 
     /// The node that serves. A handler should take it from here: one that holds the node itself keeps it from stopping when

@@ -19,6 +19,7 @@
 //!   finding   nodes that nobody told where the others are
 //!   pressure  more work than a service can do
 //!   services  functions of an application: registered, called, refused, stopped, taken away
+//!   streams   calls whose two directions carry items
 //!   control   the control socket, by frames written by hand
 //! ```
 
@@ -44,3 +45,4 @@ mod pressure;
 mod rogue;
 mod services;
 mod starting;
+mod streams;

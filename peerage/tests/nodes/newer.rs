@@ -36,7 +36,7 @@ async fn unknown_fields_features_and_skippable_kinds_of_a_newer_version_are_serv
     newer.admits_and_says(&[
         (14, 0, grown),
         (12, 0, map([("load", 3_u64.into())])),
-        (40, 9, "a kind that may be skipped".into()),
+        (72, 9, "a kind that may be skipped".into()),
         (250, u64::MAX, Value::Null),
         (20, 0, Value::List(vec![9_u64.into(), 9_u64.into()])),
         (0, 0, call(map([("baggage", "skipped".into())]))),

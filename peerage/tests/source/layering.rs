@@ -97,14 +97,20 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("trace", &[], &["codec"]),
     ("flag", &["channel"], &["codec", "id", "outcome"]),
     ("hook", &["trace"], &["id", "outcome"]),
+    // Calls whose two directions are streams, at both ends.
+    ("stream", &["channel", "link"], &["channel", "codec", "limits", "outcome"]),
     // From a request to the handler of its function. It answers over the link from which the request came.
     (
         "dispatch",
-        &["channel", "flag", "hook", "link", "metrics", "shown", "trace"],
+        &["channel", "flag", "hook", "link", "metrics", "shown", "stream", "trace"],
         &["address", "channel", "codec", "id", "limits", "outcome"],
     ),
     // The public face of serving: functions become handlers of a node.
-    ("service", &["channel", "dispatch", "flag", "node", "shown", "trace"], &["codec", "id", "limits", "outcome"]),
+    (
+        "service",
+        &["channel", "dispatch", "flag", "node", "shown", "stream", "trace"],
+        &["codec", "id", "limits", "outcome"],
+    ),
     // The door for programs of this user.
     ("control", &["address", "channel", "metrics", "dispatch", "private_file", "transport"], &["limits"]),
     // Proposes addresses, and knows nothing of links: what becomes of a proposal is decided elsewhere.
@@ -127,6 +133,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "network",
             "private_file",
             "shown",
+            "stream",
             "trace",
             "transport",
         ],

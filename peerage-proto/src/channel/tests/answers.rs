@@ -138,7 +138,7 @@ fn a_cancel_after_the_answer_is_told_that_the_work_was_completed() {
 #[test]
 fn skippable_kinds_of_a_newer_version_are_skipped_in_the_full_dialect() {
     transcript(full(Side::Acceptor))
-        .peer_sends(frame(32, 0, "?"))
+        .peer_sends(frame(64, 0, "?"))
         .peer_sends(frame(255, 7, json!({"new": true})))
         .nothing_happens()
         .counters(|c| c.skipped_frames == 2)

@@ -245,7 +245,8 @@ impl World {
                     end.told += 1;
                 }
                 Output::Agreed(_) => end.agreed += 1,
-                Output::Declined(_) | Output::Quiet | Output::Heard => {}
+                Output::Declined(_) | Output::Quiet | Output::Heard | Output::PeerLoad(_) => {}
+                Output::Readable(_) | Output::Writable(_) => {}
                 Output::Idle | Output::Answered | Output::Ended(_) => panic!("an honest link: {order:?}"),
             }
         }

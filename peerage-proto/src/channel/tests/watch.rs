@@ -121,7 +121,7 @@ fn a_peer_that_talks_is_asked_only_if_this_end_says_nothing() {
         .peer_sends(ping(0))
         .we_send(pong(0))
         .after(ms(900))
-        .peer_sends(frame(33, 0, Json::Null))
+        .peer_sends(frame(64, 0, Json::Null))
         .we_send_nothing()
         .after(ms(200))
         .we_send(ping(1))
