@@ -30,6 +30,7 @@ mod metrics;
 pub mod address;
 pub mod channel;
 pub mod discovery;
+pub mod files;
 pub mod flag;
 pub mod hook;
 pub mod identity;

@@ -26,6 +26,9 @@ pub enum CopyError {
 }
 
 impl Outgoing<Bytes> {
+    /// Bytes of a piece that just goes through uncut.
+    pub(crate) const PIECE_BYTES: usize = PIECE_BYTES;
+
     /// Sends a piece. Needs a link in MessagePack; JSON has no bytes.
     ///
     /// # Errors

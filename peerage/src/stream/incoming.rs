@@ -48,6 +48,15 @@ impl<T> Incoming<T> {
         Poll::Ready(last)
     }
 
+    /// The next item as a value of another type than the others.
+    pub(crate) async fn next_of<Other: DeserializeOwned>(&mut self) -> Result<Other, CallError> {
+        let broken = |why: String| CallError::Protocol { why };
+        match poll_fn(|cx| self.poll_payload(cx)).await {
+            Some(item) => item?.decode().map_err(|why| broken(format!("an item does not fit: {why}"))),
+            None => Err(broken("the items end too early".to_owned())),
+        }
+    }
+
     /// The answer of the call, for which this reads what is left of the items and throws it away. At the caller only.
     ///
     /// # Errors

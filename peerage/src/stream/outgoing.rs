@@ -65,6 +65,14 @@ impl<T> Outgoing<T> {
     }
 }
 
+impl<T> Outgoing<T> {
+    /// Sends an item of another type than the others.
+    pub(crate) async fn send_of(&mut self, item: &(impl Serialize + ?Sized)) -> Result<(), SendError> {
+        let item = Payload::encode(item, self.encoding())?;
+        self.send_payload(&item).await
+    }
+}
+
 impl<T: Serialize> Outgoing<T> {
     /// Sends an item. Waits while the reader has not taken what came before: that is how it holds the writer back.
     ///
@@ -73,8 +81,7 @@ impl<T: Serialize> Outgoing<T> {
     /// # Errors
     /// [`SendError`]: the item was not sent. Those before it were, unless the call is over.
     pub async fn send(&mut self, item: &T) -> Result<(), SendError> {
-        let item = Payload::encode(item, self.encoding())?;
-        self.send_payload(&item).await
+        self.send_of(item).await
     }
 }
 

@@ -19,6 +19,7 @@
 //!   finding   nodes that nobody told where the others are
 //!   pressure  more work than a service can do
 //!   services  functions of an application: registered, called, refused, stopped, taken away
+//!   files     files from node to node
 //!   streams   calls whose two directions carry items
 //!   control   the control socket, by frames written by hand
 //! ```
@@ -31,6 +32,7 @@ mod control;
 mod damage;
 mod documented;
 mod faults;
+mod files;
 mod finding;
 mod hostile;
 mod leaving;

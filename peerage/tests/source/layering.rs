@@ -111,6 +111,8 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
         &["channel", "dispatch", "flag", "node", "shown", "stream", "trace"],
         &["codec", "id", "limits", "outcome"],
     ),
+    // Files over streams.
+    ("files", &["channel", "node", "service", "shown", "stream"], &["id", "outcome"]),
     // The door for programs of this user.
     ("control", &["address", "channel", "metrics", "dispatch", "private_file", "transport"], &["limits"]),
     // Proposes addresses, and knows nothing of links: what becomes of a proposal is decided elsewhere.
