@@ -17,6 +17,7 @@
 //!   damage    what happens to a block on its way is a matter of one call
 //!   faults    what is wrong, until it is cured
 //!   finding   nodes that nobody told where the others are
+//!   cascade   the end of a call reaches as far as its work did
 //!   pressure  more work than a service can do
 //!   services  functions of an application: registered, called, refused, stopped, taken away
 //!   files     files from node to node
@@ -28,6 +29,7 @@
 
 mod admission;
 mod calls;
+mod cascade;
 mod control;
 mod damage;
 mod documented;
