@@ -82,7 +82,8 @@ async fn what_a_caller_drops_ends_at_once_in_every_node_that_works_for_it() {
         async move {
             let _guard = guard;
             let node = context.node().expect("it runs");
-            let (mut from, mut to) = (node.call("endless").peer::<()>(last).stream::<String>().await?, context.outgoing()?);
+            let (mut from, mut to) =
+                (node.call("endless").peer::<()>(last).stream::<String>().await?, context.outgoing()?);
             to.send(&context.trace().to_string()).await?;
             while let Some(item) = from.next().await {
                 to.send(&item?).await?;
