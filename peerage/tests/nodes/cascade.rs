@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use peerage::node::snapshot::Services;
 use peerage::service::Context;
+use peerage::stream::Incoming;
 use peerage::{Failure, Node};
 use tokio::sync::{Notify, mpsc};
 
@@ -60,11 +61,8 @@ async fn at_work(node: &Node) -> u64 {
     services.services.iter().map(|service| service.at_work).sum()
 }
 
-#[tokio::test]
-async fn what_a_caller_drops_ends_at_once_in_every_node_that_works_for_it() {
-    let place = Place::new();
-    let [a, b, c] = three(&place).await;
-    let (dropped, mut drops) = mpsc::channel(16);
+/// C sends its trace and never ends; B passes on what C sends, behind a trace of its own.
+fn serve_streams(b: &Node, c: &Node, dropped: &mpsc::Sender<Instant>) {
     let in_c = dropped.clone();
     let endless = move |context: Context| {
         let guard = Guard(in_c.clone());
@@ -76,14 +74,14 @@ async fn what_a_caller_drops_ends_at_once_in_every_node_that_works_for_it() {
         }
     };
     c.serve("endless", endless).unwrap();
-    let last = c.id();
+    let (in_b, last) = (dropped.clone(), c.id());
     let passes_on = move |context: Context| {
-        let guard = Guard(dropped.clone());
+        let guard = Guard(in_b.clone());
         async move {
             let _guard = guard;
             let node = context.node().expect("it runs");
-            let (mut from, mut to) =
-                (node.call("endless").peer::<()>(last).stream::<String>().await?, context.outgoing()?);
+            let mut from = node.call("endless").peer::<()>(last).stream::<String>().await?;
+            let mut to = context.outgoing()?;
             to.send(&context.trace().to_string()).await?;
             while let Some(item) = from.next().await {
                 to.send(&item?).await?;
@@ -92,6 +90,27 @@ async fn what_a_caller_drops_ends_at_once_in_every_node_that_works_for_it() {
         }
     };
     b.serve("passes-on", passes_on).unwrap();
+}
+
+/// A stream through B to C and back, whose first items say in which trace their senders work.
+async fn stream(a: &Node, b: &Node) -> Incoming<String> {
+    let mut stream = soon(a.call("passes-on").peer::<()>(b.id()).stream::<String>()).await.unwrap();
+    let (mut traces, mut spans) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..2 {
+        let trace = soon(stream.next()).await.unwrap().unwrap();
+        traces.insert(trace[3..35].to_owned());
+        spans.insert(trace[36..52].to_owned());
+    }
+    assert_eq!((traces.len(), spans.len()), (1, 2), "one trace, a span for each node");
+    stream
+}
+
+#[tokio::test]
+async fn what_a_caller_drops_ends_at_once_in_every_node_that_works_for_it() {
+    let place = Place::new();
+    let [a, b, c] = three(&place).await;
+    let (dropped, mut drops) = mpsc::channel(16);
+    serve_streams(&b, &c, &dropped);
     let (go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let signals = (go_on.clone(), done.clone());
     let archives = move || {
@@ -103,21 +122,7 @@ async fn what_a_caller_drops_ends_at_once_in_every_node_that_works_for_it() {
         }
     };
     b.service("archives").detached().serve(archives).unwrap();
-
-    // Three streams, each through B to C and back: what comes says in which trace its sender works.
-    let mut streams = Vec::new();
-    for _ in 0..3 {
-        let mut stream = soon(a.call("passes-on").peer::<()>(b.id()).stream::<String>()).await.unwrap();
-        let mut traces = BTreeSet::new();
-        let mut spans = BTreeSet::new();
-        for _ in 0..2 {
-            let trace = soon(stream.next()).await.unwrap().unwrap();
-            traces.insert(trace[3..35].to_owned());
-            spans.insert(trace[36..52].to_owned());
-        }
-        assert_eq!((traces.len(), spans.len()), (1, 2), "one trace, a span for each node");
-        streams.push(stream);
-    }
+    let mut streams = vec![stream(&a, &b).await, stream(&a, &b).await, stream(&a, &b).await];
     let archive = {
         let (a, peer) = (a.clone(), b.id());
         tokio::spawn(async move { a.call("archives").peer::<()>(peer).await })
