@@ -25,6 +25,8 @@ impl Exit {
     pub(crate) fn of(outcome: Outcome) -> Exit {
         match outcome {
             Outcome::Ok => Exit::Ok,
+            Outcome::Absent => Exit::Absent,
+            Outcome::NotYetKnown => Exit::NotYetKnown,
             Outcome::Refused => Exit::Refused,
             Outcome::NotSent | Outcome::Busy => Exit::DidNotRun,
             Outcome::Incompatible => Exit::Incompatible,
@@ -121,6 +123,8 @@ mod tests {
         let codes = Outcome::ALL.map(|outcome| (outcome.name(), Exit::of(outcome).code()));
         let table = [
             ("ok", 0),
+            ("absent", 3),
+            ("not-yet-known", 4),
             ("refused", 5),
             ("not-sent", 7),
             ("busy", 7),

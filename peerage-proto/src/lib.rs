@@ -21,6 +21,7 @@ pub mod codec;
 pub mod frame;
 pub mod hello;
 pub mod id;
+pub mod idempotent;
 mod jitter;
 pub mod keys;
 pub mod limits;
@@ -31,6 +32,7 @@ pub mod outcome;
 pub mod outputs;
 mod peers;
 mod planted;
+pub mod routing;
 #[cfg(any(test, feature = "sim"))]
 #[allow(clippy::arithmetic_side_effects, reason = "tests and what they are made of: a fault there is to be seen")]
 pub mod sim;

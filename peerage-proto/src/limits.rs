@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 pub use members::*;
+pub use services::*;
 
 mod members;
+mod services;
 
 /// Largest frame body a plain channel accepts unless configured otherwise, in bytes.
 ///

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! The parts: `own` signs the record of this node; `table` holds those of others; `hearing` judges what a record says;
-//! `exchange` (with `neighbour`) brings neighbours up to date; `suspicion` goes from doubt to verdict; `checks` tries nodes
+//! `exchange` (with `neighbour`) brings neighbours up to date; `lists` fetches what the members offer; `suspicion` goes from doubt to verdict; `checks` tries nodes
 //! for others; `evidence` remembers why.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,7 @@ use crate::planted::{self, Bug};
 
 pub use evidence::{Evidence, State, Transition};
 pub use record::{Incarnation, InvalidRecord, Record, SignedRecord, UnverifiedRecord};
+pub use services::{EVERYBODYS, InvalidServices, ServiceList};
 pub use view::{About, Change, ChangedTo, Keys, MemberView, Missing};
 pub(crate) use view::{LinkEnd, Wish};
 pub use wire::InvalidWord;
@@ -40,9 +41,11 @@ mod checks;
 mod evidence;
 mod exchange;
 mod hearing;
+mod lists;
 mod neighbour;
 mod own;
 mod record;
+mod services;
 mod suspicion;
 mod table;
 #[cfg(test)]
@@ -53,6 +56,7 @@ mod word;
 
 use checks::Checks;
 use evidence::Seen;
+use lists::Lists;
 use neighbour::Neighbour;
 use own::Own;
 use suspicion::patience;
@@ -69,6 +73,8 @@ pub(crate) struct Membership {
     health: u8,
     jitter: Jitter,
     table: Table,
+    /// What the members offer.
+    lists: Lists,
     neighbours: BTreeMap<NodeId, Neighbour>,
     checks: Checks,
     /// Whom each question to a neighbour is about.
@@ -119,6 +125,7 @@ impl Membership {
             health: 1,
             jitter,
             table: Table::default(),
+            lists: Lists::default(),
             neighbours: BTreeMap::new(),
             checks: Checks::default(),
             asks: BTreeMap::new(),
@@ -233,6 +240,7 @@ impl Membership {
         let was_linked = self.is_linked(&peer);
         let Some(neighbour) = self.neighbours.remove(&peer) else { return };
         self.note_link(&peer);
+        self.lists_lost(now, &peer);
         self.version = self.version.saturating_add(1);
         // The end of a link with an earlier run says nothing about this one.
         if was_linked {
@@ -294,7 +302,9 @@ impl Membership {
         }
         let ours = self.digest();
         let neighbours = self.neighbours.values().filter_map(|neighbour| neighbour.due(ours));
-        let own = [self.due().end, self.own.due(), self.checks.due(), self.stale_at()].into_iter().flatten();
+        let own = [self.due().end, self.own.due(), self.checks.due(), self.stale_at(), self.lists_due()]
+            .into_iter()
+            .flatten();
         neighbours.chain(own).min()
     }
 
@@ -340,7 +350,9 @@ impl Membership {
             can_be_dialled && !member.tried && !member.is_linked
         });
         let differing = differing.map(|(id, _)| Missing::Agreement(*id));
-        links.into_iter().chain(sources).chain(differing).chain(undialled.map(|(id, _)| Missing::Dial(*id))).collect()
+        let undialled = undialled.map(|(id, _)| Missing::Dial(*id));
+        let unlisted = self.without_lists().map(|id| Missing::Services(*id));
+        links.into_iter().chain(sources).chain(differing).chain(undialled).chain(unlisted).collect()
     }
 
     /// Rises with each change of what [`members`](Self::members) shows.
@@ -394,6 +406,7 @@ impl Membership {
         }
         self.check(now);
         self.note_due();
+        self.seek_lists(now);
         self.converse(now);
         self.note_due();
     }
@@ -440,6 +453,7 @@ impl Membership {
             state: member.state,
             since: member.since,
             path: neighbour.map(|neighbour| neighbour.path.as_str()),
+            services: self.lists.of(member.record().services),
         }
     }
 

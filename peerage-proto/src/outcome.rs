@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   class         may_have_run   outcomes here
-//!   did not run   false          refused, not-sent, busy, incompatible
+//!   did not run   false          absent, not-yet-known, refused, not-sent, busy, incompatible
 //!   failed        true           remote
 //!   unknown       true           deadline, connection-lost, cancelled, protocol
 //! ```
@@ -26,6 +26,22 @@ pub use reason::{Busy, Code, LinkLost, NotSent, PeerMisbehaved, Refused, Stop};
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
+    /// All there is to know is known, and nobody offers it. Nothing ran; it may be there when somebody joins.
+    #[error("absent: nobody offers `{what}`")]
+    Absent {
+        /// What was looked for: a function, or a node.
+        what: String,
+        /// Number of the view of the members that says so.
+        as_of: u64,
+    },
+    /// Time passed before all there is to know was known, and nobody that is known offers it. Nothing ran.
+    #[error("`{what}` is not yet known: {}", missing.join("; "))]
+    NotYetKnown {
+        /// What was looked for: a function, or a node.
+        what: String,
+        /// What was missing.
+        missing: Vec<String>,
+    },
     /// Somebody said no before the handler started, or the local check did. Nothing ran; asking again changes nothing.
     #[error("refused: {why}")]
     Refused {
@@ -86,6 +102,8 @@ impl CallError {
     /// Which row of the outcome table this is.
     pub fn outcome(&self) -> Outcome {
         match self {
+            CallError::Absent { .. } => Outcome::Absent,
+            CallError::NotYetKnown { .. } => Outcome::NotYetKnown,
             CallError::Refused { .. } => Outcome::Refused,
             CallError::NotSent { .. } => Outcome::NotSent,
             CallError::Busy { .. } => Outcome::Busy,
@@ -122,7 +140,9 @@ impl CallError {
             CallError::NotSent { why } => Some(why.name().into()),
             CallError::Busy { why, .. } => Some(why.name().into()),
             CallError::ConnectionLost { why } => Some(why.name().into()),
-            CallError::Remote { .. }
+            CallError::Absent { .. }
+            | CallError::NotYetKnown { .. }
+            | CallError::Remote { .. }
             | CallError::Deadline { .. }
             | CallError::Cancelled { .. }
             | CallError::Protocol { .. } => None,
@@ -135,6 +155,10 @@ impl CallError {
 pub enum Outcome {
     /// A value arrived.
     Ok,
+    /// Nobody offers it.
+    Absent,
+    /// Time passed before that was certain.
+    NotYetKnown,
     /// Somebody, or the local check, said no.
     Refused,
     /// No byte of it was written.
@@ -157,8 +181,10 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every row, for tables and tests.
-    pub const ALL: [Outcome; 10] = [
+    pub const ALL: [Outcome; 12] = [
         Outcome::Ok,
+        Outcome::Absent,
+        Outcome::NotYetKnown,
         Outcome::Refused,
         Outcome::NotSent,
         Outcome::Busy,
@@ -174,7 +200,12 @@ impl Outcome {
     pub fn class(self) -> Class {
         match self {
             Outcome::Ok => Class::Ok,
-            Outcome::Refused | Outcome::NotSent | Outcome::Busy | Outcome::Incompatible => Class::DidNotRun,
+            Outcome::Absent
+            | Outcome::NotYetKnown
+            | Outcome::Refused
+            | Outcome::NotSent
+            | Outcome::Busy
+            | Outcome::Incompatible => Class::DidNotRun,
             Outcome::Remote => Class::Failed,
             Outcome::Deadline | Outcome::ConnectionLost | Outcome::Cancelled | Outcome::Protocol => Class::Unknown,
         }
@@ -189,6 +220,8 @@ impl Outcome {
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
+            Outcome::Absent => "absent",
+            Outcome::NotYetKnown => "not-yet-known",
             Outcome::Refused => "refused",
             Outcome::NotSent => "not-sent",
             Outcome::Busy => "busy",
@@ -241,6 +274,8 @@ mod tests {
     fn every_outcome_has_the_class_that_the_guarantees_give_it() {
         let table = [
             ("ok", "ok", true),
+            ("absent", "did-not-run", false),
+            ("not-yet-known", "did-not-run", false),
             ("refused", "did-not-run", false),
             ("not-sent", "did-not-run", false),
             ("busy", "did-not-run", false),

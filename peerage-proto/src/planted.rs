@@ -40,12 +40,14 @@ pub enum Bug {
     GhostNeverExpires,
     /// What was taken from a stream is granted again and again.
     CreditReturnedTwice,
+    /// A list of services is believed to be the one that was asked for.
+    ListUnchecked,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// Those that a network shows. A single link shows [`Bug::CreditReturnedTwice`].
-    pub const ALL: [Bug; 15] = [
+    pub const ALL: [Bug; 16] = [
         Bug::SignatureUnchecked,
         Bug::OlderEpochAccepted,
         Bug::TieBreakByArrival,
@@ -61,6 +63,7 @@ impl Bug {
         Bug::OlderRecordAccepted,
         Bug::HearsayEvicts,
         Bug::GhostNeverExpires,
+        Bug::ListUnchecked,
     ];
 
     /// The bug of this name, as `Debug` writes it.

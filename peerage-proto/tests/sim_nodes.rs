@@ -147,6 +147,7 @@ const PLANTED: &[(Bug, Oracle)] = &[
     (Bug::OlderRecordAccepted, Oracle::O7),
     (Bug::HearsayEvicts, Oracle::O7),
     (Bug::GhostNeverExpires, Oracle::O9),
+    (Bug::ListUnchecked, Oracle::O7),
 ];
 
 #[test]

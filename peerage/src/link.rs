@@ -177,7 +177,6 @@ impl Link {
         self.0.encoding.get().copied()
     }
 
-    #[allow(dead_code, reason = "what nodes offer of it comes next")]
     /// Requests in service at the peer's node, as it said last; 0 before it has said anything.
     pub(crate) fn peer_load(&self) -> u32 {
         self.0.peer_load.load(Ordering::Relaxed)

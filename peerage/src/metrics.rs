@@ -163,6 +163,10 @@ metrics! {
     requests_without_service: Counter,
     /// Calls of this node's own that ended with a value.
     calls_ok: Counter,
+    /// Calls of what nobody offers: nothing ran.
+    calls_absent: Counter,
+    /// Calls of what was not known yet when their time was over: nothing ran.
+    calls_not_yet_known: Counter,
     /// Calls that were refused: nothing ran.
     calls_refused: Counter,
     /// Calls that were not sent: nothing ran.

@@ -20,7 +20,7 @@ pub fn child(of: &Trace) -> Trace {
 }
 
 /// Bits that are unlikely to come twice, never zero: ids of spans are no secrets, and a call must not wait for the system.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     thread_local! {
         static STATE: Cell<u64> = Cell::new(seed());
     }

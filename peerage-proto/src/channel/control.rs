@@ -56,6 +56,7 @@ impl Channel {
             Kind::Introduction => limits::INTRODUCTION_BYTES_MAX,
             Kind::Discovered => limits::DISCOVERED_FRAME_BYTES_MAX,
             Kind::Summary => limits::SUMMARY_FRAME_BYTES_MAX,
+            Kind::Services => limits::SERVICES_FRAME_BYTES_MAX,
             _ => limits::WORD_BYTES_MAX,
         };
         if content.len() > limit {
@@ -94,7 +95,7 @@ impl Channel {
 
 /// Whether frames of this kind may be long and come often. They overtake nothing and have a budget of bytes.
 fn is_gossip(kind: Kind) -> bool {
-    matches!(kind, Kind::Discovered | Kind::Summary)
+    matches!(kind, Kind::Discovered | Kind::Summary | Kind::Services)
 }
 
 /// Whether a peer that reads this will close the link once nothing it knows of is open.

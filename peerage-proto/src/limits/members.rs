@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::NODE_FRAME_BYTES_DEFAULT;
+use super::{NODE_FRAME_BYTES_DEFAULT, SERVICES_MAX};
 
 /// Largest record of a node, signature included, in bytes: a node with eight addresses and as many groups fits, and a
 /// thousand of them into one answer of a neighbour.
@@ -123,6 +123,35 @@ pub const TRANSITIONS_MAX: usize = 16;
 /// Longest text in the evidence of a transition, in bytes. Longer ones are cut.
 pub const EVIDENCE_TEXT_BYTES_MAX: usize = 256;
 
+/// Largest list of services of one node, encoded, in bytes: 4,096 names of 14 characters, or a thousand of 60.
+pub const SERVICES_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of the lists of other nodes that are kept, in all: 256 of the largest. Whoever offers more than there is room for
+/// keeps the view from being complete.
+pub const SERVICE_LISTS_BYTES_MAX: usize = 16 << 20;
+
+/// When a list that there was no room for is asked for anew.
+pub const SERVICE_LISTS_FULL_PAUSE: Duration = Duration::from_secs(60);
+
+/// Lists of services in one question, or in one piece of an answer.
+pub const WANTED_MAX: usize = 48;
+
+/// How long a list that was asked for is waited for before it is asked for elsewhere.
+pub const WANTED_AGAIN: Duration = Duration::from_secs(1);
+
+/// When it is asked for elsewhere after a neighbour has said that it does not hold it: whoever handed the record on may be
+/// about to have it.
+pub const WANTED_ELSEWHERE: Duration = Duration::from_millis(100);
+
+/// Questions of one neighbour for lists answered in a second: enough for one of each of 1,500 members.
+pub const WANTED_PER_SECOND: usize = 32;
+
+/// Bytes of lists that one neighbour is told within [`RECORDS_WINDOW`]: half of what it reads then.
+pub const SERVICE_LISTS_TOLD_MAX: usize = 1 << 20;
+
+/// Largest content of a frame with lists of services, in bytes: [`SERVICES_BYTES_MAX`] of them, as JSON.
+pub const SERVICES_FRAME_BYTES_MAX: usize = 84 << 10;
+
 /// Largest content of a frame of records, in bytes: [`DISCOVERED_BYTES_MAX`] of them as hexadecimal text.
 pub const DISCOVERED_FRAME_BYTES_MAX: usize = 140 << 10;
 
@@ -137,5 +166,7 @@ pub const GOSSIP_BYTES_PER_PERIOD: usize = 2 << 20;
 pub const GOSSIP_PERIOD: Duration = Duration::from_secs(5);
 
 const _: () = assert!(2 * DISCOVERED_BYTES_MAX + 16 * DISCOVERED_RECORDS_MAX + 64 < DISCOVERED_FRAME_BYTES_MAX);
+const _: () = assert!(SERVICES_BYTES_MAX + 4 * SERVICES_MAX + 4 * WANTED_MAX + 16 < SERVICES_FRAME_BYTES_MAX);
+const _: () = assert!(64 * WANTED_MAX + 16 < super::WORD_BYTES_MAX);
 const _: () = assert!(64 * SUMMARY_LINES_MAX + 16 < SUMMARY_FRAME_BYTES_MAX);
 const _: () = assert!(SUMMARY_FRAME_BYTES_MAX < NODE_FRAME_BYTES_DEFAULT as usize);

@@ -41,6 +41,8 @@ impl Membership {
             Word::Check { ask, node } => self.told_check(now, from, ask, node),
             Word::Checked { ask, answer } => self.told_answer(now, from, ask, answer),
             Word::Suspected => self.own.doubted(now),
+            Word::Wanted(digests) => self.told_wanted(now, from, &digests),
+            Word::Services { lists, whole } => self.told_services(now, from, lists, whole),
         }
         self.pump(now);
     }

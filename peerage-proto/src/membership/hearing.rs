@@ -68,7 +68,7 @@ impl Membership {
         let seen = self.seen_of(id, from);
         let Some(known) = self.table.get(&id) else {
             if !left && self.make_room(now) {
-                self.table.insert(Member::new(signed, now, remaining));
+                self.table.insert(Member::new(signed, from, now, remaining));
                 self.note_link(&id);
                 self.join(now, id, seen);
             }
@@ -86,7 +86,7 @@ impl Membership {
         }
         let refuted = known_refuted(self, &id, incarnation);
         self.table.with(&id, |member| {
-            member.renew(signed, now, remaining);
+            member.renew(signed, from, now, remaining);
             member.refuses_always &= !is_new_run && !addresses;
             // Of a run of which only the farewell is known nothing is told.
             if left && is_new_run {

@@ -43,6 +43,9 @@ struct Budgets {
     asked: Quota,
     asked_bytes: Quota,
     summaries: Quota,
+    /// Questions for lists of services, and what they are told.
+    lists: Quota,
+    lists_bytes: Quota,
     forgeries: Vec<Instant>,
 }
 
@@ -175,6 +178,16 @@ impl Neighbour {
     /// Whether one more summary of it is answered.
     pub(super) fn may_ask(&mut self, now: Instant) -> bool {
         self.budgets.summaries.spend(now, 1, limits::SUMMARIES_PER_SECOND, Duration::from_secs(1))
+    }
+
+    /// Whether one more question of it for lists of services is answered.
+    pub(super) fn may_want(&mut self, now: Instant) -> bool {
+        self.budgets.lists.spend(now, 1, limits::WANTED_PER_SECOND, Duration::from_secs(1))
+    }
+
+    /// Whether it is told so many bytes of lists more.
+    pub(super) fn may_be_told(&mut self, now: Instant, bytes: usize) -> bool {
+        self.budgets.lists_bytes.spend(now, bytes, limits::SERVICE_LISTS_TOLD_MAX, limits::RECORDS_WINDOW)
     }
 
     /// It handed on what does not verify. Whether that was once too often.

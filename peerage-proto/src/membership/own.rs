@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::record::MARK_BYTES;
-use super::{About, Handed, Incarnation, InvalidRecord, Keys, Record, SignedRecord};
+use super::{About, Handed, Incarnation, InvalidRecord, Keys, Record, ServiceList, SignedRecord};
 use crate::id::{Epoch, NodeId};
 use crate::jitter::Jitter;
 use crate::limits;
@@ -87,6 +87,11 @@ impl Own {
         self.signed.record().id
     }
 
+    /// What it offers.
+    pub(super) fn services(&self) -> &ServiceList {
+        &self.about.services
+    }
+
     pub(super) fn signed(&self) -> &SignedRecord {
         &self.signed
     }
@@ -158,7 +163,7 @@ fn try_sign(
         hub: about.hub,
         ephemeral: about.ephemeral,
         addresses: about.addresses.clone(),
-        services: about.services,
+        services: about.services.digest(),
         sealing_key: about.sealing_key,
         left: left.map(str::to_owned),
         lease: limits::RECORD_LEASE,

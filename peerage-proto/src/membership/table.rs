@@ -15,6 +15,8 @@ use crate::limits;
 pub(super) struct Member {
     pub(super) signed: SignedRecord,
     mark: [u8; MARK_BYTES],
+    /// Who handed the record on; the member itself, if it came by its own link.
+    pub(super) teller: NodeId,
     /// When what it adds to the digest was changed last, in counts of such changes.
     changed: u64,
     /// When the record came.
@@ -42,13 +44,16 @@ pub(super) struct Table {
     changes: u64,
     /// Something may have changed since this was taken.
     has_changed: bool,
+    /// The lists of services that live records name may be others than when this was taken.
+    lists_changed: bool,
 }
 
 impl Member {
     /// A member that is up.
-    pub(super) fn new(signed: SignedRecord, now: Instant, remaining: Duration) -> Member {
+    pub(super) fn new(signed: SignedRecord, teller: NodeId, now: Instant, remaining: Duration) -> Member {
         Member {
             mark: signed.mark(),
+            teller,
             changed: 0,
             signed,
             came: now,
@@ -64,8 +69,9 @@ impl Member {
     }
 
     /// Takes a newer record in the place of the one before.
-    pub(super) fn renew(&mut self, signed: SignedRecord, now: Instant, remaining: Duration) {
+    pub(super) fn renew(&mut self, signed: SignedRecord, teller: NodeId, now: Instant, remaining: Duration) {
         self.mark = signed.mark();
+        self.teller = teller;
         self.signed = signed;
         self.came = now;
         self.lease_until = now + remaining;
@@ -118,6 +124,7 @@ impl Table {
         self.changes = self.changes.saturating_add(1);
         member.changed = self.changes;
         self.digest.toggle(&member.mark);
+        self.lists_changed |= member.record().services.is_some();
         self.members.insert(member.record().id, member);
     }
 
@@ -129,6 +136,7 @@ impl Table {
         let result = change(member);
         let after = member.state.is_live().then_some(member.mark);
         if before != after {
+            self.lists_changed = true;
             self.changes = self.changes.saturating_add(1);
             member.changed = self.changes;
             before.iter().chain(&after).for_each(|mark| self.digest.toggle(mark));
@@ -143,12 +151,18 @@ impl Table {
             && member.state.is_live()
         {
             self.digest.toggle(&member.mark);
+            self.lists_changed = true;
         }
     }
 
     /// Whether something may have changed since this was taken last.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.has_changed)
+    }
+
+    /// Whether live records may name other lists of services since this was taken last.
+    pub(super) fn take_lists_changed(&mut self) -> bool {
+        std::mem::take(&mut self.lists_changed)
     }
 
     pub(super) fn has_changed(&self) -> bool {

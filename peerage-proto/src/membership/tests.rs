@@ -3,6 +3,7 @@
 mod chance;
 mod checks;
 mod exchange;
+mod lists;
 mod mesh;
 mod own;
 mod presence;

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Record, State, Word};
+use super::{Record, ServiceList, State, Word};
 use crate::address::Address;
 use crate::hello::NetworkKey;
 use crate::id::{Epoch, Group, NodeId};
@@ -52,8 +52,8 @@ pub struct About {
     pub ephemeral: bool,
     /// As in [`Record::addresses`], the best first. Those for which the record has no room are left out, the last first.
     pub addresses: Vec<Address>,
-    /// As in [`Record::services`].
-    pub services: Option<[u8; 32]>,
+    /// What it offers. In the record stands the digest.
+    pub services: ServiceList,
     /// As in [`Record::sealing_key`].
     pub sealing_key: Option<[u8; 32]>,
 }
@@ -69,6 +69,8 @@ pub struct MemberView<'a> {
     pub since: Instant,
     /// The path of the link with it, if there is one.
     pub path: Option<&'a str>,
+    /// What it offers; `None` while the list is not known here.
+    pub services: Option<&'a ServiceList>,
 }
 
 /// A change that the application is told. For each run of a node: `Joined`, then `Suspect` and `Up` in turn, then `Left` or
@@ -114,6 +116,8 @@ pub enum Missing {
     Agreement(NodeId),
     /// This member can be dialled, and was neither reached nor tried in vain.
     Dial(NodeId),
+    /// The list behind the digest of this member's services.
+    Services(NodeId),
 }
 
 impl fmt::Display for Missing {
@@ -123,6 +127,7 @@ impl fmt::Display for Missing {
             Missing::Source(source) => write!(f, "{source} has not been tried yet"),
             Missing::Agreement(node) => write!(f, "what {node} knows has not been heard yet"),
             Missing::Dial(node) => write!(f, "{node} has not been dialled yet"),
+            Missing::Services(node) => write!(f, "what {node} offers has not been heard yet"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Answer, Digest, Handed, Known, Word};
+use super::{Answer, Digest, Handed, Known, ServiceList, Word};
 use crate::codec::{Encoding, Payload, Value};
 use crate::frame::Kind;
 use crate::id::NodeId;
@@ -45,6 +45,15 @@ impl Word {
                 (Kind::Checked, Value::List(vec![u64::from(*ask).into(), number.into()]))
             }
             Word::Suspected => (Kind::Suspected, Value::Null),
+            Word::Wanted(digests) => {
+                (Kind::Wanted, digests.iter().map(|digest| hex(digest)).collect::<String>().into())
+            }
+            Word::Services { lists, whole } => {
+                let list =
+                    |list: &ServiceList| Value::List(list.tags().iter().map(|tag| tag.as_str().into()).collect());
+                let lists = Value::List(lists.iter().map(list).collect());
+                (Kind::Services, Value::List(vec![lists, Value::Bool(*whole)]))
+            }
         };
         let content = Payload::encode(&value, Encoding::MsgPack).expect("text and numbers of 64 bits");
         (kind, content)
@@ -65,6 +74,8 @@ impl Word {
             Kind::Checked => read_checked(value()?),
             // What it carries is for later versions.
             Kind::Suspected => Some(Word::Suspected),
+            Kind::Wanted => read_wanted(value()?),
+            Kind::Services => read_services(value()?),
             _ => return Ok(None),
         };
         word.map(Some).ok_or(invalid)
@@ -138,6 +149,24 @@ fn read_checked(value: Value) -> Option<Word> {
     Some(Word::Checked { ask: ask.try_into().ok()?, answer })
 }
 
+fn read_wanted(value: Value) -> Option<Word> {
+    let Value::Text(text) = value else { return None };
+    let bytes = read_hex(&text)?;
+    let (digests, rest) = bytes.as_chunks::<32>();
+    (rest.is_empty() && digests.len() <= limits::WANTED_MAX).then(|| Word::Wanted(digests.to_vec()))
+}
+
+fn read_services(value: Value) -> Option<Word> {
+    let Ok([Value::List(lists), Value::Bool(whole)]) = list(value)? else { return None };
+    if lists.len() > limits::WANTED_MAX {
+        return None;
+    }
+    let text = |tag| if let Value::Text(tag) = tag { Some(tag) } else { None };
+    let tags = |list| if let Value::List(tags) = list { tags.into_iter().map(text).collect() } else { None };
+    let lists: Option<Vec<ServiceList>> = lists.into_iter().map(|list| ServiceList::read(tags(list)?)).collect();
+    Some(Word::Services { lists: lists?, whole })
+}
+
 /// The parts of a list of two. `None` if it is no list, an error if it has not two parts.
 fn list(value: Value) -> Option<Result<[Value; 2], Vec<Value>>> {
     let Value::List(parts) = value else { return None };
@@ -168,6 +197,10 @@ mod tests {
         Handed { record, remaining: Duration::from_millis(89_750) }
     }
 
+    fn offer(tags: &[&str]) -> ServiceList {
+        ServiceList::of(tags.iter().copied()).unwrap()
+    }
+
     fn content(value: impl Into<Value>) -> Payload {
         Payload::encode(&value.into(), Encoding::MsgPack).unwrap()
     }
@@ -192,6 +225,10 @@ mod tests {
             Word::Checked { ask: 1, answer: Answer::Unreachable },
             Word::Checked { ask: 2, answer: Answer::CannotTell },
             Word::Suspected,
+            Word::Wanted(Vec::new()),
+            Word::Wanted(vec![[0x0f; 32], [0xf0; 32]]),
+            Word::Services { lists: Vec::new(), whole: true },
+            Word::Services { lists: vec![offer(&["sum", "img/resize-2.x_Y"]), offer(&["a"])], whole: false },
         ] {
             let (kind, content) = word.encode();
             assert!(kind.is_of_nodes());
@@ -216,7 +253,7 @@ mod tests {
             (Kind::Discovered, list([list(vec![Value::Null; limits::DISCOVERED_RECORDS_MAX + 1]), Value::Null])),
             (Kind::Digest, half.clone().into()),
             (Kind::Digest, 7_u64.into()),
-            (Kind::Summary, half.into()),
+            (Kind::Summary, half.clone().into()),
             (Kind::Summary, whole.repeat(limits::SUMMARY_LINES_MAX + 1).into()),
             (Kind::Summary, Value::Null),
             (Kind::Check, list([1_u64.into()])),
@@ -224,6 +261,15 @@ mod tests {
             (Kind::Check, list([1_u64.into(), id[2..].into()])),
             (Kind::Checked, list([Value::Int(1 << 32), 0_u64.into()])),
             (Kind::Checked, list([1_u64.into(), Value::Null])),
+            (Kind::Wanted, Value::Null),
+            (Kind::Wanted, half.clone().into()),
+            (Kind::Wanted, whole.repeat(2 * (limits::WANTED_MAX + 1)).into()),
+            (Kind::Services, list([])),
+            (Kind::Services, list([list([]), Value::Null])),
+            (Kind::Services, list([list(["sum".into()]), true.into()])),
+            (Kind::Services, list([list([list([1_u64.into()])]), true.into()])),
+            (Kind::Services, list([list([list(["b".into(), "a".into()])]), true.into()])),
+            (Kind::Services, list([list(vec![list([]); limits::WANTED_MAX + 1]), true.into()])),
         ] {
             assert_eq!(Word::decode(kind, &content(value.clone())), Err(InvalidWord(kind)), "{value:?}");
         }

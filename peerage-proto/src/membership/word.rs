@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::record::{Incarnation, MARK_BYTES};
+use super::services::ServiceList;
 use crate::codec::Payload;
 use crate::id::NodeId;
 
@@ -42,6 +43,16 @@ pub enum Word {
     },
     /// "Somebody doubts that you live. I have just heard you." Its receiver signs a new record.
     Suspected,
+    /// "Tell me the lists of services with these digests." At most
+    /// [`limits::WANTED_MAX`](crate::limits::WANTED_MAX). Answered with [`Word::Services`].
+    Wanted(Vec<[u8; 32]>),
+    /// "Here are lists of services."
+    Services {
+        /// At most [`limits::WANTED_MAX`](crate::limits::WANTED_MAX), in all as large as one may be; or one.
+        lists: Vec<ServiceList>,
+        /// Whether this is the last piece of an answer: what was wanted and has not come is not held there.
+        whole: bool,
+    },
 }
 
 /// A record as it is handed on.

@@ -22,7 +22,8 @@
 //! | O3 | requests of one end begin in their order |
 //! | O6 | once healed, two nodes have one link, the same one, and it works; before, the rule for duplicates costs no call, and |
 //! | | no moment without a link; nobody goes back behind the newest epoch of a peer |
-//! | O7 | events about members keep their grammar; nobody is called absent who has been there and linked for 10 s |
+//! | O7 | events about members keep their grammar; nobody is called absent who has been there and linked for 10 s, nor what |
+//! | | it has offered for as long |
 //! | O8 | every table keeps to its bound and is empty at the end |
 //! | O9 | 40 s after the last trouble all views of the members are equal, true and complete |
 //! | O10 | no panic, no link and no timer that is left over; nobody gets in with a signature that is not its own |

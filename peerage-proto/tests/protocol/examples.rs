@@ -36,6 +36,8 @@ const KINDS: &[(u64, &str)] = &[
     (26, "check"),
     (27, "checked"),
     (28, "suspected"),
+    (29, "wanted"),
+    (30, "services"),
     (31, "load"),
     (32, "open"),
     (33, "item"),

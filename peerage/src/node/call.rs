@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use peerage_proto::codec::{self, Encoding, Metadata, Payload};
-use peerage_proto::id::NodeId;
-use peerage_proto::outcome::{CallError, NotSent, Outcome, Refused};
+use peerage_proto::codec::{self, AppMetadata, Encoding, Metadata, Payload};
+use peerage_proto::id::{Group, NodeId};
+use peerage_proto::outcome::{CallError, NotSent, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
-use super::shared::{Phase, Shared};
+use super::filter::Filter;
+use super::providers::Choice;
+use super::shared::Shared;
 use crate::channel::Asking;
 use crate::dispatch;
 use crate::flag::Flag;
@@ -19,16 +23,29 @@ use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::trace;
 
+mod all;
+mod any;
+mod attempt;
 mod conversing;
+mod question;
 
+use question::{bad_request, check_tag, named, of_application};
+
+pub use all::{AllCall, Answer, Answers, End};
+pub use any::{AnyCall, Settled};
 pub use conversing::Opening;
 
-/// A function to be called; say where.
-#[derive(Clone, Copy)]
-#[must_use = "nothing is called until a peer is named and the call awaited"]
+/// A function to be called; say where: at [one](Self::peer) node, at [any](Self::any) that offers it, at [all](Self::all).
+///
+/// Of which nodes one or all are asked can be narrowed, with the words of [`Filter`]: [`groups`](Self::groups),
+/// [`hubs_only`](Self::hubs_only), [`peers`](Self::peers), [`on_host`](Self::on_host).
+#[derive(Clone)]
+#[must_use = "nothing is called until it is said where, and the call awaited"]
 pub struct Calling<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     tag: &'a str,
+    /// Boxed, because most calls name their peer.
+    choice: Option<Box<Choice>>,
 }
 
 /// A call of a function of one node: a future of its outcome.
@@ -37,29 +54,111 @@ pub struct Calling<'a> {
 /// gives up, and the callee is told.
 #[must_use = "nothing is sent until it is awaited"]
 pub struct NodeCall<'a, R> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     tag: &'a str,
     peer: NodeId,
     has_args: bool,
     kwargs: Option<Payload>,
+    app: Option<Box<AppMetadata>>,
     asking: Asking<R>,
     link: Option<Link>,
+    /// The way to a link, where there was none.
+    reaching: Option<Reaching<'a>>,
     /// A flag is left to whoever asked.
     keeps_flags: bool,
 }
 
+type Reaching<'a> = Pin<Box<dyn Future<Output = Result<Link, CallError>> + Send + 'a>>;
+
 impl<'a> Calling<'a> {
-    pub(super) fn new(shared: &'a Shared, tag: &'a str) -> Calling<'a> {
-        Calling { shared, tag }
+    pub(super) fn new(shared: &'a Arc<Shared>, tag: &'a str) -> Calling<'a> {
+        Calling { shared, tag, choice: None }
     }
 
-    /// Calls this node, and no other. Await it for the answer, or first say more: [`NodeCall::args`],
-    /// [`NodeCall::deadline`].
+    /// Calls this node, and no other, whatever else was said of whom to choose. Await it for the answer, or first say more:
+    /// [`NodeCall::args`], [`NodeCall::deadline`].
+    ///
+    /// Where there is no link with it, one is made, inside the deadline. A node that is not known is waited for as long as
+    /// not all there is to know is known.
     #[inline]
     pub fn peer<R: DeserializeOwned>(self, peer: NodeId) -> NodeCall<'a, R> {
-        let Calling { shared, tag } = self;
-        let asking = Asking::typed();
-        NodeCall { shared, tag, peer, has_args: false, kwargs: None, asking, link: None, keeps_flags: false }
+        let Calling { shared, tag, .. } = self;
+        NodeCall {
+            shared,
+            tag,
+            peer,
+            has_args: false,
+            kwargs: None,
+            app: None,
+            asking: Asking::typed(),
+            link: None,
+            reaching: None,
+            keeps_flags: false,
+        }
+    }
+
+    /// Calls one node that offers the function, whichever is likely to answer soon. Where a node says that the call did not
+    /// run there, another one is asked, three at most.
+    ///
+    /// While it is not yet known whether anybody offers it, the call waits, inside its deadline: nobody needs to sleep until
+    /// the mesh has settled.
+    pub fn any<R>(self) -> AnyCall<'a, R> {
+        AnyCall::new(self.shared, self.tag, self.choice.map(|choice| *choice).unwrap_or_default())
+    }
+
+    /// Calls each node that offers the function at the moment at which the call is awaited.
+    pub fn all<R>(self) -> AllCall<'a, R> {
+        AllCall::new(self.shared, self.tag, self.choice.map(|choice| *choice).unwrap_or_default())
+    }
+
+    /// Only nodes that these words mean, in place of what was said before.
+    pub fn matching(mut self, filter: Filter) -> Self {
+        self.chosen().filter = filter;
+        self
+    }
+
+    /// Only members of any of these groups.
+    pub fn groups(self, groups: impl IntoIterator<Item = Group>) -> Self {
+        self.narrowed(|filter| filter.groups(groups))
+    }
+
+    /// Only hubs.
+    pub fn hubs_only(self) -> Self {
+        self.narrowed(Filter::hubs_only)
+    }
+
+    /// Only nodes with one of these ids or names.
+    pub fn peers<S: Into<String>>(self, who: impl IntoIterator<Item = S>) -> Self {
+        self.narrowed(|filter| filter.peers(who))
+    }
+
+    /// Only nodes on the machine of this one.
+    pub fn on_host(self) -> Self {
+        self.narrowed(Filter::on_host)
+    }
+
+    /// The node that calls may answer itself, if it offers the function. Default: only others.
+    pub fn include_self(mut self) -> Self {
+        self.chosen().include_self = true;
+        self
+    }
+
+    /// Waits, inside the deadline, until so many nodes offer the function, also where all is known and there are fewer.
+    /// Default: nobody is waited for once it is known that nobody offers it.
+    pub fn wait_matching(mut self, nodes: usize) -> Self {
+        let choice = self.chosen();
+        (choice.at_least, choice.waits) = (nodes, true);
+        self
+    }
+
+    fn chosen(&mut self) -> &mut Choice {
+        self.choice.get_or_insert_default()
+    }
+
+    fn narrowed(mut self, narrow: impl FnOnce(Filter) -> Filter) -> Self {
+        let choice = self.chosen();
+        choice.filter = narrow(std::mem::take(&mut choice.filter));
+        self
     }
 }
 
@@ -84,10 +183,18 @@ impl<'a, R> NodeCall<'a, R> {
 
     /// The named arguments: a map or a struct. Default none.
     pub fn kwargs(mut self, kwargs: &(impl Serialize + ?Sized)) -> Self {
-        match Payload::encode(kwargs, Encoding::MsgPack) {
-            Ok(kwargs) if kwargs.is_map() => self.kwargs = Some(kwargs),
-            Ok(_) => self.asking.spoil(bad_request("the named arguments of a call are a map or a struct")),
-            Err(why) => self.asking.spoil(bad_request(why)),
+        match named(kwargs) {
+            Ok(kwargs) => self.kwargs = Some(kwargs),
+            Err(why) => self.asking.spoil(why),
+        }
+        self
+    }
+
+    /// What the handler may read beside the arguments: a map or a struct. Default nothing.
+    pub fn metadata(mut self, metadata: &(impl Serialize + ?Sized)) -> Self {
+        match of_application(metadata) {
+            Ok(metadata) => self.app = Some(Box::new(metadata)),
+            Err(why) => self.asking.spoil(why),
         }
         self
     }
@@ -115,8 +222,10 @@ impl<'a, R> NodeCall<'a, R> {
             peer: this.peer,
             has_args: this.has_args,
             kwargs: this.kwargs.take(),
+            app: this.app.take(),
             asking,
             link: this.link.take(),
+            reaching: this.reaching.take(),
             keeps_flags: this.keeps_flags,
         }
     }
@@ -127,24 +236,60 @@ impl<'a, R> NodeCall<'a, R> {
         self
     }
 
-    /// Finishes the content and finds the link.
+    /// Finishes the content and finds the link; `None` if one has to be made.
     #[inline]
-    fn begin(&mut self) -> Result<Link, CallError> {
+    fn begin(&mut self) -> Result<Option<Link>, CallError> {
         assert!(!self.asking.is_over(), "a call was polled after it had ended");
         if let Some(why) = self.asking.flaw() {
             return Err(why.clone());
         }
-        if !codec::is_tag(self.tag) {
-            let why = format!("`{}` is no name of a service", crate::shown::shown(self.tag));
-            return Err(CallError::Refused { why: Refused::BadRequest(why) });
-        }
+        check_tag(self.tag)?;
         if !self.has_args {
             self.asking.content().clear();
             codec::put_call(self.tag, &(), Encoding::MsgPack, self.asking.content()).map_err(bad_request)?;
         }
         codec::put_kwargs(self.kwargs.as_ref(), Encoding::MsgPack, self.asking.content());
+        match self.shared.link_with(&self.peer) {
+            Ok(link) => {
+                self.put_metadata();
+                Ok(Some(link))
+            }
+            Err(NotSent::NoRoute) => {
+                self.reach();
+                Ok(None)
+            }
+            Err(why) => Err(CallError::NotSent { why }),
+        }
+    }
+
+    /// Begins to make a link. The time of the call runs meanwhile.
+    #[cold]
+    fn reach(&mut self) {
+        if let Some(deadline) = dispatch::current().and_then(|inherited| inherited.deadline) {
+            self.asking.limit(deadline);
+        }
+        let due = self.asking.left().and_then(|left| Instant::now().checked_add(left));
+        if let Some(due) = due {
+            self.asking.set_no_deadline();
+            self.asking.limit(due);
+        }
+        let (shared, peer) = (self.shared, self.peer);
+        self.reaching = Some(Box::pin(async move { shared.reach(&peer, due).await }));
+    }
+
+    /// The link, once there is one.
+    #[inline]
+    fn poll_link(&mut self, cx: &mut Context<'_>) -> Poll<Result<Link, CallError>> {
+        if self.reaching.is_none()
+            && let Some(link) = self.begin()?
+        {
+            return Poll::Ready(Ok(link));
+        }
+        let Some(reaching) = &mut self.reaching else { return Poll::Pending };
+        let link = ready!(reaching.as_mut().poll(cx));
+        self.reaching = None;
         self.put_metadata();
-        self.shared.link_with(&self.peer).map_err(|why| CallError::NotSent { why })
+        Poll::Ready(link)
     }
 
     /// Says how long there is time and which trace this belongs to. Inside a handler both follow from the call that it answers.
@@ -155,7 +300,8 @@ impl<'a, R> NodeCall<'a, R> {
         }
         let trace = inherited.as_ref().map_or_else(trace::begin, |inherited| trace::child(&inherited.trace));
         let state = inherited.and_then(|inherited| inherited.state);
-        let metadata = Metadata { left: self.asking.left(), trace: Some(trace), state, ..Metadata::default() };
+        let app = self.app.as_deref().cloned();
+        let metadata = Metadata { left: self.asking.left(), trace: Some(trace), state, app, key: None };
         codec::put_metadata(&metadata, Encoding::MsgPack, 0, self.asking.content());
     }
 
@@ -172,9 +318,7 @@ impl<'a, R> NodeCall<'a, R> {
         match why {
             CallError::NotSent { why: NotSent::NoRoute | NotSent::ShuttingDown } if self.asking.is_unsent() => {
                 let other = self.shared.directory.find_other(&self.peer, link);
-                let is_leaving = self.shared.phase() != Phase::Running;
-                let why = if is_leaving { NotSent::ShuttingDown } else { NotSent::NoRoute };
-                other.ok_or(CallError::NotSent { why })
+                other.ok_or_else(|| self.shared.no_route())
             }
             why => Err(why.clone()),
         }
@@ -188,7 +332,7 @@ impl<R> Future for NodeCall<'_, R> {
         let this = &mut *self;
         let mut link = match this.link.take() {
             Some(link) => link,
-            None => match this.begin() {
+            None => match ready!(this.poll_link(cx)) {
                 Ok(link) => link,
                 Err(why) => return Poll::Ready(this.ended(Err(why))),
             },
@@ -228,6 +372,8 @@ impl<R> Drop for NodeCall<'_, R> {
             let was_sent = !self.asking.is_unsent();
             self.asking.leave(link);
             count(&self.shared.metrics, if was_sent { Outcome::Cancelled } else { Outcome::NotSent });
+        } else if self.reaching.is_some() {
+            count(&self.shared.metrics, Outcome::NotSent);
         }
     }
 }
@@ -244,13 +390,11 @@ impl<R> fmt::Debug for NodeCall<'_, R> {
     }
 }
 
-fn bad_request(why: impl fmt::Display) -> CallError {
-    CallError::Refused { why: Refused::BadRequest(why.to_string()) }
-}
-
 fn count(metrics: &Metrics, outcome: Outcome) {
     let counter = match outcome {
         Outcome::Ok => &metrics.calls_ok,
+        Outcome::Absent => &metrics.calls_absent,
+        Outcome::NotYetKnown => &metrics.calls_not_yet_known,
         Outcome::Refused | Outcome::Incompatible => &metrics.calls_refused,
         Outcome::NotSent => &metrics.calls_not_sent,
         Outcome::Busy => &metrics.calls_busy,

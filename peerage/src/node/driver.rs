@@ -22,7 +22,7 @@ use peerage_proto::hello::Introduction;
 use peerage_proto::id::{LinkId, NodeId};
 use peerage_proto::membership::{About, Missing};
 use peerage_proto::node::{self, ConnectId, DialId, Input, Keep, Output, Trouble};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -41,16 +41,19 @@ use super::view;
 use crate::address::Address;
 use crate::channel::Server;
 use crate::discovery::Finding;
-use crate::dispatch::Services;
+use crate::dispatch::{Services, Table};
 use crate::link::{Order, Report};
 
 mod announcing;
 mod finding;
 mod links;
 mod orders;
+mod reaching;
 mod redial;
 mod telling;
 
+use announcing::Offering;
+use reaching::Reaching;
 pub(crate) use redial::Redialled;
 use redial::{Redial, Step};
 
@@ -62,6 +65,8 @@ pub(crate) enum Command {
     Disconnect { peer: NodeId, reason: String, reply: oneshot::Sender<Result<(), NotConnected>> },
     /// Ask this peer to write in this form.
     Propose { peer: NodeId, form: Form, reply: oneshot::Sender<Result<Form, NotConnected>> },
+    /// A link with this member, because somebody wants to call it. Answered with whether there is one in the end.
+    Reach { peer: NodeId, reply: oneshot::Sender<bool> },
     /// Leave in good order.
     Drain { within: Duration, reply: oneshot::Sender<Drained> },
     /// Drop all links, and at this time dial all known addresses.
@@ -80,6 +85,8 @@ enum Wake {
     Arrival(Arrival),
     Report(Report),
     Found(Finding),
+    /// What this node offers has changed.
+    Offered,
     Timeout,
     Stop,
 }
@@ -121,6 +128,8 @@ pub(super) struct Driver {
     unnamed: BTreeMap<LinkId, Instant>,
     connects: BTreeMap<ConnectId, oneshot::Sender<Result<NodeId, ConnectError>>>,
     next_connect: u64,
+    /// Members that are dialled for calls.
+    reaching: BTreeMap<ConnectId, Reaching>,
     parting: Vec<(NodeId, oneshot::Sender<Result<(), NotConnected>>)>,
     /// Who waits for the peer's word on a form.
     proposed: BTreeMap<LinkId, oneshot::Sender<Result<Form, NotConnected>>>,
@@ -136,6 +145,9 @@ pub(super) struct Driver {
     tasks: CancellationToken,
     /// From where peers on other machines see this node come.
     observed: BTreeMap<NodeId, IpAddr>,
+    /// What this node offers, as its services stand.
+    offers: watch::Receiver<Arc<Table>>,
+    offering: Offering,
     /// Something that is published has changed.
     is_stale: bool,
     /// What was missing for a complete view when it was published last.
@@ -150,6 +162,7 @@ impl Driver {
         let (reporting, reports) = mpsc::channel(REPORTS_WAITING);
         let tasks = parts.reception.tasks.clone();
         let pulse = Pulse::new(Instant::now().into_std(), SystemTime::now());
+        let offers = parts.services.watch();
         let mut driver = Driver {
             parts,
             reports,
@@ -160,6 +173,7 @@ impl Driver {
             unnamed: BTreeMap::new(),
             connects: BTreeMap::new(),
             next_connect: 0,
+            reaching: BTreeMap::new(),
             parting: Vec::new(),
             proposed: BTreeMap::new(),
             redial: Redial::default(),
@@ -170,6 +184,8 @@ impl Driver {
             plain_drained: Vec::new(),
             tasks,
             observed: BTreeMap::new(),
+            offers,
+            offering: Offering::default(),
             is_stale: true,
             missing: Vec::new(),
             is_asking: false,
@@ -192,6 +208,7 @@ impl Driver {
                 Some(report) = self.reports.recv() => Wake::Report(report),
                 Some(arrival) = self.parts.arrivals.recv() => Wake::Arrival(arrival),
                 Some(finding) = self.parts.search.next() => Wake::Found(finding),
+                Ok(()) = self.offers.changed() => Wake::Offered,
                 () = stop.cancelled(), if !told_to_stop => Wake::Stop,
                 () = sleep_until(due) => Wake::Timeout,
             };
@@ -202,6 +219,7 @@ impl Driver {
                 Wake::Arrival(arrival) => self.arrived(arrival),
                 Wake::Report(report) => self.reported(report),
                 Wake::Found(finding) => self.found(finding),
+                Wake::Offered => self.offered(),
                 Wake::Timeout => self.timeout(),
                 Wake::Stop => {
                     told_to_stop = true;
@@ -219,7 +237,7 @@ impl Driver {
         let machine = self.parts.machine.next_timeout().map(Instant::from_std);
         let unnamed = self.unnamed.values().min().copied();
         let pulse = Instant::from_std(self.pulse.due());
-        [machine, unnamed, self.redial.due()].into_iter().flatten().fold(pulse, Instant::min)
+        [machine, unnamed, self.redial.due(), self.offering.due()].into_iter().flatten().fold(pulse, Instant::min)
     }
 
     fn timeout(&mut self) {
@@ -229,6 +247,9 @@ impl Driver {
             Some(Step::Drop) => self.feed(Input::Redial),
             Some(Step::Dial(dials)) => dials.into_iter().for_each(|dial| self.dial(dial)),
             None => {}
+        }
+        if self.offering.due().is_some_and(|due| due <= now) {
+            self.announce_offers(now);
         }
         let late: Vec<LinkId> = self.unnamed.iter().filter(|(_, until)| **until <= now).map(|(id, _)| *id).collect();
         for id in late {
@@ -310,6 +331,7 @@ impl Driver {
                 self.feed(Input::Disconnect { peer, reason });
             }
             Command::Propose { peer, form, reply } => self.propose(peer, form, reply),
+            Command::Reach { peer, reply } => self.reach(peer, reply),
             Command::Drain { within, reply } => {
                 self.drained.push(reply);
                 self.drain_plain(within);
@@ -426,7 +448,12 @@ impl Driver {
                 Command::Disconnect { reply, .. } => drop(reply.send(Ok(()))),
                 Command::Propose { peer, reply, .. } => drop(reply.send(Err(NotConnected { peer }))),
                 Command::Drain { reply, .. } => drop(reply.send(Drained { abandoned: self.abandoned })),
-                Command::Announce { .. } | Command::Why { .. } | Command::Refresh { .. } | Command::Redial { .. } => {}
+                // Nobody answers these: who waits finds the other end gone.
+                Command::Announce { .. }
+                | Command::Why { .. }
+                | Command::Refresh { .. }
+                | Command::Reach { .. }
+                | Command::Redial { .. } => {}
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::shared::{Phase, Shared};
 use crate::address::Address;
-use crate::dispatch::{Dispatch, Origin, Services};
+use crate::dispatch::{Dispatch, Origin, Services, is_reserved};
 use crate::link::Link;
 use crate::transport::memory;
 
@@ -47,6 +47,11 @@ impl Oneself {
         *ends = Some((calling.clone(), called));
         node.directory.activate(node.facts.id, calling.clone());
         Ok(calling)
+    }
+
+    /// Whether this node offers this, as it stands now: others may be about to be told.
+    pub(super) fn offers(&self, tag: &str) -> bool {
+        is_reserved(tag) || self.services.upgrade().is_some_and(|services| services.own(tag).is_some())
     }
 
     /// Ends the link; there will be no other one.

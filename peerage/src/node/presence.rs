@@ -189,4 +189,4 @@ impl Shared {
 }
 
 /// How long what is known is taken for granted while nothing is published.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);

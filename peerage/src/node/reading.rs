@@ -60,10 +60,7 @@ impl Reading for Shared {
     }
 
     fn peers(&self) -> Peers {
-        // The links first: who is linked by now and is not in the view yet is about to be.
-        let (facts, links, view) = (&self.facts, self.links.all(), self.view());
-        // Who has not said its name yet is missing as well.
-        let missing: Vec<String> = view.missing.iter().cloned().chain(unnamed(&links, &view)).collect();
+        let (facts, (view, missing)) = (&self.facts, self.known());
         Peers {
             own: Myself { id: facts.id.to_string(), name: facts.name.to_string(), machine: self.machine() },
             version: view.version,
@@ -113,6 +110,15 @@ fn unnamed<'a>(links: &'a [Arc<Held>], view: &'a View) -> impl Iterator<Item = S
 }
 
 impl Shared {
+    /// What is known, and what is missing before that is all.
+    pub(super) fn known(&self) -> (Arc<View>, Vec<String>) {
+        // The links first: who is linked by now and is not in the view yet is about to be.
+        let (links, view) = (self.links.all(), self.view());
+        // Who has not said its name yet is missing as well.
+        let missing = view.missing.iter().cloned().chain(unnamed(&links, &view)).collect();
+        (view, missing)
+    }
+
     /// This node, as others see it.
     pub(super) fn own_entry(&self) -> PeerEntry {
         let (facts, view) = (&self.facts, self.view());
@@ -128,14 +134,14 @@ impl Shared {
             ephemeral: facts.ephemeral,
             machine: self.machine(),
             addresses: view.own.addresses.iter().map(Address::to_string).collect(),
-            services: Vec::new(),
+            services: view.own.services.tags().to_vec(),
             build: Build::this().version,
             epoch: self.epoch().to_string(),
             since_ms: facts.started.elapsed().as_millis() as u64,
         }
     }
 
-    fn machine(&self) -> String {
+    pub(super) fn machine(&self) -> String {
         self.facts.machine.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -192,7 +198,7 @@ impl Shared {
     }
 
     /// What is known of a peer, with what changes all the time as it is now.
-    fn entry(&self, member: &Member) -> PeerEntry {
+    pub(super) fn entry(&self, member: &Member) -> PeerEntry {
         let rtt = self.directory.find(&member.id).ok().and_then(|link| link.figures().rtt);
         PeerEntry {
             rtt_us: rtt.map(|rtt| rtt.as_micros() as u64),

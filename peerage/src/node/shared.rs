@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use peerage_proto::id::{Epoch, NodeId};
 use peerage_proto::liveness::Profile;
+use peerage_proto::routing::Routes;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::driver::Command;
 use super::event::Event;
 use super::held::Links;
 use super::oneself::Oneself;
+use super::reaching::Dialled;
 use super::snapshot::EventRecord;
 use super::view::View;
 use super::wall::wall;
@@ -40,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) flags: Flags,
     /// Which link carries calls to whom.
     pub(crate) directory: Directory,
+    /// Who is dialled for calls.
+    pub(crate) dialled: Dialled,
+    /// What was learnt of those who were called.
+    pub(crate) routes: Mutex<Routes>,
     /// All links.
     pub(crate) links: Links,
     /// How patient links are.
@@ -133,6 +139,8 @@ impl Shared {
             oneself: OnceLock::new(),
             flags: Flags::default(),
             directory: Directory::default(),
+            dialled: Dialled::default(),
+            routes: Mutex::default(),
             links: Links::default(),
             profile,
             grid: std::time::Instant::now(),

@@ -228,7 +228,7 @@ pub struct PeerEntry {
     pub machine: String,
     /// Where it says it can be reached.
     pub addresses: Vec<String>,
-    /// What it offers by name. In this release the built-in services, which are not listed.
+    /// What it offers by name, beside what every node does; empty also while that has not been heard.
     pub services: Vec<String>,
     /// Version of Peerage it was built from.
     pub build: String,

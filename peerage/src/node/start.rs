@@ -11,7 +11,7 @@ use peerage_proto::hello::{Introduction, NetworkKey};
 use peerage_proto::id::{Epoch, NodeId};
 use peerage_proto::keys::Ed25519;
 use peerage_proto::limits;
-use peerage_proto::membership::{About, Keys};
+use peerage_proto::membership::{About, Keys, ServiceList};
 use peerage_proto::node::{self, KeepsMembers};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -176,7 +176,7 @@ fn about(facts: &Facts, builder: &Builder, addresses: Vec<Address>) -> About {
         hub: builder.hub,
         ephemeral: facts.ephemeral,
         addresses,
-        services: None,
+        services: ServiceList::default(),
         sealing_key: None,
     }
 }

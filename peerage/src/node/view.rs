@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use peerage_proto::address::Address;
 use peerage_proto::id::{Group, LinkId, NodeId};
-use peerage_proto::membership::{Incarnation, MemberView, Record, State, Transition};
+use peerage_proto::membership::{EVERYBODYS, Incarnation, MemberView, Record, ServiceList, State, Transition};
 
 use super::held::Held;
 use super::snapshot::{Asked, DiscoveryStatus, FaultRecord, PeerEntry, PeerState, TransitionRecord};
@@ -36,6 +36,7 @@ pub(crate) struct Own {
     pub(crate) groups: BTreeSet<Group>,
     pub(crate) hub: bool,
     pub(crate) addresses: Vec<Address>,
+    pub(crate) services: ServiceList,
 }
 
 /// Another node.
@@ -45,13 +46,17 @@ pub(crate) struct Member {
     /// Since when it is as it is.
     pub(crate) since: Instant,
     pub(crate) entry: PeerEntry,
-    /// What the entry was made of.
-    made_of: (State, Incarnation, Option<LinkId>),
+    /// What it offers; `None` while that has not been heard.
+    services: Option<ServiceList>,
+    /// What the entry was made of: the last says whether its services are known.
+    made_of: (State, Incarnation, Option<LinkId>, bool),
 }
 
 impl Own {
-    pub(crate) fn of(record: &Record) -> Own {
-        Own { groups: record.groups.clone(), hub: record.hub, addresses: record.addresses.clone() }
+    /// `services`: those whose digest stands in the record.
+    pub(crate) fn of(record: &Record, services: &ServiceList) -> Own {
+        let (groups, addresses) = (record.groups.clone(), record.addresses.clone());
+        Own { groups, hub: record.hub, addresses, services: services.clone() }
     }
 }
 
@@ -63,12 +68,18 @@ impl Member {
         held: impl FnOnce(LinkId) -> Option<Arc<Held>>,
         before: Option<&Arc<Member>>,
     ) -> Arc<Member> {
-        let made_of = (member.state, member.record.incarnation, link);
+        let made_of = (member.state, member.record.incarnation, link, member.services.is_some());
         if let Some(before) = before.filter(|before| before.made_of == made_of && before.since == member.since) {
             return before.clone();
         }
         let entry = entry(member, link.and_then(held).as_deref());
-        Arc::new(Member { id: member.record.id, since: member.since, entry, made_of })
+        let services = member.services.cloned();
+        Arc::new(Member { id: member.record.id, since: member.since, entry, services, made_of })
+    }
+
+    /// Whether it offers this.
+    pub(super) fn offers(&self, tag: &str) -> bool {
+        tag.starts_with(EVERYBODYS) || self.services.as_ref().is_some_and(|services| services.offers(tag))
     }
 }
 
@@ -87,7 +98,7 @@ fn entry(member: &MemberView<'_>, held: Option<&Held>) -> PeerEntry {
         ephemeral: record.ephemeral,
         machine: record.machine.iter().map(|byte| format!("{byte:02x}")).collect(),
         addresses: record.addresses.iter().map(Address::to_string).collect(),
-        services: Vec::new(),
+        services: member.services.map(|services| services.tags().to_vec()).unwrap_or_default(),
         // Others say which program they are, and its version; of ours the version is enough.
         build: build.strip_prefix("peerage ").unwrap_or(build).to_owned(),
         epoch: record.incarnation.epoch.to_string(),

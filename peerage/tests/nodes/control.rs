@@ -222,7 +222,7 @@ async fn a_program_has_its_node_call_another_one_and_is_told_how_that_ended() {
 
     let stranger = peerage::Identity::generate().id().to_string();
     let ended = call("peerage/ping", "[]", &stranger, 1).await;
-    assert_eq!((&ended["outcome"], &ended["why"]), (&"not-sent".into(), &"no-route".into()));
+    assert_eq!((&ended["outcome"], &ended["class"]), (&"absent".into(), &"did-not-run".into()));
 
     let ended = call("peerage/stats", r#"["nonsense"]"#, &id, 1).await;
     assert_eq!((&ended["outcome"], &ended["may_have_run"]), (&"remote".into(), &true.into()));

@@ -47,6 +47,7 @@ mod place;
 mod plain;
 mod pressure;
 mod rogue;
+mod routing;
 mod services;
 mod starting;
 mod streams;

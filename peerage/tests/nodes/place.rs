@@ -81,7 +81,7 @@ pub(crate) fn address(text: &str) -> Address {
 }
 
 /// Waits for what must come soon.
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl IntoFuture<Output = T>) -> T {
     tokio::time::timeout(LIMIT, future).await.expect("it comes within the limit")
 }
 

@@ -19,6 +19,10 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("outcome", &["codec", "limits"]),
     ("frame", &["codec", "id", "limits", "outcome"]),
     ("keys", &["id"]),
+    // What a callee remembers of requests that must not run twice.
+    ("idempotent", &["codec", "id", "limits", "outcome"]),
+    // Whom to ask of several that could answer.
+    ("routing", &["id", "limits", "outcome"]),
     // What happens on a connection before it is a link.
     ("hello", &["address", "codec", "frame", "id", "keys", "limits", "outputs", "planted"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
@@ -152,6 +156,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "membership",
             "node",
             "outcome",
+            "routing",
         ],
     ),
     // The public face of request and reply. It speaks with a link, never with a machine or a socket; of the machine it

@@ -154,6 +154,7 @@ fn a_word_between_nodes_that_is_too_long() {
             Kind::Introduction => limits::INTRODUCTION_BYTES_MAX,
             Kind::Discovered => limits::DISCOVERED_FRAME_BYTES_MAX,
             Kind::Summary => limits::SUMMARY_FRAME_BYTES_MAX,
+            Kind::Services => limits::SERVICES_FRAME_BYTES_MAX,
             _ => limits::WORD_BYTES_MAX,
         };
         let head = Payload::encode(&"x".repeat(limit), Encoding::MsgPack).expect("a text").len() - limit;

@@ -72,7 +72,8 @@ fn what_closes_a_chapter_or_may_be_long_stays_behind_the_requests_before_it_and_
             | Kind::Disconnect
             | Kind::Disconnected
             | Kind::Discovered
-            | Kind::Summary => link.we_send(request(0, "x")).we_send(word).we_send(request(2, "y")),
+            | Kind::Summary
+            | Kind::Services => link.we_send(request(0, "x")).we_send(word).we_send(request(2, "y")),
             _ => link.we_send(word).we_send(request(0, "x")).we_send(request(2, "y")),
         };
         link.nothing_happens();

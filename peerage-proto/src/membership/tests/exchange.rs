@@ -237,7 +237,7 @@ fn an_answer_that_does_not_fit_is_cut_and_claims_nothing() {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&(number + 1).to_be_bytes());
         let puppet = Puppet { id: crate::id::NodeId::from_bytes(bytes), ..Puppet::of(9) };
-        let member = crate::membership::table::Member::new(puppet.signed(1), scene.now, SECOND * 90);
+        let member = crate::membership::table::Member::new(puppet.signed(1), puppet.id, scene.now, SECOND * 90);
         scene.ada.table.insert(member);
     }
     scene.told(&bob, Word::Summary(Vec::new()));

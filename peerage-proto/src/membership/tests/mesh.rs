@@ -172,6 +172,7 @@ impl Mesh {
                     Word::Digest(_) => "digest",
                     Word::Summary(_) => "summary",
                     Word::Check { .. } | Word::Checked { .. } | Word::Suspected => "check",
+                    Word::Wanted(_) | Word::Services { .. } => "lists",
                 };
                 *self.words.entry(name).or_default() += 1;
                 let Some(link) = self.links.get(&pair(node, to)).copied() else { return };

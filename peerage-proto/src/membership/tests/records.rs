@@ -194,7 +194,8 @@ fn a_member_that_makes_way_is_told_as_lost_first() {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&(number as u64 + 1).to_be_bytes());
         let puppet = Puppet { id: crate::id::NodeId::from_bytes(bytes), ..Puppet::of(9) };
-        let member = crate::membership::table::Member::new(puppet.signed(1), scene.now + SECOND, SECOND * 90);
+        let member =
+            crate::membership::table::Member::new(puppet.signed(1), puppet.id, scene.now + SECOND, SECOND * 90);
         scene.ada.table.insert(member);
     }
     scene.changes();

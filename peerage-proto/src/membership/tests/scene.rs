@@ -9,8 +9,8 @@ use crate::id::{Epoch, NodeId};
 use crate::limits;
 use crate::liveness::Profile;
 use crate::membership::{
-    About, Change, ChangedTo, Digest, Evidence, Handed, Incarnation, Keys, LinkEnd, Membership, Record, SignedRecord,
-    State, Transition, Wish, Word,
+    About, Change, ChangedTo, Digest, Evidence, Handed, Incarnation, Keys, LinkEnd, Membership, Record, ServiceList,
+    SignedRecord, State, Transition, Wish, Word,
 };
 use crate::sim::{Judge, Seal};
 
@@ -33,7 +33,7 @@ pub(super) fn about(name: &str) -> About {
         hub: false,
         ephemeral: false,
         addresses: vec![format!("memory://{name}").parse().unwrap()],
-        services: None,
+        services: ServiceList::default(),
         sealing_key: None,
     }
 }
@@ -71,6 +71,15 @@ impl Puppet {
         Puppet { about: About { addresses: Vec::new(), ..self.about.clone() }, ..self.clone() }
     }
 
+    /// The same node, which offers these.
+    pub(super) fn offering(&self, tags: &[&str]) -> Puppet {
+        self.offering_all(&ServiceList::of(tags.iter().copied()).unwrap())
+    }
+
+    pub(super) fn offering_all(&self, services: &ServiceList) -> Puppet {
+        Puppet { about: About { services: services.clone(), ..self.about.clone() }, ..self.clone() }
+    }
+
     fn record(&self, sequence: u64) -> Record {
         let about = self.about.clone();
         Record {
@@ -82,7 +91,7 @@ impl Puppet {
             hub: about.hub,
             ephemeral: about.ephemeral,
             addresses: about.addresses,
-            services: about.services,
+            services: about.services.digest(),
             sealing_key: about.sealing_key,
             left: None,
             lease: limits::RECORD_LEASE,

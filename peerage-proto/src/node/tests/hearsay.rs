@@ -8,7 +8,7 @@ use crate::address::Host;
 use crate::codec::Payload;
 use crate::hello::NetworkKey;
 use crate::liveness::Profile;
-use crate::membership::{About, Handed, Incarnation, Keys, Record, SignedRecord, Word};
+use crate::membership::{About, Handed, Incarnation, Keys, Record, ServiceList, SignedRecord, Word};
 use crate::sim::{Judge, Seal};
 
 fn lab() -> NetworkKey {
@@ -50,7 +50,7 @@ fn ada() -> Scene {
         hub: false,
         ephemeral: false,
         addresses: here.own.clone(),
-        services: None,
+        services: ServiceList::default(),
         sealing_key: None,
     };
     let config = Config { here, ..Config::new(ADA, epoch(100), 4711) };

@@ -138,6 +138,8 @@ pub(super) enum Happening {
     Bury(usize),
     Lie(usize),
     Lure(usize),
+    /// The application of a node offers something more, or less, if it is still this run of it.
+    Offer(usize, u32),
 }
 
 /// How the connections of a process end with it.
@@ -336,6 +338,7 @@ impl Network {
             Happening::Bury(host) => self.bury(host),
             Happening::Lie(host) => self.lie(host),
             Happening::Lure(records) => self.lure_all(records),
+            Happening::Offer(host, run) => self.offer(host, run),
         }
     }
 
@@ -358,7 +361,9 @@ impl Network {
         let keys = Keys { signer, verifier: std::sync::Arc::new(Judge), network: self.key.clone() };
         let keeps = KeepsMembers { keys, profile: Profile::LAN, about: self.about(host) };
         let node = Node::with_members(self.local(host), config, keeps).expect("few words");
-        self.hosts[host].process = Some(Process::new(node));
+        let (now, run) = (self.now, self.hosts[host].run);
+        self.hosts[host].process = Some(Process::new(node, now));
+        self.soon(self.starts_within.unwrap_or(Duration::from_secs(15)), Event::Happening(Happening::Offer(host, run)));
         self.feed(host, Input::Searched);
         let seeds: Vec<usize> = self.seeds.iter().filter(|(from, _)| *from == host).map(|(_, to)| *to).collect();
         for to in seeds {

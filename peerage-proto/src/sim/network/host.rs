@@ -11,6 +11,7 @@ use crate::codec::Payload;
 use crate::frame::Kind;
 use crate::hello::{HelloError, Trust};
 use crate::id::{Epoch, LinkId, NodeId};
+use crate::membership::ServiceList;
 use crate::node::{DialError, DialId, Node, Proved, WhyDown};
 
 /// What outlives a process.
@@ -75,6 +76,9 @@ pub(super) struct Process {
     pub(super) is_leaving: bool,
     /// When it exits.
     pub(super) exits_at: Option<Instant>,
+    /// What its application offers, and since when, in the time of the simulation.
+    pub(super) offers: ServiceList,
+    pub(super) offers_since: Instant,
     /// What the application was told last of each member.
     pub(super) told: Told,
     /// For when it is to be woken, in the time of the simulation.
@@ -105,7 +109,7 @@ pub(super) enum Word {
 }
 
 impl Process {
-    pub(super) fn new(node: Node) -> Process {
+    pub(super) fn new(node: Node, now: Instant) -> Process {
         Process {
             node,
             arrivals: VecDeque::new(),
@@ -125,6 +129,8 @@ impl Process {
             is_listening: true,
             is_leaving: false,
             exits_at: None,
+            offers: ServiceList::default(),
+            offers_since: now,
             told: Told::new(),
             armed: None,
         }

@@ -55,6 +55,7 @@ pub const MARKERS: &[&str] = &[
     "a member was lost and a neighbour had tried it",
     "a member was lost because its address refuses",
     "a member was started again",
+    "a neighbour was asked for lists of services",
     "a neighbour was asked what it knows",
     "a suspect was not reached for another",
     "a suspect was reached for another",

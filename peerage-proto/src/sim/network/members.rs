@@ -5,16 +5,18 @@
 //! long enough, all views are equal and true (O9).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::faults::Happening;
+use super::host::Process;
 use super::wire::Stage;
-use super::{Event, Name, Network, Oracle};
+use super::{Event, Fault, Name, Network, Oracle};
 use crate::codec::Payload;
 use crate::hello::Introduction;
 use crate::id::{Epoch, NodeId};
 use crate::limits;
-use crate::membership::{About, Change, ChangedTo, Evidence, Missing, State, Word};
-use crate::node::{Here, Phase};
+use crate::membership::{About, Change, ChangedTo, Evidence, Missing, ServiceList, State, Word};
+use crate::node::{Here, Input, Phase};
 
 /// What the application of a node knows of the members, by what it was told.
 pub(super) type Told = BTreeMap<NodeId, (Epoch, ChangedTo)>;
@@ -31,7 +33,7 @@ impl Network {
             hub: false,
             ephemeral: false,
             addresses: vec![Network::address_of(host)],
-            services: None,
+            services: self.hosts[host].process.as_ref().map(|process| process.offers.clone()).unwrap_or_default(),
             sealing_key: None,
         }
     }
@@ -86,6 +88,7 @@ impl Network {
     pub(super) fn mark_word(&mut self, word: &Word) {
         match word {
             Word::Summary(_) => self.mark("a neighbour was asked what it knows"),
+            Word::Wanted(_) => self.mark("a neighbour was asked for lists of services"),
             Word::Checked { answer, .. } => self.mark(match answer {
                 crate::membership::Answer::Alive => "a suspect was reached for another",
                 crate::membership::Answer::Unreachable => "a suspect was not reached for another",
@@ -122,6 +125,8 @@ impl Network {
                     &[a, b],
                     format!("absent, it says, of a node with which it is linked for {since:?}"),
                 );
+            } else if let Some(what) = self.misses_offer(a, b, since) {
+                self.violated(Oracle::O7, &[a, b], what);
             }
         }
     }
@@ -156,12 +161,57 @@ impl Network {
             let is_this_run = epoch == there.node.epoch() && (member.state.is_live() || is_excused);
             member.record.id == id && (is_this_run || epoch > there.node.epoch())
         });
-        let missing = here.node.missing();
-        let only_lies = missing.iter().all(|missing| match missing {
+        !is_known && self.is_complete(here)
+    }
+
+    /// Whether a node that knows another one knows something else of it than what it offers, and believes to know all.
+    /// `together`: since when the two have been linked.
+    fn misses_offer(&self, a: usize, b: usize, together: Instant) -> Option<String> {
+        let [here, there] = [a, b].map(|host| self.hosts[host].process.as_ref());
+        let (here, there) = (here?, there?);
+        let known_for = self.now.duration_since(together.max(there.offers_since));
+        // On a slow connection a word may wait behind long calls.
+        if known_for < self.presence_after || self.faults.has(Fault::Slow) || !self.is_complete(here) {
+            return None;
+        }
+        let member = here.node.member(&self.hosts[b].id)?;
+        let is_this_run = member.record.incarnation.epoch == there.node.epoch() && member.state.is_live();
+        let is_known = member.services.is_some_and(|known| *known == there.offers);
+        let (known, offers) = (member.services.map(ServiceList::tags), there.offers.tags());
+        (is_this_run && !is_known)
+            .then(|| format!("{known:?} is what it knows of {offers:?}, offered for {known_for:?}"))
+    }
+
+    /// Whether nothing is missing in the view of a node, beside what a liar has made up.
+    fn is_complete(&self, process: &Process) -> bool {
+        process.node.missing().iter().all(|missing| match missing {
             Missing::Dial(id) => !self.by_id.contains_key(id),
             _ => false,
-        });
-        !is_known && only_lies
+        })
+    }
+
+    /// Something more, or less, is offered by a node.
+    pub(super) fn offer(&mut self, host: usize, run: u32) {
+        if self.hosts[host].run != run || self.now > self.begin + OFFERS_END {
+            return;
+        }
+        if let Some(until) = self.hosts[host].paused_until {
+            return self.at(until, Event::Happening(Happening::Offer(host, run)));
+        }
+        let tag = format!("s{}", self.dice.below(4));
+        let now = self.now;
+        let Some(process) = &mut self.hosts[host].process else { return };
+        let mut tags: BTreeSet<String> = process.offers.tags().iter().cloned().collect();
+        if !tags.remove(&tag) {
+            tags.insert(tag);
+        }
+        process.offers = ServiceList::of(tags).expect("few and short");
+        process.offers_since = now;
+        let about = self.about(host);
+        self.feed(host, Input::Announce(about));
+        if self.starts_within.is_none() && self.dice.chance(70) {
+            self.soon(Duration::from_secs(15), Event::Happening(Happening::Offer(host, run)));
+        }
     }
 
     /// Which hosts are linked with each other, over whatever others: each has the number of its group. None: nobody can say.
@@ -218,6 +268,14 @@ impl Network {
         let ids: BTreeSet<&NodeId> = truth.keys().chain(view.keys()).filter(|id| **id != node.id()).collect();
         let odd = ids.into_iter().find(|id| view.get(id).copied() != truth.get(id).map(|epoch| (*epoch, State::Up)));
         let odd = odd.map(|id| wrong(id, view.get(id), truth.get(id)));
+        let misses = |host: usize| {
+            let there = self.hosts[host].process.as_ref()?;
+            let (offers, is_told) = (&there.offers, self.now.duration_since(there.offers_since) > OFFER_TOLD);
+            let known = node.member(&self.hosts[host].id)?.services;
+            (is_told && known != Some(offers))
+                .then(|| format!("{known:?} is what it knows of what {} offers: {offers:?}", Name(host)))
+        };
+        let odd = odd.or_else(|| truth.keys().find_map(|id| misses(self.by_id[id])));
         // Nodes that a liar has made up are no business of anybody's.
         let is_real = |missing: &Missing| match missing {
             Missing::Dial(id) => self.by_id.contains_key(id),
@@ -250,6 +308,12 @@ fn is_grammatical(change: &Change, before: Option<(Epoch, ChangedTo)>) -> bool {
         (ChangedTo::Left | ChangedTo::Lost, Some((epoch, to))) => epoch == change.epoch && !is_over(to),
     }
 }
+
+/// When what nodes offer changes for the last time.
+const OFFERS_END: Duration = Duration::from_secs(100);
+
+/// How long what a node offers takes to all others at most, where nothing is broken.
+const OFFER_TOLD: Duration = Duration::from_secs(3);
 
 /// How often the answers are looked at.
 pub(super) const SAMPLE: Duration = Duration::from_millis(500);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use peerage_proto::outcome::CallError;
 
@@ -44,7 +44,7 @@ impl<R, Up, Down> Future for Opening<'_, R, Up, Down> {
         let call = &mut self.call;
         let mut link = match call.link.take() {
             Some(link) => link,
-            None => match call.begin() {
+            None => match ready!(call.poll_link(cx)) {
                 Ok(link) => link,
                 Err(why) => return Poll::Ready(Err(call.failed(why))),
             },

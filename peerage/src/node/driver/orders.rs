@@ -42,6 +42,7 @@ impl Driver {
             }
             node::Order::Close { link, why } => self.close(link, &why),
             node::Order::Answer { connect, result } => {
+                self.reached_or_not(connect, result.is_ok());
                 if let Some(reply) = self.connects.remove(&connect) {
                     // Who asked may have gone.
                     let _ = reply.send(result.map_err(ConnectError::from));

@@ -84,7 +84,10 @@ impl Driver {
         });
         let view = View {
             version: machine.version(),
-            own: machine.record().map(|signed| Own::of(signed.record())).unwrap_or_default(),
+            own: machine
+                .record()
+                .map(|signed| Own::of(signed.record(), &self.parts.about.services))
+                .unwrap_or_default(),
             members: members.collect(),
             missing: missing.iter().map(ToString::to_string).collect(),
             is_asking,

@@ -1,0 +1,286 @@
+//! Whom a call goes to: who offers a function is known, chosen, waited for.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use peerage::node::{Filter, Presence};
+use peerage::outcome::Refused;
+use peerage::{CallError, Failure, Identity, Node};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::place::{Place, memory, pair, soon, until};
+
+/// Names the node that answers.
+fn serve_name(node: &Node, tag: &str) {
+    let name = node.name().to_string();
+    node.serve(tag, move || ready(Ok::<_, Failure>(name.clone()))).unwrap();
+}
+
+/// A node that is linked with these.
+async fn caller(place: &Place, others: &[&Node]) -> Node {
+    let caller = place.node("caller").start().await.unwrap();
+    for other in others {
+        soon(caller.connect(&other.addresses()[0])).await.unwrap();
+    }
+    until(|| caller.peers().complete).await;
+    caller
+}
+
+async fn listening(place: &Place, name: &str) -> Node {
+    place.node(name).listen(memory()).start().await.unwrap()
+}
+
+fn offers(node: &Node, tag: &str) -> usize {
+    match node.providers(tag, &Filter::new()) {
+        Presence::Present { nodes } => nodes.len(),
+        _ => 0,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_know_within_200_ms_what_a_node_offers_and_what_it_offers_no_more() {
+    let place = Place::new();
+    let (a, b) = pair(&place).await;
+    until(|| a.peers().complete).await;
+    assert!(matches!(a.providers("sum", &Filter::new()), Presence::Absent { .. }));
+    for round in 0..5 {
+        let begun = Instant::now();
+        let services: Vec<_> =
+            (0..20).map(|n| b.serve(&format!("s{n}"), move || ready(Ok::<u32, Failure>(n))).unwrap()).collect();
+        until(|| offers(&a, "s0") == 1 && offers(&a, "s19") == 1).await;
+        assert!(begun.elapsed() <= Duration::from_millis(200), "round {round}: {:?}", begun.elapsed());
+        let entry = a.peers().peers.into_iter().next().unwrap();
+        assert_eq!(entry.services.len(), 20);
+        let begun = Instant::now();
+        services.iter().for_each(|service| assert!(service.stop()));
+        until(|| offers(&a, "s0") == 0 && offers(&a, "s19") == 0).await;
+        assert!(begun.elapsed() <= Duration::from_millis(200), "round {round}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn whoever_offers_a_function_answers_and_the_caller_learns_who_it_was() {
+    let place = Place::new();
+    let (b, c) = (listening(&place, "b").await, listening(&place, "c").await);
+    serve_name(&b, "who");
+    serve_name(&c, "who");
+    let a = caller(&place, &[&b, &c]).await;
+    let mut answered = std::collections::BTreeMap::new();
+    for _ in 0..200 {
+        let settled = soon(a.call("who").any::<String>().settled()).await;
+        let name = settled.outcome.unwrap();
+        let peer = if name == "b" { b.id() } else { c.id() };
+        assert_eq!((settled.peer, settled.attempts), (Some(peer), 1));
+        *answered.entry(name).or_insert(0) += 1;
+    }
+    assert!(answered.len() == 2, "{answered:?}");
+    let name: String = soon(a.call("who").peers(["c"]).any()).await.unwrap();
+    assert_eq!(name, "c");
+    assert_eq!(a.status().counters["peerage_calls_ok_total"], 201);
+}
+
+#[tokio::test]
+async fn a_call_moves_on_where_it_certainly_did_not_run() {
+    let place = Place::new();
+    let (b, c) = (listening(&place, "b").await, listening(&place, "c").await);
+    let (runs, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
+    let (counted, closed) = (runs.clone(), gate.clone());
+    let wait = move || {
+        let (runs, gate) = (counted.clone(), closed.clone());
+        async move {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let _permit = gate.acquire().await;
+            Ok::<_, Failure>("b")
+        }
+    };
+    b.service("one").concurrency(1).serve(wait).unwrap();
+    let a = caller(&place, &[&b, &c]).await;
+    let (first, peer) = (a.clone(), b.id());
+    let first = tokio::spawn(async move { first.call("one").peer::<String>(peer).await });
+    until(|| runs.load(Ordering::Relaxed) == 1).await;
+    let busy = soon(a.call("one").any::<String>().settled()).await;
+    assert!(matches!(busy.outcome, Err(CallError::Busy { .. })), "{busy:?}");
+    assert_eq!((busy.peer, busy.attempts), (Some(b.id()), 1));
+    c.serve("one", async || Ok("c")).unwrap();
+    until(|| offers(&a, "one") == 2).await;
+    for _ in 0..50 {
+        assert_eq!(soon(a.call("one").any::<String>()).await.unwrap(), "c");
+    }
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    gate.add_permits(1);
+    assert_eq!(soon(first).await.unwrap().unwrap(), "b");
+}
+
+#[tokio::test]
+async fn a_service_that_is_taken_away_costs_no_call_where_another_node_offers_it() {
+    let place = Place::new();
+    let (b, c) = (listening(&place, "b").await, listening(&place, "c").await);
+    serve_name(&b, "who");
+    serve_name(&c, "who");
+    let a = caller(&place, &[&b, &c]).await;
+    for _ in 0..20 {
+        assert!(b.unserve("who"));
+        let mut attempts = 0;
+        // Until the caller has heard of it, its records are stale.
+        while offers(&a, "who") == 2 {
+            let settled = soon(a.call("who").any::<String>().settled()).await;
+            assert_eq!(settled.outcome.unwrap(), "c");
+            attempts = attempts.max(settled.attempts);
+        }
+        assert!(attempts <= 2, "{attempts}");
+        serve_name(&b, "who");
+        until(|| offers(&a, "who") == 2).await;
+    }
+    assert!(b.unserve("who") && c.unserve("who"));
+    let nobody = soon(a.call("who").any::<String>()).await.unwrap_err();
+    let stale = CallError::Refused { why: Refused::NoSuchService("who".into()) };
+    assert!(nobody == stale || matches!(nobody, CallError::Absent { .. }), "{nobody}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn absent_not_yet_known_and_refused_are_told_apart() {
+    let place = Place::new();
+    let (a, b) = pair(&place).await;
+    until(|| a.peers().complete).await;
+    let begun = Instant::now();
+    let absent = a.call("sum").any::<u32>().await.unwrap_err();
+    assert!(matches!(&absent, CallError::Absent { what, .. } if what == "sum"), "{absent}");
+    let absent = a.call("sum").all::<u32>().await.unwrap_err();
+    assert!(matches!(absent, CallError::Absent { .. }) && !absent.may_have_run(), "{absent}");
+    let nobody = Identity::generate().id();
+    let absent = a.call("sum").peer::<u32>(nobody).await.unwrap_err();
+    assert!(matches!(&absent, CallError::Absent { what, .. } if *what == nobody.to_string()), "{absent}");
+    let refused = a.call("sum").peer::<u32>(b.id()).await.unwrap_err();
+    assert_eq!(refused, CallError::Refused { why: Refused::NoSuchService("sum".into()) });
+    assert!(begun.elapsed() < Duration::from_millis(100), "nothing of it is waited for");
+    let alone = place.node("alone").start().await.unwrap();
+    let (begun, second) = (Instant::now(), Duration::from_secs(1));
+    for unknown in [
+        alone.call("sum").any::<u32>().deadline(second).await.unwrap_err(),
+        alone.call("sum").peer::<u32>(nobody).deadline(second).await.unwrap_err(),
+        alone.call("sum").all::<u32>().deadline(second).await.unwrap_err(),
+    ] {
+        let CallError::NotYetKnown { missing, .. } = &unknown else { panic!("{unknown}") };
+        assert_eq!(missing[..], ["no link with any node"]);
+        assert!(!unknown.may_have_run());
+    }
+    assert_eq!(begun.elapsed().as_millis() / 10, 300);
+    assert_eq!(alone.status().counters["peerage_calls_not_yet_known_total"], 3);
+    assert_eq!(a.status().counters["peerage_calls_absent_total"], 3);
+    for bad in [a.call("no tag").any::<u32>().await, a.call("sum").any().args(&5).await] {
+        assert!(matches!(bad, Err(CallError::Refused { why: Refused::BadRequest(_) })), "{bad:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_as_many_as_it_asks_for() {
+    let place = Place::new();
+    let (a, b) = pair(&place).await;
+    let early = a.clone();
+    let early = tokio::spawn(async move { early.call("who").wait_matching(1).any::<String>().await });
+    let both = a.clone();
+    let both = tokio::spawn(async move {
+        let answers = both.call("who").wait_matching(2).all::<String>().await.unwrap();
+        answers.collect().await.1
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!early.is_finished() && !both.is_finished());
+    serve_name(&b, "who");
+    assert_eq!(early.await.unwrap().unwrap(), "b");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!both.is_finished());
+    let c = listening(&place, "c").await;
+    serve_name(&c, "who");
+    c.connect(&b.addresses()[0]).await.unwrap();
+    let end = both.await.unwrap();
+    assert_eq!((end.asked, end.ok), (2, 2));
+    let late = a.call("who").wait_matching(3).any::<String>().deadline(Duration::from_secs(1)).await.unwrap_err();
+    assert!(matches!(late, CallError::Absent { .. } | CallError::NotYetKnown { .. }), "{late}");
+}
+
+#[tokio::test]
+async fn the_caller_answers_itself_only_where_it_says_so() {
+    let place = Place::new();
+    let (a, b) = pair(&place).await;
+    until(|| a.peers().complete).await;
+    serve_name(&a, "who");
+    assert!(matches!(soon(a.call("who").any::<String>()).await, Err(CallError::Absent { .. })));
+    assert_eq!(soon(a.call("who").include_self().any::<String>()).await.unwrap(), "a");
+    assert_eq!(offers(&a, "who"), 1);
+    serve_name(&b, "who");
+    until(|| offers(&a, "who") == 2).await;
+    let (answers, end) =
+        soon(async { a.call("who").include_self().all::<String>().await.unwrap().collect().await }).await;
+    let mut names: Vec<String> = answers.into_iter().map(|answer| answer.outcome.unwrap()).collect();
+    names.sort();
+    assert_eq!((names, end.asked, end.ok), (vec!["a".to_owned(), "b".to_owned()], 2, 2));
+}
+
+#[tokio::test]
+async fn all_who_offer_it_answer_once_each_and_the_end_says_how() {
+    let place = Place::new();
+    let (b, c, d) = (listening(&place, "b").await, listening(&place, "c").await, listening(&place, "d").await);
+    serve_name(&b, "who");
+    c.serve("who", async || Err::<String, _>(Failure::new("ill"))).unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    let stuck = move || {
+        let gate = closed.clone();
+        async move {
+            let _permit = gate.acquire().await;
+            Ok::<_, Failure>("d".to_owned())
+        }
+    };
+    d.service("who").concurrency(1).serve(stuck).unwrap();
+    let a = caller(&place, &[&b, &c, &d]).await;
+    let mut answers = soon(a.call("who").all::<String>()).await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let answer = soon(answers.next()).await.unwrap();
+        seen.push(answer.peer);
+        let is_right = match answer.outcome {
+            Ok(name) => name == "b" && answer.peer == b.id(),
+            Err(why) => matches!(why, CallError::Remote { .. }) && answer.peer == c.id(),
+        };
+        assert!(is_right);
+    }
+    let (busy, end) = soon(async { a.call("who").all::<String>().await.unwrap().collect().await }).await;
+    assert_eq!((end.asked, end.ok, end.failed, end.unknown, end.did_not_run), (3, 1, 1, 0, 1));
+    assert_eq!(busy.len(), 3);
+    gate.add_permits(1);
+    assert_eq!(soon(answers.next()).await.unwrap().outcome.unwrap(), "d");
+    assert!(soon(answers.next()).await.is_none());
+    assert_eq!(answers.end().ok, 2);
+}
+
+#[tokio::test]
+async fn once_enough_have_answered_the_others_are_cancelled() {
+    let place = Place::new();
+    let (b, c) = (listening(&place, "b").await, listening(&place, "c").await);
+    serve_name(&b, "who");
+    struct Gone(Arc<AtomicU32>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let gone = Arc::new(AtomicU32::new(0));
+    let counted = gone.clone();
+    let for_ever = move || {
+        let gone = Gone(counted.clone());
+        async move {
+            let _gone = gone;
+            std::future::pending::<Result<String, Failure>>().await
+        }
+    };
+    c.serve("who", for_ever).unwrap();
+    let a = caller(&place, &[&b, &c]).await;
+    let answers = soon(a.call("who").all::<String>().quorum(1)).await.unwrap();
+    let (answers, end) = soon(answers.collect()).await;
+    assert_eq!((end.asked, end.ok, end.unknown), (2, 1, 1));
+    assert!(matches!(answers[1].outcome, Err(CallError::Cancelled { .. })), "{answers:?}");
+    until(|| gone.load(Ordering::Relaxed) == 1).await;
+}
