@@ -75,13 +75,28 @@ pub(super) struct Dial {
     pub(super) dial_seq: u64,
     /// Who wants to know when it really begins.
     pub(super) begun: Option<mpsc::Sender<SystemTime>>,
+    /// When it is to be dialled, if not at once.
+    pub(super) connect_at: Option<Instant>,
     /// When a connection that is made earlier may say its first word.
     pub(super) speak_from: Option<Instant>,
+}
+
+impl Dial {
+    /// A dial that begins at once.
+    pub(super) fn new(dial: DialId, address: Address, expected: Option<NodeId>, dial_seq: u64) -> Dial {
+        Dial { dial, address, expected, dial_seq, begun: None, connect_at: None, speak_from: None }
+    }
 }
 
 impl Reception {
     /// Dials, and goes through the handshake.
     pub(super) async fn dial(self: Arc<Reception>, mut dial: Dial, cancel: CancellationToken) {
+        if let Some(at) = dial.connect_at {
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = cancel.cancelled() => return,
+            }
+        }
         if let Some(begun) = dial.begun.take() {
             // There is room for each, and nobody waits for who has gone.
             let _ = begun.try_send(SystemTime::now());

@@ -54,8 +54,8 @@ mod telling;
 
 use announcing::Offering;
 use reaching::Reaching;
+use redial::Redial;
 pub(crate) use redial::Redialled;
-use redial::{Redial, Step};
 
 /// A wish of the application.
 pub(crate) enum Command {
@@ -243,10 +243,8 @@ impl Driver {
     fn timeout(&mut self) {
         let now = Instant::now();
         self.beat(now);
-        match self.redial.step(now) {
-            Some(Step::Drop) => self.feed(Input::Redial),
-            Some(Step::Dial(dials)) => dials.into_iter().for_each(|dial| self.dial(dial)),
-            None => {}
+        if self.redial.step(now) {
+            self.feed(Input::Redial);
         }
         if self.offering.due().is_some_and(|due| due <= now) {
             self.announce_offers(now);
@@ -358,10 +356,7 @@ impl Driver {
                 // Who asked may have gone.
                 let _ = reply.send(transitions.map(|one| view::transition(own, one)).collect());
             }
-            Command::Redial { at, reply } => {
-                let kept = self.redial.tell(at, reply);
-                kept.into_iter().for_each(|dial| self.dial(dial));
-            }
+            Command::Redial { at, reply } => self.redial.tell(at, reply),
         }
     }
 

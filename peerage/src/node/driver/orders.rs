@@ -21,11 +21,7 @@ impl Driver {
         tracing::debug!(order = %shown(&order.to_string()), "order");
         match order {
             node::Order::Dial { dial, address, expected, dial_seq } => {
-                if let Some(dial) =
-                    self.redial.keep(Dial { dial, address, expected, dial_seq, begun: None, speak_from: None })
-                {
-                    self.dial(dial);
-                }
+                self.dial(self.redial.at_its_time(Dial::new(dial, address, expected, dial_seq)));
             }
             node::Order::Abandon { dial } => self.abandon(dial),
             node::Order::Admit { link } => self.decide(link, Decision::Admit),
@@ -72,7 +68,6 @@ impl Driver {
     }
 
     fn abandon(&mut self, dial: DialId) {
-        self.redial.abandon(dial);
         if let Some((address, cancel)) = self.dials.remove(&dial) {
             cancel.cancel();
             self.dial_failed(&address, &"given up: no answer in time");
