@@ -37,6 +37,8 @@ pub use key::Key;
 pub use network::{Fault, Faults, MARKERS, Network, Oracle, Report as NetworkReport, Violation};
 #[cfg(test)]
 pub(crate) use network::{Judge, Seal};
+#[cfg(feature = "planted-bugs")]
+pub use pair::planted_pair;
 pub use pair::{Plan, Report, pair};
 
 #[cfg(feature = "planted-bugs")]

@@ -100,3 +100,37 @@ fn a_peer_of_random_bytes_breaks_no_promise() {
         targets::payload(&input);
     });
 }
+
+/// Items of both directions, parts of large ones, ends, breaks and credit, between everything else that happens to calls.
+#[test]
+fn items_of_conversations_come_in_order_and_without_holes_whatever_happens() {
+    let name = "items_of_conversations_come_in_order_and_without_holes_whatever_happens";
+    let mut outcomes = BTreeMap::new();
+    for_each_seed(name, 0..12, |seed| {
+        for encoding in Encoding::ALL {
+            let (kill, rough) = (seed % 4 == 0, seed % 2 == 0);
+            let plan = Plan { dialect: Dialect::Full, encoding, calls: 40, conversations: 70, kill, ..Plan::default() };
+            let plan = if rough { Plan { cancels: 25, deadlines: 30, hangs: 5, ..plan } } else { plan };
+            add(&mut outcomes, &pair(seed, &plan));
+        }
+    });
+    if std::env::var("SEED").is_err() {
+        assert!(outcomes.contains_key(&Outcome::Ok) && outcomes.contains_key(&Outcome::Cancelled), "{outcomes:?}");
+    }
+}
+
+#[test]
+#[cfg(feature = "planted-bugs")]
+fn credit_that_is_returned_twice_is_found() {
+    use peerage_proto::sim::{Bug, planted_pair};
+
+    let plan =
+        Plan { dialect: Dialect::Full, encoding: Encoding::MsgPack, calls: 60, conversations: 100, ..Plan::default() };
+    let found = (0..20).find_map(|seed| {
+        let run = || planted_pair(Bug::CreditReturnedTwice, seed, &plan);
+        catch_unwind(AssertUnwindSafe(run)).err()
+    });
+    let why = found.expect("some seed shows it");
+    let why = why.downcast_ref::<String>().expect("an oracle says why");
+    assert!(why.starts_with("O9"), "{why}");
+}

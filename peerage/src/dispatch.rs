@@ -260,6 +260,10 @@ impl Dispatch {
 }
 
 impl Serve for Dispatch {
+    fn load(&self) -> Option<u32> {
+        self.origin.node().map(|_| self.services.load())
+    }
+
     fn serve(&mut self, cx: &mut Context<'_>, link: &Link, served: Served, content: Payload) {
         if self.changes.has_changed().unwrap_or(false) {
             self.table = self.changes.borrow_and_update().clone();

@@ -69,6 +69,16 @@ impl Channel {
         Some(StreamId { is_peers: true, id: id.0 })
     }
 
+    /// Conversations that the application has not done with.
+    pub fn conversations(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Answers that wait for the items before them.
+    pub fn answers_kept_back(&self) -> usize {
+        self.streams.kept_back()
+    }
+
     /// Whether an item of so many bytes could be taken now.
     pub fn item_room(&self, stream: StreamId, bytes: usize) -> ItemRoom {
         match self.streams.get(stream) {
@@ -190,6 +200,13 @@ impl Channel {
         if !self.streams.is_empty() {
             self.stream_is_over(StreamId { is_peers: false, id: id.0 });
         }
+    }
+
+    /// Whether frames of a conversation of ours stand behind its open, which therefore cannot be taken back alone.
+    #[inline]
+    pub(super) fn has_said_something(&self, id: RequestId) -> bool {
+        let stream = StreamId { is_peers: false, id: id.0 };
+        !self.streams.is_empty() && self.streams.get(stream).is_some_and(|both| both.sending.has_begun())
     }
 
     /// A request of the peer's is answered.

@@ -195,8 +195,8 @@ impl Channel {
         let Some(waiting) = self.calls.get(token) else {
             return false;
         };
-        let (place, len) = (waiting.place, waiting.len);
-        if waiting.state != State::Answer || self.outgoing.may_be_written(place) {
+        let (id, place, len) = (waiting.id, waiting.place, waiting.len);
+        if waiting.state != State::Answer || self.outgoing.may_be_written(place) || self.has_said_something(id) {
             return false;
         }
         self.outgoing.remove(place, len);

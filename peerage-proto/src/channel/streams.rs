@@ -61,6 +61,15 @@ impl Streams {
         self.all.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// How many have only their last word and items before it.
+    pub(super) fn kept_back(&self) -> usize {
+        self.all.values().filter(|both| both.sending.last.is_some()).count()
+    }
+
     /// Whether any could send a frame.
     #[inline]
     pub(super) fn has_turns(&self) -> bool {

@@ -8,11 +8,14 @@ use serde::de::IgnoredAny;
 
 use super::tap::{Seen, Talk, Tap};
 use super::trace::Trace;
-use crate::channel::{Channel, Config, Content, Input, Output, Room, Served, Token, Transmit};
+use crate::channel::{Channel, Config, Content, Input, Output, Served, StreamId, Token, Transmit};
 use crate::codec::{Encoding, Payload};
 use crate::frame::{Dialect, Kind, Unfinished};
 use crate::limits;
 use crate::outcome::{CallError, Class, Code, LinkLost, Outcome, Stop};
+
+mod calls;
+mod talks;
 
 /// One end of a link, watched.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(super) struct End {
     /// When the process of this end last went on after it had stood still. Nothing could happen before.
     woke: Option<Instant>,
     is_suspected: bool,
+    /// Conversations, with how many items were sent and read in each.
+    talks: BTreeMap<StreamId, (u64, u64)>,
     /// Which call each request on the wire is.
     numbers: BTreeMap<u64, u64>,
     trace: Trace,
@@ -68,6 +73,8 @@ pub(super) enum News {
     Quiet(bool),
     /// The word that the caller of this number has given up was written.
     GaveUp { number: u64 },
+    /// There is something to be taken from this conversation, or it is over.
+    Readable(StreamId),
     /// The link ended.
     Ended,
 }
@@ -92,6 +99,7 @@ impl End {
             outcomes: BTreeMap::new(),
             woke: None,
             is_suspected: false,
+            talks: BTreeMap::new(),
             numbers: BTreeMap::new(),
             trace: Trace::new(),
         }
@@ -167,7 +175,8 @@ impl End {
         self.done(request);
         let news = self.news.len();
         self.feed(now, Input::Stopped { request, stop });
-        assert_eq!(self.news.len(), news, "the word on stopped work orders nothing");
+        let orders = self.news[news..].iter().filter(|news| !matches!(news, News::Readable(_))).count();
+        assert_eq!(orders, 0, "the word on stopped work orders nothing but the end of its streams");
     }
 
     pub(super) fn fetched(&mut self, now: Instant, request: Served) {
@@ -186,42 +195,6 @@ impl End {
             self.heard.hear(read, self.channel.encoding());
             self.feed(now, Input::Received(&[]));
         }
-    }
-}
-
-/// Its own calls.
-impl End {
-    /// Makes a call whose content is its number and some padding. `None` while there is no room.
-    pub(super) fn call(&mut self, now: Instant, padding: usize, deadline: Option<Instant>) -> Option<u64> {
-        if self.channel.room() == Room::Later {
-            return None;
-        }
-        let number = self.calls;
-        self.calls += 1;
-        let token = self.free.pop().unwrap_or_else(|| {
-            self.tokens += 1;
-            Token(self.tokens - 1)
-        });
-        let content = numbered(number, padding, self.encoding());
-        self.asked.insert(token, Asked { number, until: deadline, cancelled_at: None });
-        self.feed(now, Input::Call { token, content: Content::Shared(&content), deadline });
-        Some(number)
-    }
-
-    /// Gives up on the call with this number, if it has no outcome yet.
-    pub(super) fn cancel(&mut self, now: Instant, number: u64) {
-        let found = self.asked.iter_mut().find(|(_, asked)| asked.number == number);
-        let Some((token, asked)) = found else { return };
-        asked.cancelled_at.get_or_insert(now);
-        let token = *token;
-        self.feed(now, Input::Cancel(token));
-    }
-
-    /// Numbers of the calls without an outcome.
-    pub(super) fn waiting(&self) -> Vec<u64> {
-        let mut numbers: Vec<u64> = self.asked.values().map(|asked| asked.number).collect();
-        numbers.sort_unstable();
-        numbers
     }
 }
 
@@ -290,6 +263,11 @@ impl End {
                     let (answers, requests) = (self.said.times_answered(id), self.heard.times_asked(id));
                     assert!(answers <= requests, "request {id} came {requests} times and was answered {answers} times");
                 }
+                Seen::Credit { id } => {
+                    let widest = limits::STREAM_WINDOW_MAX as u64 - u64::from(limits::STREAM_CREDIT_START);
+                    let (granted, spent) = (self.said.granted(id), self.heard.spent(id));
+                    assert!(granted <= spent + widest, "O9: credit is returned once: {granted} for {spent}");
+                }
                 Seen::Request { number: None, .. } | Seen::Other => {}
             }
         }
@@ -347,11 +325,14 @@ impl End {
     /// After the end nothing is kept.
     pub(super) fn check_empty(&mut self, now: Instant) {
         self.give_back(now);
+        for stream in self.talks.keys().copied().collect::<Vec<_>>() {
+            self.read_items(now, stream, false);
+        }
         let channel = &self.channel;
         assert!(channel.is_ended() && self.ended.is_some(), "the link has ended");
         assert!(self.asked.is_empty(), "every call has an outcome: {:?}", self.asked);
         let kept = [channel.calls_in_flight(), channel.requests_in_service(), channel.unsent_bytes()];
-        assert_eq!(kept, [0; 3], "O8: all tables are empty");
+        assert_eq!((kept, channel.conversations()), ([0; 3], 0), "O8: all tables are empty");
         assert!(channel.next_timeout().is_none() && !channel.wants_bytes() && !channel.wants_to_write());
     }
 }
@@ -361,38 +342,43 @@ impl End {
     fn feed(&mut self, now: Instant, input: Input<'_>) {
         let orders: Vec<Output> = self.channel.handle(now, input).collect();
         for order in orders {
-            assert!(self.ended.is_none() || matches!(order, Output::Settled(_)), "nothing is ordered after the end");
-            match order {
-                Output::Request { request, content } => self.request(now, request, &content),
-                Output::Settled(token) => self.settled(now, token),
-                Output::Stop(request) => {
-                    self.trace.note(now, &[3]);
-                    self.news.push(News::Stop(request));
-                }
-                Output::Control { kind, content } => {
-                    assert!(kind.is_of_nodes(), "nodes are told what is theirs");
-                    self.news.push(News::Control { kind, content });
-                }
-                Output::Idle => {
-                    let open = self.channel.calls_in_flight() + self.channel.requests_in_service();
-                    assert_eq!(open, 0, "a link comes to rest when nothing is open on it");
-                    self.news.push(News::Idle);
-                }
-                Output::Answered => self.news.push(News::Answered),
-                Output::Quiet => self.suspected(true),
-                Output::Heard => self.suspected(false),
-                Output::Agreed(_) | Output::Declined(_) | Output::PeerLoad(_) => {}
-                Output::Readable(_) | Output::Writable(_) => {}
-                Output::Ended(why) => {
-                    assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
-                    self.trace.note(now, &[4]);
-                    self.working.clear();
-                    self.ended = Some(why);
-                    self.news.push(News::Ended);
-                }
-            }
+            self.obey(now, order);
         }
         self.check_bounds();
+    }
+
+    fn obey(&mut self, now: Instant, order: Output) {
+        assert!(self.ended.is_none() || matches!(order, Output::Settled(_)), "nothing is ordered after the end");
+        match order {
+            Output::Request { request, content } => self.request(now, request, &content),
+            Output::Settled(token) => self.settled(now, token),
+            Output::Stop(request) => {
+                self.trace.note(now, &[3]);
+                self.news.push(News::Stop(request));
+            }
+            Output::Control { kind, content } => {
+                assert!(kind.is_of_nodes(), "nodes are told what is theirs");
+                self.news.push(News::Control { kind, content });
+            }
+            Output::Idle => {
+                let open = self.channel.calls_in_flight() + self.channel.requests_in_service();
+                assert_eq!(open, 0, "a link comes to rest when nothing is open on it");
+                self.news.push(News::Idle);
+            }
+            Output::Answered => self.news.push(News::Answered),
+            Output::Quiet => self.suspected(true),
+            Output::Heard => self.suspected(false),
+            Output::Agreed(_) | Output::Declined(_) | Output::PeerLoad(_) => {}
+            Output::Readable(stream) => self.news.push(News::Readable(stream)),
+            Output::Writable(_) => {}
+            Output::Ended(why) => {
+                assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
+                self.trace.note(now, &[4]);
+                self.working.clear();
+                self.ended = Some(why);
+                self.news.push(News::Ended);
+            }
+        }
     }
 
     fn request(&mut self, now: Instant, request: Served, content: &Payload) {
@@ -400,6 +386,8 @@ impl End {
         self.working.push(request);
         let number = content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number);
         self.trace.note(now, &[1, number.unwrap_or(0), content.len() as u64]);
+        let stream = self.channel.stream_of_request(request);
+        self.talks.extend(stream.map(|stream| (stream, (0, 0))));
         self.news.push(News::Request { served: request, number });
     }
 
@@ -438,7 +426,8 @@ impl End {
         let (channel, config) = (&self.channel, self.channel.config());
         assert_eq!(channel.calls_in_flight(), self.asked.len(), "the machine knows the calls that wait");
         assert!(channel.calls_in_flight() <= config.calls_in_flight as usize, "O8: calls in flight are bounded");
-        let withheld = channel.requests_in_service().checked_sub(self.working.len());
+        let waiting = self.working.len() + channel.answers_kept_back();
+        let withheld = channel.requests_in_service().checked_sub(waiting);
         assert!(withheld.is_some(), "the machine knows the requests in service");
         assert!(withheld == Some(0) || channel.is_gated(), "requests wait behind a pause and nowhere else");
         assert!(channel.requests_in_service() <= config.served_at_once as usize, "O8: requests in service are bounded");

@@ -8,10 +8,12 @@ use super::end::{End, News, numbered};
 use super::epoch;
 use super::pipe::Pipe;
 use super::trace::Trace;
-use crate::channel::{Config, Served, Side};
+use crate::channel::{Config, Served, Side, StreamId};
 use crate::codec::Encoding;
 use crate::frame::Dialect;
 use crate::outcome::{CallError, Code, LinkLost, Outcome, Stop};
+#[cfg(feature = "planted-bugs")]
+use crate::planted::{Bug, plant};
 
 /// What a run is made of. The seed decides everything else.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Plan {
     pub deadlines: u64,
     /// How many of 100 handlers take up to 10 s instead of 200 ms. Default 0.
     pub hangs: u64,
+    /// How many of 100 calls are conversations. Full dialect only. Default 0.
+    pub conversations: u64,
     /// Whether the connection is cut somewhere in the middle. Default not.
     pub kill: bool,
     /// Requests each end serves at once. Default 1,024, as shipped.
@@ -43,6 +47,7 @@ impl Default for Plan {
             cancels: 0,
             deadlines: 0,
             hangs: 0,
+            conversations: 0,
             kill: false,
             served_at_once: crate::limits::SERVED_AT_ONCE_DEFAULT,
         }
@@ -76,6 +81,23 @@ pub fn pair(seed: u64, plan: &Plan) -> Report {
     pair.report()
 }
 
+/// The same with a rule broken, to see which oracle finds it.
+#[cfg(feature = "planted-bugs")]
+pub fn planted_pair(bug: Bug, seed: u64, plan: &Plan) -> Report {
+    /// Mends the rule, by a panic too.
+    struct Mend;
+
+    impl Drop for Mend {
+        fn drop(&mut self) {
+            plant(None);
+        }
+    }
+
+    plant(Some(bug));
+    let _mend = Mend;
+    pair(seed, plan)
+}
+
 struct Pair {
     dice: Dice,
     plan: Plan,
@@ -99,6 +121,9 @@ struct Pair {
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Call(usize),
+    /// So many items are still to be said.
+    Say(usize, StreamId, u64),
+    Read(usize, StreamId),
     Cancel(usize, u64),
     Fetch(usize, Served),
     Answer(usize, Served),
@@ -211,6 +236,14 @@ impl Pair {
                 self.call(side);
                 side
             }
+            Event::Say(side, stream, left) => {
+                self.say(side, stream, left);
+                side
+            }
+            Event::Read(side, stream) => {
+                self.ends[side].read_items(now, stream, true);
+                side
+            }
             Event::Cancel(side, number) => {
                 self.ends[side].cancel(now, number);
                 side
@@ -248,12 +281,33 @@ impl Pair {
         let has_deadline = self.dice.chance(self.plan.deadlines);
         let deadline = has_deadline.then(|| self.now + self.dice.time(Duration::from_millis(600)));
         let padding = self.dice.size(self.padding_max);
-        match self.ends[side].call(self.now, padding, deadline) {
+        let converses = self.plan.dialect == Dialect::Full && self.dice.chance(self.plan.conversations);
+        let called = match converses {
+            true => self.ends[side].open(self.now, padding, deadline),
+            false => self.ends[side].call(self.now, padding, deadline).map(|number| (number, None)),
+        };
+        if let Some((_, Some(stream))) = called {
+            let items = self.dice.below(30);
+            self.soon(Duration::from_millis(20), Event::Say(side, stream, items));
+        }
+        match called.map(|(number, _)| number) {
             None => self.soon(Duration::from_millis(20), Event::Call(side)),
             Some(number) if self.dice.chance(self.plan.cancels) => {
                 self.soon(Duration::from_millis(300), Event::Cancel(side, number));
             }
             Some(_) => {}
+        }
+    }
+
+    /// Says an item of a conversation, and later the next one, until it has said enough.
+    fn say(&mut self, side: usize, stream: StreamId, left: u64) {
+        if left == 0 {
+            let well = self.dice.chance(80);
+            return self.ends[side].end_talk(self.now, stream, well);
+        }
+        let padding = self.dice.size(self.padding_max);
+        if self.ends[side].say_item(self.now, stream, padding) {
+            self.soon(Duration::from_millis(10), Event::Say(side, stream, left - 1));
         }
     }
 
@@ -327,6 +381,7 @@ impl Pair {
                 News::Request { served, number } => self.request(side, served, number),
                 News::Settled { number, result } => self.settled(side, number, &result),
                 News::Stop(served) => self.soon(Duration::from_millis(30), Event::Stopped(side, served)),
+                News::Readable(stream) => self.soon(Duration::from_millis(20), Event::Read(side, stream)),
                 News::Ended => self.ended(side),
                 News::Control { .. } | News::Idle | News::Answered | News::Quiet(_) | News::GaveUp { .. } => {}
             }
@@ -340,6 +395,10 @@ impl Pair {
         assert!(self.last_ran[caller].is_none_or(|last| number > last), "requests keep their order");
         self.last_ran[caller] = Some(number);
         self.numbers[side].insert(served, number);
+        if let Some(stream) = self.ends[side].stream_of(served) {
+            let items = self.dice.below(30);
+            self.soon(Duration::from_millis(20), Event::Say(side, stream, items));
+        }
         self.soon(Duration::from_millis(10), Event::Fetch(side, served));
         let limit = match self.dice.below(2) {
             _ if self.dice.chance(self.plan.hangs) => Duration::from_secs(10),

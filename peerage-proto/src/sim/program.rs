@@ -39,6 +39,26 @@ pub(super) enum Step<'a> {
         padding: usize,
         deadline: Deadline,
     },
+    /// The same as a conversation.
+    Open {
+        padding: usize,
+        deadline: Deadline,
+    },
+    Notify {
+        padding: usize,
+    },
+    /// An item of the n-th conversation.
+    Item {
+        nth: usize,
+        padding: usize,
+    },
+    /// Take what there is of the n-th conversation.
+    Read(usize),
+    /// End our direction of the n-th conversation: well, broken off, or by reading no more.
+    EndTalk {
+        nth: usize,
+        how: u8,
+    },
     /// Cancel the n-th call that waits.
     Cancel(usize),
     /// Answer the n-th request in service, or one that was answered already.
@@ -151,6 +171,13 @@ impl<'a> Program<'a> {
             23 | 24 => Step::PeerAgrees,
             25 => Step::PeerDeclines,
             26 => Step::Arrive(usize::MAX),
+            15 => Step::Open { padding: self.size(), deadline: self.deadline() },
+            16 => Step::Item { nth: usize::from(self.byte()), padding: self.size() },
+            17 => match self.byte() {
+                byte @ 0..100 => Step::Read(usize::from(byte)),
+                100..160 => Step::Notify { padding: self.size() },
+                byte => Step::EndTalk { nth: usize::from(self.byte()), how: byte },
+            },
             27 => Step::Write(usize::MAX),
             28 => Step::TimePasses(self.time()),
             _ => Step::Write([0, 1, 3, 4, 20, 1_000, usize::MAX, usize::MAX][usize::from(self.byte() % 8)]),
@@ -194,7 +221,8 @@ impl<'a> Program<'a> {
         let byte = self.byte();
         match byte {
             0..64 => byte % 6,
-            64..192 => 12 + byte % 11,
+            64..160 => 12 + byte % 11,
+            160..208 => 31 + byte % 6,
             _ => [6, 7, 31, 32, 63, 64, 128, 255, 129, 130, 131, 8, 20, 21, 22, 72][usize::from(byte % 16)],
         }
     }

@@ -8,7 +8,7 @@ use super::end::{End, News, numbered};
 use super::epoch;
 use super::program::{Deadline, Order, Program, Step};
 use super::tap::Talk;
-use crate::channel::{Input, Room, Served};
+use crate::channel::{Input, Room, Served, StreamId};
 use crate::codec::{Encoding, Payload, compress};
 use crate::frame::{Dialect, Kind};
 use crate::liveness::Profile;
@@ -66,11 +66,7 @@ impl Session {
             Step::TimePasses(time) => self.pass(time),
             Step::RingForNothing => self.end.ring(now),
             Step::Call { padding, deadline } => {
-                let deadline = match deadline {
-                    Deadline::None => None,
-                    Deadline::In(time) => Some(now + time),
-                    Deadline::EndOfTime => Some(end_of_time()),
-                };
+                let deadline = self.time_of(deadline);
                 self.end.call(now, padding, deadline);
             }
             Step::Cancel(nth) => {
@@ -100,6 +96,9 @@ impl Session {
                     self.end.fetched(now, request);
                 }
             }
+            Step::Open { .. } | Step::Notify { .. } | Step::Item { .. } | Step::Read(_) | Step::EndTalk { .. } => {
+                self.converse(step);
+            }
             Step::Order(order) => self.order(order),
             Step::Say { kind, content } => self.say(kind, content),
             Step::Pause(time) => {
@@ -116,6 +115,52 @@ impl Session {
             }
             Step::Close => self.end.close(now),
         }
+    }
+
+    /// What our application does with conversations, and with what needs no answer.
+    fn converse(&mut self, step: Step<'_>) {
+        let now = self.now;
+        match step {
+            Step::Open { padding, deadline } => {
+                let deadline = self.time_of(deadline);
+                self.end.open(now, padding, deadline);
+            }
+            Step::Notify { padding } => self.end.notify(now, padding),
+            Step::Item { nth, padding } => {
+                if let Some(stream) = self.talk(nth) {
+                    let item = numbered(0, padding, [Encoding::Json, Encoding::MsgPack][nth % 2]);
+                    self.end.say_anything(now, stream, &item);
+                }
+            }
+            Step::Read(nth) => {
+                if let Some(stream) = self.talk(nth) {
+                    self.end.read_items(now, stream, false);
+                }
+            }
+            Step::EndTalk { nth, how } => {
+                if let Some(stream) = self.talk(nth) {
+                    match how % 3 {
+                        0 => self.end.deafen(now, stream),
+                        how => self.end.end_talk(now, stream, how == 1),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn time_of(&self, deadline: Deadline) -> Option<Instant> {
+        match deadline {
+            Deadline::None => None,
+            Deadline::In(time) => Some(self.now + time),
+            Deadline::EndOfTime => Some(end_of_time()),
+        }
+    }
+
+    /// The n-th conversation.
+    fn talk(&self, nth: usize) -> Option<StreamId> {
+        let talks = self.end.talks();
+        talks.get(nth % talks.len().max(1)).copied()
     }
 
     fn order(&mut self, order: Order) {
@@ -254,6 +299,11 @@ fn peer_content(kind: u8, choice: u8, encoding: Encoding) -> Vec<u8> {
         4 => encoded(&(choice % 6), encoding),
         5 => encoded(&(choice % 6, u64::MAX >> (choice % 64)), encoding),
         7 => encoded(&(choice % 4, "detail"), encoding),
+        34 if choice > 16 => encoded(&("code", "message", [choice]), encoding),
+        34 => encoded(&(), encoding),
+        35 => encoded(&(u64::from(choice) << (choice % 40)), encoding),
+        36 if encoding == Encoding::Json => encoded("a46f68616921", encoding),
+        36 => [&[0xc4, 5][..], b"\xa4ohai"].concat(),
         20 | 21 => encoded(&(choice / 16 % 3, choice % 3), encoding),
         128..=130 => block(choice),
         _ => encoded(&(7_u8, "a".repeat(usize::from(choice))), encoding),

@@ -23,6 +23,10 @@ pub(super) struct Tap {
     asked: BTreeMap<u64, u32>,
     /// How often each id was answered here.
     answered: BTreeMap<u64, u32>,
+    /// What items of each id have cost here.
+    items: BTreeMap<u64, u64>,
+    /// What was granted here under each id.
+    granted: BTreeMap<u64, u64>,
     /// A frame could not be read; the rest says nothing.
     is_lost: bool,
     /// The form of the frames of an honest end, from its first one on.
@@ -49,6 +53,8 @@ pub(super) enum Seen {
     Cancel { id: u64 },
     /// A final answer to a request.
     Answer { id: u64 },
+    /// Credit for who sends items under this id.
+    Credit { id: u64 },
     /// Anything else.
     Other,
 }
@@ -62,6 +68,8 @@ impl Tap {
             last_number: None,
             asked: BTreeMap::new(),
             answered: BTreeMap::new(),
+            items: BTreeMap::new(),
+            granted: BTreeMap::new(),
             is_lost: false,
             form: None,
             talk: None,
@@ -92,7 +100,7 @@ impl Tap {
             if kind == Kind::Cancel {
                 assert!(self.asked.contains_key(&triple.id), "a cancel never overtakes its request");
             }
-            if kind == Kind::Request {
+            if matches!(kind, Kind::Request | Kind::Open | Kind::Notification) {
                 self.check_order(triple.id, seen.last(), side);
             }
         }
@@ -139,18 +147,39 @@ impl Tap {
         self.asked.get(&id).copied().unwrap_or(0)
     }
 
+    /// What items of this id have cost here.
+    pub(super) fn spent(&self, id: u64) -> u64 {
+        self.items.get(&id).copied().unwrap_or(0)
+    }
+
+    /// What was granted here under this id.
+    pub(super) fn granted(&self, id: u64) -> u64 {
+        self.granted.get(&id).copied().unwrap_or(0)
+    }
+
     pub(super) fn times_answered(&self, id: u64) -> u32 {
         self.answered.get(&id).copied().unwrap_or(0)
     }
 
     fn frame(&mut self, kind: Kind, id: u64, content: &Payload) -> Seen {
         let is_answer = match kind {
-            Kind::Request => {
+            Kind::Request | Kind::Open => {
                 *self.asked.entry(id).or_default() += 1;
                 return Seen::Request {
                     id,
                     number: content.decode().ok().map(|(number, _): (u64, IgnoredAny)| number),
                 };
+            }
+            Kind::Item | Kind::Part => {
+                let cost = content.len().saturating_add(limits::ITEM_OVERHEAD_BYTES) as u64;
+                let sum = self.items.entry(id).or_default();
+                *sum = sum.saturating_add(cost);
+                return Seen::Other;
+            }
+            Kind::Credit => {
+                let sum = self.granted.entry(id).or_default();
+                *sum = sum.saturating_add(content.decode().unwrap_or(0));
+                return Seen::Credit { id };
             }
             Kind::Cancel => return Seen::Cancel { id },
             Kind::Result | Kind::Exception | Kind::Busy | Kind::Rejected => true,

@@ -48,6 +48,7 @@ pub(crate) struct Services {
     hook: Option<Arc<dyn Hook>>,
     /// Calls of the application's services that are worked on, and as many as may be.
     at_work: Arc<Semaphore>,
+    places: usize,
 }
 
 /// A name that somebody serves already.
@@ -57,8 +58,8 @@ pub(crate) struct Taken;
 impl Services {
     /// Services of a node that has this hook around its calls and works on so many at once.
     pub(crate) fn new(hook: Option<Arc<dyn Hook>>, at_once: usize) -> Services {
-        let at_work = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
-        Services { table: watch::Sender::default(), hook, at_work }
+        let places = at_once.min(Semaphore::MAX_PERMITS);
+        Services { table: watch::Sender::default(), hook, at_work: Arc::new(Semaphore::new(places)), places }
     }
 
     pub(crate) fn hook(&self) -> Option<&Arc<dyn Hook>> {
@@ -68,6 +69,11 @@ impl Services {
     /// A place among the calls that the node works on; `None` if there is none now.
     pub(super) fn take_place(&self) -> Option<OwnedSemaphorePermit> {
         self.at_work.clone().try_acquire_owned().ok()
+    }
+
+    /// How many calls the node works on.
+    pub(super) fn load(&self) -> u32 {
+        u32::try_from(self.places.saturating_sub(self.at_work.available_permits())).unwrap_or(u32::MAX)
     }
 
     /// Adds one of the node's own services, which answers on the spot.

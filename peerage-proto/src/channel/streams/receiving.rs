@@ -113,6 +113,9 @@ impl Receiving {
     pub(in super::super) fn item(&mut self, content: Payload) -> Result<(), Fault> {
         let cost = content.len() + limits::ITEM_OVERHEAD_BYTES;
         self.spend(cost)?;
+        if self.is_deaf {
+            return Ok(());
+        }
         let (item, cost) = match self.assembly.take() {
             None => (content, cost),
             Some(assembly) if content.bytes() == content.encoding().null() => {
@@ -122,10 +125,8 @@ impl Receiving {
             }
             Some(_) => return Err(Fault::NoValue),
         };
-        if !self.is_deaf {
-            self.large += large(&item);
-            self.queue.push_back((item, cost));
-        }
+        self.large += large(&item);
+        self.queue.push_back((item, cost));
         Ok(())
     }
 
@@ -133,14 +134,15 @@ impl Receiving {
     pub(in super::super) fn part(&mut self, encoding: Encoding, content: usize, bytes: &[u8]) -> Result<(), Fault> {
         let cost = content + limits::ITEM_OVERHEAD_BYTES;
         self.spend(cost)?;
+        if self.is_deaf {
+            return Ok(());
+        }
         let assembly = self.assembly.get_or_insert_with(|| Assembly { encoding, bytes: Vec::new(), unpaid: 0 });
         assembly.unpaid += cost;
         if assembly.bytes.len() + bytes.len() > limits::VALUE_BYTES_MAX {
             return Err(Fault::TooLarge);
         }
-        if !self.is_deaf {
-            assembly.bytes.extend_from_slice(bytes);
-        }
+        assembly.bytes.extend_from_slice(bytes);
         Ok(())
     }
 

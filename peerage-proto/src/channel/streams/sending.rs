@@ -26,6 +26,8 @@ pub(in super::super) struct Sending {
     is_closed: bool,
     /// The answer of the whole call, behind everything.
     pub(in super::super) last: Option<LastWord>,
+    /// A frame of it was put among the outgoing ones.
+    has_begun: bool,
     /// Whether it waits for its turn in the lane.
     pub(in super::super) has_turn: bool,
 }
@@ -95,6 +97,7 @@ impl Sending {
             end: None,
             is_closed: false,
             last: None,
+            has_begun: false,
             has_turn: false,
         }
     }
@@ -102,6 +105,11 @@ impl Sending {
     /// Bytes of items that wait.
     pub(in super::super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Whether a frame of it was put among the outgoing ones.
+    pub(in super::super) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Whether the application has ended this direction.
@@ -133,7 +141,8 @@ impl Sending {
 
     /// Nothing more comes, and what waits is not sent either.
     pub(in super::super) fn abandon(&mut self) {
-        *self = Sending { is_closed: true, credit: self.credit, ..Sending::new() };
+        let (credit, has_begun) = (self.credit, self.has_begun);
+        *self = Sending { is_closed: true, credit, has_begun, ..Sending::new() };
     }
 
     pub(in super::super) fn granted(&mut self, bytes: u64) -> Result<(), Overflow> {
@@ -164,6 +173,7 @@ impl Sending {
     pub(in super::super) fn next(&mut self, measure: Measure) -> Option<Piece> {
         let price = self.price(measure)?;
         self.credit.spend(price).ok()?;
+        self.has_begun = true;
         let Some(first) = self.queue.front() else {
             return self.end.take().map(Piece::End);
         };

@@ -298,6 +298,22 @@ fn a_conversation_that_is_not_written_is_taken_back_with_its_items() {
 }
 
 #[test]
+fn a_conversation_whose_items_stand_behind_it_is_not_taken_back_alone() {
+    let link = transcript(full_dialler()).we_open(0, "talk");
+    let stream = link.ours(0);
+    link.we_say(stream, "x")
+        .driver_takes_what_waits()
+        .driver_gives_back()
+        .we_cancel(0)
+        .gets_over(stream)
+        .we_send(open(0, "talk"))
+        .we_send(item(0, "x"))
+        .we_send(cancel(0))
+        .peer_sends(stopped(0, Stop::NotStarted))
+        .call_gives(0, cancelled(Stop::NotStarted));
+}
+
+#[test]
 fn nothing_is_sent_without_credit_and_the_writer_waits() {
     let (mut link, stream) = opened();
     let quarter = text_of_window(4);

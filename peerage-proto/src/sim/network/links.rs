@@ -154,6 +154,8 @@ impl Network {
                 News::Request { served, number } => self.asked(end, served, number),
                 News::Settled { number, result } => self.settled(end, number, result),
                 News::Stop(served) => self.told_to_stop(end, served),
+                // Applications of the network hold no conversations.
+                News::Readable(_) => {}
                 News::Control { kind, content } => self.tell(host, link, Word::Control { kind, content }),
                 News::Idle => {
                     let linked = self.wires.get_mut(&end.wire).and_then(|wire| wire.linked(end.side));

@@ -3,6 +3,16 @@
 use super::*;
 
 #[test]
+fn parts_that_nobody_reads_are_thrown_away_with_their_end() {
+    let (link, stream) = serving();
+    link.feed(Input::Deafen(stream))
+        .peer_sends_body(&[0x93, 36, 0, 0xc4, 2, 0xa4, b'o'])
+        .peer_sends(item(0, Json::Null))
+        .peer_sends(item(0, "and another"))
+        .we_take_nothing(stream);
+}
+
+#[test]
 fn large_items_travel_in_parts_and_arrive_whole() {
     let value = "v".repeat(200_000);
     let (link, stream) = opened();
