@@ -49,7 +49,7 @@ pub use channel::{Caller, Channel, Failure, Listener, Request, Server};
 pub use flag::Flag;
 pub use identity::Identity;
 pub use network::Network;
-pub use node::Node;
+pub use node::{Node, NodeId};
 pub use peerage_proto::codec::{Encoding, Payload, Value};
 pub use peerage_proto::outcome::{self, CallError};
 pub use peerage_proto::{codec, limits};
