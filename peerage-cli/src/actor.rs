@@ -55,6 +55,14 @@ impl Actor {
         }
     }
 
+    /// Its name, if it is a node that runs anyway.
+    pub(crate) fn name(&self) -> Option<Name> {
+        match self {
+            Actor::Running(running) => Some(running.name.clone()),
+            Actor::Guest(_) => None,
+        }
+    }
+
     /// Whether it came for this command only, and so may not have met everybody yet.
     pub(crate) fn is_guest(&self) -> bool {
         matches!(self, Actor::Guest(_))

@@ -20,7 +20,7 @@ mod quantity;
 mod up;
 
 pub(crate) use bench::{Bench, BenchCall};
-pub(crate) use calling::{Call, Describe, Serve, Services};
+pub(crate) use calling::{Call, Describe, Send, Serve, Services};
 pub(crate) use keeping::{
     Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,
 };
@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Call(Box<Call>),
     /// Offer a function under a tag, answered by a command or an echo, until a signal ends it
     Serve(Box<Serve>),
+    /// Send a file to a node that takes files, and check that it arrived
+    Send(Send),
     /// Show which functions nodes offer, and what became of their calls
     Services(Services),
     /// Say what a function does, and who offers it

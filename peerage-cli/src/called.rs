@@ -63,6 +63,11 @@ impl Called {
         self.value.as_ref().filter(|_| self.outcome() == Outcome::Ok)
     }
 
+    /// Who was asked last.
+    pub(crate) fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
+    }
+
     /// The value as one of this type; `None` if there is none. The error says what does not fit.
     pub(crate) fn opened<T: DeserializeOwned>(&self) -> Option<Result<T, String>> {
         let value = Payload::encode(self.value()?, Encoding::MsgPack).map_err(|why| why.to_string());

@@ -18,6 +18,7 @@ mod man;
 mod network;
 mod peers;
 mod ping;
+mod send;
 mod serve;
 mod services;
 mod set;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: Command, logging: &Logging) -> Result<Exit, Abort> {
         Command::Log(typed) => log::run(&typed),
         Command::Call(typed) => call::run(*typed),
         Command::Serve(typed) => serve::run(*typed),
+        Command::Send(typed) => send::run(&typed),
         Command::Services(typed) => services::run(&typed),
         Command::Describe(typed) => services::describe(&typed),
         Command::Bench(typed) => bench::run(&typed),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerage::address::Address;
 use peerage::node::Presence;
-use peerage::node::snapshot::{EventRecord, Info, Peers, Status, Why};
+use peerage::node::snapshot::{EventRecord, Info, Peers, Services, Status, Why};
 use peerage::outcome::{NotSent, Outcome};
 use peerage::{CallError, Channel, Encoding, Value};
 use serde::de::DeserializeOwned;
@@ -18,10 +18,12 @@ use crate::exit::{Abort, Exit};
 use crate::output;
 
 mod calling;
+mod sending;
 mod serving;
 
 pub(crate) use calling::{Calls, Invocation, Wanted as WantedCall};
-pub(crate) use serving::{Given, Offer, Word};
+pub(crate) use sending::Progress;
+pub(crate) use serving::{Given, Offer, Received, Word};
 
 /// A connection to the control socket of one node.
 #[derive(Debug)]
@@ -46,6 +48,11 @@ impl Control {
     /// Who the node is.
     pub(crate) async fn info(&self) -> Result<Info, Abort> {
         self.ask("peerage/info", &NOTHING).await
+    }
+
+    /// What it offers.
+    pub(crate) async fn services(&self) -> Result<Services, Abort> {
+        self.ask("peerage/services", &NOTHING).await
     }
 
     /// Whom it knows.

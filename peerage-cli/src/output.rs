@@ -69,6 +69,11 @@ pub(crate) fn comment(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Writes over the line on stderr in which the cursor stands.
+pub(crate) fn rewrite(text: &str) {
+    let _ = write!(io::stderr(), "\r\x1b[K{text}");
+}
+
 /// Says on stderr what went wrong.
 pub(crate) fn complain(text: &str) {
     comment(&format!("error: {text}"));

@@ -78,6 +78,17 @@ pub(crate) async fn is_there(run: &Path, network: &Name, who: &str) -> Result<bo
     Ok(false)
 }
 
+/// Whether a node of this user that runs in this network, other than `except`, offers a function.
+pub(crate) async fn is_offered(run: &Path, network: &Name, except: Option<&Name>, tag: &str) -> Result<bool, Abort> {
+    for running in all(run).await? {
+        let is_there = running.network == *network && Some(&running.name) != except;
+        if is_there && running.control.services().await?.services.iter().any(|service| service.tag == tag) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// All running nodes of this user, by network and name.
 async fn all(run: &Path) -> Result<Vec<Running>, Abort> {
     let mut all = Vec::new();

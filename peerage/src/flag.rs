@@ -69,6 +69,15 @@ pub(crate) struct Flags {
     by_name: RwLock<BTreeMap<String, Arc<OnFlag>>>,
 }
 
+tokio::task_local! {
+    static KEPT: ();
+}
+
+/// Does work in whose calls no flag is given a meaning: such a call ends with the error as which the flag travels.
+pub(crate) fn kept<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    KEPT.scope((), work)
+}
+
 type OnFlag = dyn Fn(&str, NodeId) -> Result<Value, Failure> + Send + Sync;
 
 impl Flags {
@@ -86,8 +95,12 @@ impl Flags {
         self.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(flag.0.into_owned(), Arc::new(handler));
     }
 
-    /// What this flag means for a call of `tag` at `peer`; `None` where nobody handles it.
+    /// What this flag means for a call of `tag` at `peer`; `None` where nobody handles it,
+    /// and inside of [`kept`].
     pub(crate) fn resolve(&self, flag: &Flag, tag: &str, peer: NodeId) -> Option<Result<Value, CallError>> {
+        if KEPT.try_with(|()| ()).is_ok() {
+            return None;
+        }
         let handler = self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(flag.name()).cloned();
         if let Some(handler) = handler {
             return Some(handler(tag, peer).map_err(|failure| {

@@ -77,6 +77,11 @@ struct IdentityAndNetworks;
 
 /// See [`Nodes`].
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from-aiomas.md")]
+struct ComingFromAiomas;
+
+/// See [`Nodes`].
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/coming-from-bndl.md")]
 struct ComingFromBndl;
 

@@ -114,6 +114,23 @@ impl Node {
         services.own(tag).is_some_and(|entry| services.remove(&entry))
     }
 
+    /// Adds a service whose name and rules have been checked.
+    pub(crate) fn add_service<Form>(
+        &self,
+        tag: &str,
+        options: Options,
+        handler: impl Handler<Form>,
+    ) -> Result<Arc<Entry>, Taken> {
+        let (node, handler) = (self.weak(), Arc::new(handler));
+        self.services().add_waiting(tag, options, move |called| {
+            let (handler, context) = (handler.clone(), Context::new(node.clone(), called.facts.clone()));
+            Box::pin(async move {
+                let answer = handler.answer(context, &called.args, &called.kwargs).await;
+                called.answer(answer);
+            })
+        })
+    }
+
     /// Says what it means when a call of this node is answered with a flag: the handler gets the name of the function and the
     /// node that answered, and gives the call its value or its failure. It takes the place of an earlier one.
     pub fn on_flag<R: Serialize>(
@@ -159,15 +176,7 @@ impl Serving<'_> {
     /// [`ServeError`] says what is wrong with the name or a rule.
     pub fn serve<Form>(self, handler: impl Handler<Form>) -> Result<Service, ServeError> {
         let services = self.check()?;
-        let node = self.node.weak();
-        let handler = Arc::new(handler);
-        let entry = services.add_waiting(self.tag, self.options, move |called| {
-            let (handler, context) = (handler.clone(), Context::new(node.clone(), called.facts.clone()));
-            Box::pin(async move {
-                let answer = handler.answer(context, &called.args, &called.kwargs).await;
-                called.answer(answer);
-            })
-        });
+        let entry = self.node.add_service(self.tag, self.options, handler);
         registered(self.tag, services, entry)
     }
 

@@ -1,5 +1,6 @@
 //! Commands that call services, and that offer one.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,12 +22,30 @@ pub(crate) struct Call {
     /// Named arguments: an object of JSON; `-` reads stdin
     #[arg(long, value_name = "JSON")]
     pub(crate) kwargs: Option<String>,
-    /// Whom to ask: an id, or a name that only one has
+    /// Ask this node and no other: an id, or a name that only one has. With --any or --all: choose among these; several
     #[arg(long, value_name = "P")]
-    pub(crate) peer: String,
+    pub(crate) peer: Vec<String>,
+    /// Ask any node that offers it, and another one where it certainly did not run [default, without --peer]
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) any: bool,
+    /// Ask all nodes that offer it: one outcome for each, then the sum
+    #[arg(long, conflicts_with = "repeat")]
+    pub(crate) all: bool,
+    /// Only members of this group; several: of any of them
+    #[arg(long, value_name = "G")]
+    pub(crate) group: Vec<Group>,
+    /// Only hubs
+    #[arg(long)]
+    pub(crate) hubs: bool,
+    /// Only nodes on this machine
+    #[arg(long)]
+    pub(crate) on_host: bool,
+    /// The node that calls may answer itself
+    #[arg(long)]
+    pub(crate) include_self: bool,
     #[command(flatten)]
     pub(crate) acting: Acting,
-    /// Deadline of each call; also how long to wait until the peer is known
+    /// Deadline of each call; also how long to wait until it is known who offers it
     #[arg(long, value_name = "D", default_value = "30s", value_parser = quantity::duration)]
     pub(crate) deadline: Duration,
     /// Make this many calls, going on after errors, and sum up
@@ -44,7 +63,7 @@ pub(crate) struct Call {
 }
 
 #[derive(Arguments, Debug)]
-#[command(after_help = SERVE_EXAMPLES.to_owned() + &exit::table(), group = ArgGroup::new("answer").required(true).args(["echo", "command"]))]
+#[command(after_help = SERVE_EXAMPLES.to_owned() + &exit::table(), group = ArgGroup::new("answer").required(true).args(["echo", "command", "file_sink"]))]
 pub(crate) struct Serve {
     /// The tag under which others call it
     #[arg(value_name = "TAG")]
@@ -56,6 +75,9 @@ pub(crate) struct Serve {
     /// answer (JSON if it parses as a whole, else text). Split by a shell's quoting rules, run without a shell
     #[arg(long, value_name = "CMD")]
     pub(crate) command: Option<String>,
+    /// Take the files that others send into this folder, and tell of each. Nothing is overwritten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) file_sink: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) acting: Acting,
     /// Calls answered at once, at most 64; one more is told to come again later
@@ -73,6 +95,25 @@ pub(crate) struct Serve {
     /// Print JSON, one object a line
     #[arg(long)]
     pub(crate) jsonl: bool,
+}
+
+#[derive(Arguments, Debug)]
+#[command(after_help = SEND_EXAMPLES.to_owned() + &exit::table())]
+pub(crate) struct Send {
+    /// Whom to send it to: an id, or a name that only one has
+    #[arg(value_name = "PEER")]
+    pub(crate) peer: String,
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The tag under which it takes files
+    #[arg(long, value_name = "TAG", default_value = "files")]
+    pub(crate) tag: Tag,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Arguments, Debug)]
@@ -129,9 +170,19 @@ Arguments: each is JSON if it parses as a whole, else a string; `-` reads stdin.
 
 const CALL_EXAMPLES: &str = "\
 Examples:
-  peerage call add 2 3 --peer b
+  peerage call add 2 3
   peerage call img.resize - --peer b --kwargs '{\"width\": 640}' --json < picture.json
-  peerage call add 2 3 --peer b --repeat 10000 --concurrency 64
+  peerage call disk.free --all --group workers --jsonl
+  peerage call add 2 3 --repeat 10000 --concurrency 64
+
+";
+
+const SEND_EXAMPLES: &str = "\
+The receiver runs `peerage serve files --file-sink DIR`. Cut off and said again, it goes on behind what has arrived; both ends compare \
+the SHA-256 of the whole file at the end.
+
+Examples:
+  peerage send b report.pdf
 
 ";
 
@@ -152,5 +203,6 @@ command that prints {\"$flag\":\"NAME\"} answers with that flag. Where no node r
 Examples:
   peerage serve add --command \"jq '.args | add'\"
   peerage serve echo --echo --concurrency 8
+  peerage serve files --file-sink /srv/inbox
 
 ";

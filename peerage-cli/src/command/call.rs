@@ -1,23 +1,27 @@
-//! `peerage call`: calls a function of another node, once or many times, and prints how it ended.
+//! `peerage call`: calls a function of another node, of any or of all, once or many times, and prints how it ended.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use peerage::Value;
 use peerage::codec::NotationError;
+use peerage::name::Name;
 use peerage::outcome::Outcome;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::actor::Actor;
 use crate::args;
 use crate::called::Called;
 use crate::content;
-use crate::control::{Calls, Invocation, WantedCall};
+use crate::control::{Calls, Control, Invocation, WantedCall};
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
 use crate::output::{self, Form};
 use crate::presence;
+use crate::running;
 use crate::runtime::{self, Interrupts};
-use crate::several::{Ends as _, Several, Stopped};
+use crate::several::{Ends as _, Several, Stopped, Tally};
 use crate::time::Time;
 
 pub(super) fn run(typed: args::Call) -> Result<Exit, Abort> {
@@ -37,6 +41,8 @@ struct Plan {
     typed: args::Call,
     what: Invocation,
     form: Form,
+    /// Whether the node that acts chooses whom to call.
+    chooses: bool,
 }
 
 impl Plan {
@@ -58,22 +64,60 @@ impl Plan {
                 "--kwargs is an object of JSON: {\"name\": value, …}; everything else is an ARG".to_owned(),
             ));
         }
+        let chooses = typed.any || typed.all || typed.peer.is_empty();
+        let narrows = typed.hubs || typed.on_host || typed.include_self || !typed.group.is_empty();
+        if !chooses && typed.peer.len() > 1 {
+            return Err(Abort::Usage("--peer names several nodes: say --any or --all too".to_owned()));
+        }
+        if !chooses && narrows {
+            return Err(Abort::Usage(
+                "--peer names the node, so there is nothing to choose: leave out --group, --hubs, --on-host and \
+                 --include-self, or say --any"
+                    .to_owned(),
+            ));
+        }
         let what = Invocation { tag: typed.tag.0.clone(), args, kwargs };
         let form = Form::of(typed.json, typed.jsonl);
-        Ok(Plan { typed, what, form })
+        Ok(Plan { typed, what, form, chooses })
+    }
+
+    /// Whom to call. The one node that is named is sought first; among others the node that acts chooses.
+    async fn wanted(&self, actor: &mut Actor, run: &Path) -> Result<WantedCall, Abort> {
+        let typed = &self.typed;
+        let wanted = WantedCall { deadline: self.deadline(), ..WantedCall::default() };
+        match &typed.peer[..] {
+            [who] if !self.chooses => {
+                let presence = presence::seek(actor, run, who, typed.deadline).await?;
+                let peer = presence::only(actor, presence, who).await?.id;
+                Ok(WantedCall { peer: Some(peer), ..wanted })
+            }
+            peers => Ok(WantedCall {
+                groups: typed.group.iter().map(ToString::to_string).collect(),
+                hubs_only: typed.hubs,
+                peers: peers.to_vec(),
+                on_host: typed.on_host,
+                include_self: typed.include_self,
+                ..wanted
+            }),
+        }
+    }
+
+    /// The deadline of each call. A timeout of the whole command leaves time to tell how the call ended.
+    fn deadline(&self) -> Duration {
+        let within = self.typed.acting.timeout.map(|timeout| timeout - timeout / 10);
+        within.map_or(self.typed.deadline, |within| within.min(self.typed.deadline))
     }
 
     async fn carry_out(self, actor: &mut Actor, run: &Path, time: &Time) -> Result<Exit, Abort> {
         let mut interrupts = Interrupts::listen()?;
         time.seeking();
         let began = Instant::now();
-        let deadline = self.typed.deadline;
-        let peer = tokio::select! {
-            peer = found(actor, run, &self.typed.peer, &self.typed) => peer,
+        let wanted = tokio::select! {
+            wanted = self.wanted(actor, run) => wanted,
             () = interrupts.next() => return Ok(Exit::Failed),
         };
-        let peer = match peer {
-            Ok(peer) => peer,
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
             Err(Abort::Ended(exit, why)) if self.form != Form::Text => {
                 let called = Called::nowhere(exit, why, began.elapsed());
                 return self.tell(&called, exit);
@@ -81,25 +125,67 @@ impl Plan {
             Err(abort) => return Err(abort),
         };
         time.asking();
-        let calls = actor.control().calls();
-        let wanted = WantedCall { peer, deadline };
+        if self.typed.all {
+            return self.all(actor.control(), &wanted, &mut interrupts).await;
+        }
+        let caller = Arc::new(Caller {
+            calls: actor.control().calls(),
+            run: run.to_owned(),
+            network: actor.network(),
+            own: actor.name(),
+            what: self.what.clone(),
+            wanted,
+        });
         // A stream always has its closing record, even for one call.
         match self.typed.repeat.or((self.form == Form::Jsonl).then_some(1)) {
             Some(times) => {
                 let several = Several { times, at_once: self.typed.concurrency, form: self.form };
-                let call = move |stopped| {
-                    let (calls, what, wanted) = (calls.clone(), self.what.clone(), wanted.clone());
-                    async move { made(&calls, &what, &wanted, stopped).await }
+                let call = move |mut stopped: Stopped| {
+                    let caller = caller.clone();
+                    async move {
+                        let began = Instant::now();
+                        tokio::select! {
+                            called = caller.call() => called,
+                            _ = stopped.wait_for(|stopped| *stopped) => Called::interrupted(began.elapsed()),
+                        }
+                    }
                 };
                 several.make(call, &mut interrupts).await
             }
             None => {
                 let called = tokio::select! {
-                    called = calls.make(&self.what, &wanted) => called,
+                    called = caller.call() => called,
                     () = interrupts.next() => Called::interrupted(began.elapsed()),
                 };
                 self.tell(&called, Exit::of(called.outcome()))
             }
+        }
+    }
+
+    /// Asks all who offer it.
+    async fn all(
+        &self,
+        control: &mut Control,
+        wanted: &WantedCall,
+        interrupts: &mut Interrupts,
+    ) -> Result<Exit, Abort> {
+        let (began, mut tally, mut n) = (Instant::now(), Tally::default(), 0);
+        let told = control.call_all(&self.what, wanted, |called| {
+            n += 1;
+            if let (Form::Text, Some(value)) = (self.form, called.value()) {
+                let peer = called.peer().unwrap_or_default();
+                output::line(&format!("{peer}\t{}", output::harmless(&value.to_string())))?;
+            }
+            tally.tell(n, &called, self.form)
+        });
+        let told = tokio::select! {
+            nobody = told => Some(nobody?),
+            () = interrupts.next() => None,
+        };
+        tally.interrupted = told.is_none();
+        match told.flatten() {
+            Some(called) => self.tell(&called, Exit::of(called.outcome())),
+            None => tally.close(began.elapsed(), self.form),
         }
     }
 
@@ -113,18 +199,33 @@ impl Plan {
     }
 }
 
-/// The id of the one node that is meant; the one that acts may be it.
-async fn found(actor: &mut Actor, run: &Path, who: &str, typed: &args::Call) -> Result<String, Abort> {
-    let presence = presence::seek(actor, run, who, typed.deadline).await?;
-    Ok(presence::only(actor, presence, who).await?.id)
+/// Makes calls, all the same.
+struct Caller {
+    calls: Calls,
+    run: PathBuf,
+    network: Name,
+    /// The node that makes the calls, if it runs anyway.
+    own: Option<Name>,
+    what: Invocation,
+    wanted: WantedCall,
 }
 
-/// One of several calls.
-async fn made(calls: &Calls, what: &Invocation, wanted: &WantedCall, mut stopped: Stopped) -> Called {
-    let began = Instant::now();
-    tokio::select! {
-        called = calls.make(what, wanted) => called,
-        _ = stopped.wait_for(|stopped| *stopped) => Called::interrupted(began.elapsed()),
+impl Caller {
+    /// What a node of this user offers is never absent: whoever acts is about to hear of it.
+    async fn call(&self) -> Called {
+        let until = Instant::now() + self.wanted.deadline;
+        loop {
+            let called = self.calls.make(&self.what, &self.wanted).await;
+            if called.outcome() != Outcome::Absent || !self.wanted.takes_anybody() || Instant::now() >= until {
+                return called;
+            }
+            // A node that does not answer offers nothing.
+            let offered = running::is_offered(&self.run, &self.network, self.own.as_ref(), &self.what.tag).await;
+            if !offered.unwrap_or(false) {
+                return called;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 }
 
@@ -135,3 +236,6 @@ fn value(place: &str, text: &str) -> Result<Value, Abort> {
         why => Abort::Usage(format!("{place}: {why}")),
     })
 }
+
+/// How long news take at most from one node to the next on a machine that is not busy.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);

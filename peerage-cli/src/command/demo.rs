@@ -17,6 +17,7 @@ use crate::runtime::{self, Interrupts};
 mod member;
 mod nodes;
 mod servant;
+mod services;
 mod steps;
 
 pub(super) fn run(typed: &args::Demo) -> Result<Exit, Abort> {

@@ -1,4 +1,4 @@
-//! `peerage serve`: offers a function under a tag, answered by a command or an echo.
+//! `peerage serve`: offers a function under a tag, answered by a command or an echo, or takes files into a folder.
 //!
 //! The node hands each call over through its control socket and is answered with the value. A call that nobody waits for
 //! any more is ended with all its processes, and only then is that confirmed.
@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::actor::Actor;
 use crate::args;
-use crate::control::{Control, Given, Offer, Word};
+use crate::control::{Control, Given, Offer, Received, Word};
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
 use crate::output;
@@ -47,10 +48,17 @@ pub(super) fn run(typed: args::Serve) -> Result<Exit, Abort> {
 enum Source {
     Echo,
     Command(Program),
+    /// The node itself takes files into this folder.
+    Files(PathBuf),
 }
 
 impl Source {
     fn of(typed: &args::Serve) -> Result<Source, Abort> {
+        if let Some(folder) = &typed.file_sink {
+            let absolute = folder.canonicalize().ok().filter(|folder| folder.is_dir());
+            let why = || Abort::Usage(format!("--file-sink {}: there is no such folder", folder.display()));
+            return absolute.map(Source::Files).ok_or_else(why);
+        }
         match &typed.command {
             Some(command) => Program::parse(command, limits::PLAIN_FRAME_BYTES_DEFAULT)
                 .map(Source::Command)
@@ -61,7 +69,7 @@ impl Source {
 
     async fn answer(&self, given: Given, groups: &Groups) -> Result<Answer, Failed> {
         match self {
-            Source::Echo => Ok(Answer::Value(given.echoed())),
+            Source::Echo | Source::Files(_) => Ok(Answer::Value(given.echoed())),
             Source::Command(program) => program.answer(&given.into_request(), groups).await,
         }
     }
@@ -79,16 +87,20 @@ async fn offer(
         concurrency: typed.concurrency,
         allow: typed.allow.iter().map(ToString::to_string).collect(),
         description: typed.description.clone(),
+        file_sink: match &*source {
+            Source::Files(folder) => Some(folder.clone()),
+            Source::Echo | Source::Command(_) => None,
+        },
     };
     let info = control.info().await?;
     control.serve(&typed.tag.0, &offer).await?;
     Ready { event: "ready", tag: &typed.tag.0, id: info.id, name: info.name, network, pid: std::process::id() }
         .tell(typed.jsonl)?;
-    let mut work = Work { source, tasks: JoinSet::new(), stops: BTreeMap::new() };
+    let mut work = Work { source, jsonl: typed.jsonl, tasks: JoinSet::new(), stops: BTreeMap::new() };
     let ended = loop {
         tokio::select! {
             word = control.next_word() => match word {
-                Some(word) => work.take(word),
+                Some(word) => work.take(word)?,
                 None => break Err(Abort::Ended(Exit::ConnectionLost, "the node has gone".to_owned())),
             },
             Some(_) = work.tasks.join_next() => {}
@@ -112,14 +124,16 @@ async fn offer(
 /// The calls that were handed over.
 struct Work {
     source: Arc<Source>,
+    jsonl: bool,
     tasks: JoinSet<()>,
     /// Where each is told that nobody waits any more; the request is answered when it has ended.
     stops: BTreeMap<u64, oneshot::Sender<Option<Request>>>,
 }
 
 impl Work {
-    fn take(&mut self, word: Word) {
+    fn take(&mut self, word: Word) -> Result<(), Abort> {
         match word {
+            Word::Received(file) => return arrived(&file, self.jsonl),
             Word::Call(request, given) => {
                 self.stops.retain(|_, stop| !stop.is_closed());
                 let (stop, stopped) = oneshot::channel();
@@ -136,6 +150,7 @@ impl Work {
                 None => request.reply(&Value::Null),
             },
         }
+        Ok(())
     }
 
     /// Takes no more calls and lets those it has end by themselves, for a while.
@@ -146,7 +161,8 @@ impl Work {
             while !self.tasks.is_empty() {
                 tokio::select! {
                     word = control.next_word() => match word {
-                        Some(word) => self.take(word),
+                        // Whoever read our output may have gone; the calls are answered all the same.
+                        Some(word) => drop(self.take(word)),
                         None => return,
                     },
                     _ = self.tasks.join_next() => {}
@@ -164,6 +180,23 @@ impl Work {
             let _ = stop.send(None);
         }
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Tells of a file that has arrived.
+fn arrived(file: &Received, jsonl: bool) -> Result<(), Abort> {
+    #[derive(Serialize)]
+    struct Record<'f> {
+        event: &'static str,
+        #[serde(flatten)]
+        file: &'f Received,
+    }
+    match jsonl {
+        true => output::record(&Record { event: "received", file }),
+        false => {
+            let from = file.from.as_deref().map_or("a program of this user".to_owned(), output::shown);
+            output::line(&format!("received {}  {} bytes  from {from}", output::shown(&file.path), file.size))
+        }
     }
 }
 

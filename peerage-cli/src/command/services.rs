@@ -47,11 +47,10 @@ pub(super) fn describe(typed: &args::Describe) -> Result<Exit, Abort> {
     runtime::on_one_thread(time.bound(async {
         let mut actor = Actor::find_or_join(&home, &typed.acting, &time).await?;
         time.seeking();
-        let offered = Offered::gather(&mut actor, &home.run_folder(), None, typed.deadline).await;
-        actor.leave().await;
-        let mut offered = offered?;
         let tag = &typed.tag.0;
-        offered.services.retain(|row| row.service.tag == *tag);
+        let offered = Offered::of_tag(&mut actor, &home.run_folder(), tag, typed.deadline).await;
+        actor.leave().await;
+        let offered = offered?;
         if offered.services.is_empty() {
             return Err(match offered.complete && offered.silent.is_empty() {
                 true => {
@@ -153,6 +152,17 @@ impl Offered {
         Ok(offered)
     }
 
+    /// Who offers one function. If nobody does, as far as is known, all there is to know is waited for.
+    async fn of_tag(actor: &mut Actor, run: &Path, tag: &str, deadline: Duration) -> Result<Offered, Abort> {
+        let mut offered = Offered::gather(actor, run, None, deadline).await?;
+        if !offered.complete && !offered.services.iter().any(|row| row.service.tag == tag) {
+            presence::settled(actor.control(), presence::GUEST_PATIENCE).await?;
+            offered = Offered::gather(actor, run, None, deadline).await?;
+        }
+        offered.services.retain(|row| row.service.tag == tag);
+        Ok(offered)
+    }
+
     fn add(&mut self, called: Called, peer: String, name: String) -> Result<(), Abort> {
         match called.opened::<Services>() {
             Some(Ok(listed)) => self.services.extend(listed.services.into_iter().map(|service| Row {
@@ -197,5 +207,5 @@ fn everybody(peers: &Peers, is_guest: bool) -> Vec<(String, String)> {
 
 async fn ask(calls: &Calls, peer: &str, deadline: Duration) -> Called {
     let what = Invocation::without_arguments("peerage/services");
-    calls.make(&what, &WantedCall { peer: peer.to_owned(), deadline }).await
+    calls.make(&what, &WantedCall { peer: Some(peer.to_owned()), deadline, ..WantedCall::default() }).await
 }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use peerage::{Caller, Value};
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{Control, NODE_GRACE, millis};
 use crate::called::Called;
+use crate::exit::Abort;
 
 /// What is to be called, with what.
 #[derive(Clone, Debug)]
@@ -24,13 +26,32 @@ impl Invocation {
     }
 }
 
-/// Whom to call, and how long to wait.
-#[derive(Clone, Debug, Serialize)]
+/// Whom to call, and how long to wait. Without a peer: any that offers it.
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Wanted {
     /// Id of the one node that is asked.
-    pub(crate) peer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<String>,
+    /// Only members of any of these groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) groups: Vec<String>,
+    pub(crate) hubs_only: bool,
+    /// Only nodes with one of these ids or names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) peers: Vec<String>,
+    pub(crate) on_host: bool,
+    /// The node that calls may answer itself.
+    pub(crate) include_self: bool,
     #[serde(rename = "deadline_ms", serialize_with = "in_millis")]
     pub(crate) deadline: Duration,
+}
+
+impl Wanted {
+    /// Whether whoever offers it may be asked.
+    pub(crate) fn takes_anybody(&self) -> bool {
+        let narrows = self.hubs_only || self.on_host || !self.groups.is_empty() || !self.peers.is_empty();
+        self.peer.is_none() && !narrows
+    }
 }
 
 /// The way to make calls from any task. It does not keep the connection open.
@@ -41,6 +62,51 @@ impl Control {
     /// To make calls.
     pub(crate) fn calls(&self) -> Calls {
         Calls(self.channel.caller())
+    }
+
+    /// Lets the node ask all who offer it; each answer goes to `tell` as it comes. What is returned is why nobody was asked.
+    pub(crate) async fn call_all(
+        &mut self,
+        what: &Invocation,
+        wanted: &Wanted,
+        mut tell: impl FnMut(Called) -> Result<(), Abort>,
+    ) -> Result<Option<Called>, Abort> {
+        #[derive(Serialize)]
+        struct OfAll<'w> {
+            all: u64,
+            #[serde(flatten)]
+            wanted: &'w Wanted,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Sum {
+            Nobody(Box<Called>),
+            End(IgnoredAny),
+        }
+        let began = Instant::now();
+        let caller = self.channel.caller();
+        let content = ("peerage/local/call", (&what.tag, &what.args, &what.kwargs), OfAll { all: 0, wanted });
+        let call = caller.request::<Sum>(&content).deadline(wanted.deadline.saturating_add(NODE_GRACE));
+        tokio::pin!(call);
+        loop {
+            // Each answer is told before the sum comes.
+            tokio::select! {
+                biased;
+                Some(request) = self.channel.next_request() => {
+                    let answer = request.content::<(String, (Called,), Value)>();
+                    request.reply(&Value::Null);
+                    match answer {
+                        Ok((_, (called,), _)) => tell(called)?,
+                        Err(why) => tracing::debug!(%why, "skipped a word of the node"),
+                    }
+                }
+                sum = &mut call => return Ok(match sum {
+                    Ok(Sum::End(_)) => None,
+                    Ok(Sum::Nobody(called)) => Some(*called),
+                    Err(error) => Some(Called::untold(error, began.elapsed())),
+                }),
+            }
+        }
     }
 }
 

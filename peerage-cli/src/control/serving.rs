@@ -1,6 +1,8 @@
 //! A service that this program offers through a node: the node hands each call over as a request, and is answered with
 //! the value.
 
+use std::path::PathBuf;
+
 use peerage::{Request, Value};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ pub(crate) struct Offer {
     pub(crate) allow: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
+    /// The node takes files into this folder, by its absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file_sink: Option<PathBuf>,
 }
 
 /// A call that the node hands over.
@@ -55,12 +60,24 @@ impl Given {
     }
 }
 
+/// A file that has arrived, as the node tells of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Received {
+    /// Id of the node that sent it.
+    pub(crate) from: Option<String>,
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) sha256: String,
+}
+
 /// What the node wants of a program that serves. Each request is to be answered.
 pub(crate) enum Word {
     /// Do this; the answer is the value.
     Call(Request, Given),
     /// Nobody waits for the call with this number any more; the answer is null, when the work has really ended.
     Cancel(Request, u64),
+    /// The node has taken a file. This is answered already.
+    Received(Received),
 }
 
 impl Control {
@@ -93,6 +110,12 @@ impl Control {
                 && kind == "cancel"
             {
                 return Some(Word::Cancel(request, call));
+            }
+            if let Ok((kind, (file,), _)) = request.content::<(String, (Received,), Value)>()
+                && kind == "received"
+            {
+                request.reply(&Value::Null);
+                return Some(Word::Received(file));
             }
             // A newer node tells things that this program has no word for.
             tracing::debug!("skipped a word of the node");

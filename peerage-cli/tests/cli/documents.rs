@@ -65,6 +65,7 @@ fn every_command_gets_its_manual_page() {
         "peerage-network.1",
         "peerage-peers.1",
         "peerage-ping.1",
+        "peerage-send.1",
         "peerage-serve.1",
         "peerage-services.1",
         "peerage-set.1",

@@ -17,7 +17,7 @@ use crate::program::{Run, ended, eventually, finish, signal};
 struct Serving {
     child: Child,
     ready: Value,
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Serving {
@@ -29,7 +29,7 @@ impl Serving {
         let Ok(ready) = serde_json::from_str(&line) else {
             panic!("no ready line: {line:?} {:?}", finish(child));
         };
-        Serving { child, ready, _stdout: stdout }
+        Serving { child, ready, stdout }
     }
 }
 
@@ -242,14 +242,99 @@ fn several_calls_are_told_as_they_end_and_summed_up() {
 }
 
 #[test]
+fn without_a_peer_any_node_that_offers_it_answers_and_the_calling_one_only_if_it_may() {
+    let (home, a, b, _serving) = served(&["echo", "--echo"]);
+    let any = |arguments: &[&str]| home.run(&[&["call"], arguments, &["--node", "a", "--json"]].concat());
+    let answer = any(&["echo", "5"]);
+    let wanted = json!({"schema":1,"outcome":"ok","class":"ok","value":5,"peer":b.id(),"attempts":1});
+    assert_eq!((answer.code, steady(answer.object())), (Some(0), wanted));
+    let nobody = any(&["nothing"]);
+    let record = steady(nobody.object());
+    assert_eq!((nobody.code, keys(&record)), (Some(3), vec!["class", "may_have_run", "message", "outcome", "schema"]));
+    assert_eq!((&record["outcome"], &record["message"]), (&json!("absent"), &json!("nobody offers `nothing`")));
+    for narrowed in [&["--hubs"][..], &["--group", "workers"], &["--any", "--peer", "a"]] {
+        assert_eq!(any(&[&["echo", "5"], narrowed].concat()).code, Some(3), "{narrowed:?}");
+    }
+    for fitting in [&["--on-host"][..], &["--any", "--peer", "b", "--peer", "nobody"]] {
+        assert_eq!(any(&[&["echo", "5"], fitting].concat()).code, Some(0), "{fitting:?}");
+    }
+    let _mine = Serving::start(&home, &["mine", "--echo", "--node", "a"]);
+    assert_eq!(any(&["mine", "1"]).code, Some(3));
+    assert_eq!(any(&["mine", "1", "--include-self"]).object()["peer"], a.id());
+}
+
+#[test]
+fn where_a_call_certainly_did_not_run_another_node_is_asked() {
+    let home = Home::new();
+    let (_a, b) = pair(&home);
+    let c = home.up("c", &[]);
+    let (started, first) = (home.beside("started"), home.beside("first"));
+    // Whoever is first holds its only place; the other one finds the file and answers.
+    let script = format!(
+        "if mkdir {} 2>/dev/null; then touch {}; exec sleep 20; else echo 7; fi",
+        first.display(),
+        started.display()
+    );
+    let command = format!("sh -c '{script}'");
+    let _b = Serving::start(&home, &["one", "--command", &command, "--concurrency", "1", "--node", "b"]);
+    let _c = Serving::start(&home, &["one", "--command", &command, "--concurrency", "1", "--node", "c"]);
+    let both = || {
+        home.run(&["describe", "one", "--node", "a", "--json"]).code == Some(0)
+            && home.done(&["describe", "one", "--node", "a", "--json"]).object()["nodes"].as_array().map(Vec::len)
+                == Some(2)
+    };
+    assert!(eventually(both), "both are known");
+    let slow = ["call", "one", "--node", "a", "--deadline", "20s"];
+    let _slow = crate::node::Killed(home.peerage(&slow).spawn().expect("the program starts"));
+    assert!(eventually(|| started.exists()), "one of them is at work");
+    let mut most = 0;
+    for _ in 0..10 {
+        let answer = home.run(&["call", "one", "--node", "a", "--json"]);
+        let record = answer.object();
+        assert_eq!((answer.code, &record["value"]), (Some(0), &json!(7)), "{record}");
+        most = most.max(record["attempts"].as_u64().expect("a number"));
+    }
+    assert!((1..=2).contains(&most), "{most}");
+    drop((b, c));
+}
+
+#[test]
+fn all_who_offer_it_are_asked_and_each_answer_is_told() {
+    let (home, mut a, b, _serving) = served(&["echo", "--echo"]);
+    let c = home.up("c", &["--group", "workers"]);
+    a.event_of("joined", "c");
+    let _c = Serving::start(&home, &["echo", "--command", "false", "--node", "c"]);
+    let all = |options: &[&str]| home.run(&[&["call", "echo", "x", "--all", "--node", "a"], options].concat());
+    assert!(eventually(|| all(&["--json"]).object()["asked"] == 2), "both are known");
+    let both = all(&["--jsonl"]);
+    let records = both.records();
+    let (end, each) = records.split_last().expect("there is a closing record");
+    assert_eq!((both.code, each.len()), (Some(8), 2), "{both:?}");
+    let of = |id: String| each.iter().find(|record| record["peer"] == id).expect("one of each");
+    assert_eq!((&of(b.id())["value"], &of(c.id())["outcome"]), (&json!("x"), &json!("remote")));
+    let mut numbers: Vec<u64> = each.iter().filter_map(|record| record["n"].as_u64()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
+    assert_eq!((&end["asked"], &end["ok"], &end["failed"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(end["outcomes"], json!({"ok": 1, "remote": 1}));
+    let text = all(&["--peer", "b"]);
+    assert_eq!((text.code, text.stdout.lines().next()), (Some(0), Some(format!("{}\t\"x\"", b.id()).as_str())));
+    assert_eq!(all(&["--group", "workers", "--json"]).object()["failed"], 1);
+    let nobody = home.run(&["call", "nothing", "--all", "--node", "a", "--json"]);
+    assert_eq!((nobody.code, &nobody.object()["outcome"]), (Some(3), &json!("absent")));
+}
+
+#[test]
 fn guests_call_and_serve_where_no_node_runs() {
     let (home, other) = (Home::new(), Home::new());
     home.done(&["network", "new", "lab"]);
     let mut a = home.up_at_loopback("a", "lab", &[]);
     home.invite(&other, "lab", &a.address("tls://"));
     let _serving = Serving::start(&home, &["echo", "--echo"]);
-    let answer = other.run(&["call", "echo", "hello", "--peer", "a", "--json"]);
-    assert_eq!((answer.code, &answer.object()["value"]), (Some(0), &json!("hello")), "{answer:?}");
+    for whom in [&["--peer", "a"][..], &["--any"]] {
+        let answer = other.run(&[&["call", "echo", "hello", "--json"], whom].concat());
+        assert_eq!((answer.code, &answer.object()["value"]), (Some(0), &json!("hello")), "{answer:?}");
+    }
 
     let guest = Serving::start(&other, &["far", "--echo", "--group", "workers"]);
     let id = guest.ready["id"].as_str().expect("a ready line has an id").to_owned();
@@ -288,6 +373,35 @@ fn services_are_listed_with_what_became_of_their_calls_and_described() {
     let text = home.done(&["describe", "echo", "--node", "a"]).stdout;
     assert!(text.starts_with("echo: gives back what it gets\necho\tb\t"), "{text}");
     assert_eq!(home.run(&["describe", "nothing", "--node", "a"]).code, Some(3));
+}
+
+#[test]
+fn a_file_is_sent_to_a_folder_under_its_name_and_nothing_there_is_overwritten() {
+    let home = Home::new();
+    let (a, _b) = pair(&home);
+    let (inbox, file) = (home.beside("inbox"), home.beside("report.txt"));
+    fs::create_dir(&inbox).expect("a folder can be made");
+    let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    fs::write(&file, &content).expect("a file can be written");
+    let (folder, file) = (inbox.display().to_string(), file.display().to_string());
+    let mut sink = Serving::start(&home, &["files", "--file-sink", &folder, "--node", "b"]);
+    let sent = home.done(&["send", "b", &file, "--node", "a", "--json"]).object();
+    assert_eq!((&sent["outcome"], &sent["value"]["name"]), (&json!("ok"), &json!("report.txt")));
+    assert_eq!((&sent["value"]["size"], &sent["value"]["resumed_from"]), (&json!(3_000_000), &json!(0)));
+    assert!(fs::read(inbox.join("report.txt")).is_ok_and(|there| there == content), "it is the same there");
+    let mut line = String::new();
+    sink.stdout.read_line(&mut line).expect("stdout can be read");
+    let received: Value = serde_json::from_str(&line).expect("a record");
+    assert_eq!((&received["event"], &received["from"]), (&json!("received"), &json!(a.id())));
+    assert_eq!((&received["sha256"], &received["size"]), (&sent["value"]["sha256"], &json!(3_000_000)));
+    let again = home.done(&["send", "b", &file, "--node", "a"]);
+    assert_eq!(again.stdout, "b has it as report-1.txt: 3000000 bytes; the checksum is right\n");
+    assert_eq!(again.stderr, "", "no bar where there is no terminal");
+
+    let nobody = home.run(&["send", "b", &file, "--tag", "other", "--node", "a", "--json"]);
+    assert_eq!((nobody.code, &nobody.object()["why"]), (Some(5), &json!("no-such-service")));
+    assert_eq!(home.run(&["send", "b", "/no/such/file", "--node", "a"]).code, Some(2));
+    assert_eq!(home.run(&["serve", "files", "--file-sink", "/no/such/folder", "--node", "b"]).code, Some(2));
 }
 
 #[test]
@@ -331,6 +445,10 @@ fn a_command_line_that_makes_no_sense_is_refused_before_anything_is_done() {
         (&["call", "add", "-", "--kwargs", "-", "--peer", "b"], "there is one stdin"),
         (&["call", "add", "--peer", "b", "--concurrency", "2"], "say --repeat N too"),
         (&["call", "add", "{\"$bin\":\"0\"}", "--peer", "b"], "ARG: "),
+        (&["call", "add", "--any", "--all"], "cannot be used with"),
+        (&["call", "add", "--all", "--repeat", "2"], "cannot be used with"),
+        (&["call", "add", "--peer", "b", "--peer", "c"], "say --any or --all too"),
+        (&["call", "add", "--peer", "b", "--hubs"], "there is nothing to choose"),
         (&["serve", "add"], "required"),
         (&["serve", "add", "--command", "no-such-program-xyz"], "there is no program"),
         (&["serve", "add", "--echo", "--concurrency", "65"], "65"),

@@ -11,6 +11,8 @@
 //!   stalls     processes that are killed or stopped
 //!   starved    one process that hardly gets to run
 //!   idle       a mesh in which nothing happens
+//!   services   processes that serve, killed and restarted under calls
+//!   worker     processes of these tests' own that serve
 //!   cable      network namespaces of these tests' own
 //! ```
 //!
@@ -31,10 +33,12 @@ mod orders;
 #[path = "../cli/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
 mod program;
+mod services;
 mod spoof;
 mod stalls;
 mod starved;
 mod storm;
+mod worker;
 
 use std::env;
 use std::io::{self, Write as _};

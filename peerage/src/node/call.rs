@@ -64,8 +64,6 @@ pub struct NodeCall<'a, R> {
     link: Option<Link>,
     /// The way to a link, where there was none.
     reaching: Option<Reaching<'a>>,
-    /// A flag is left to whoever asked.
-    keeps_flags: bool,
 }
 
 type Reaching<'a> = Pin<Box<dyn Future<Output = Result<Link, CallError>> + Send + 'a>>;
@@ -93,7 +91,6 @@ impl<'a> Calling<'a> {
             asking: Asking::typed(),
             link: None,
             reaching: None,
-            keeps_flags: false,
         }
     }
 
@@ -226,14 +223,7 @@ impl<'a, R> NodeCall<'a, R> {
             asking,
             link: this.link.take(),
             reaching: this.reaching.take(),
-            keeps_flags: this.keeps_flags,
         }
-    }
-
-    /// The same call, with a flag as the error that it travels as.
-    pub(super) fn keeping_flags(mut self) -> Self {
-        self.keeps_flags = true;
-        self
     }
 
     /// Finishes the content and finds the link; `None` if one has to be made.
@@ -307,8 +297,7 @@ impl<'a, R> NodeCall<'a, R> {
 
     /// What the answer means, where it is a flag.
     fn unflagged(&self, why: CallError) -> Result<R, CallError> {
-        let flag = Flag::of(&why).filter(|_| !self.keeps_flags);
-        let meant = flag.and_then(|flag| self.shared.flags.resolve(&flag, self.tag, self.peer));
+        let meant = Flag::of(&why).and_then(|flag| self.shared.flags.resolve(&flag, self.tag, self.peer));
         let value = meant.unwrap_or(Err(why))?;
         self.asking.open(Payload::encode(&value, Encoding::MsgPack).map_err(bad_request)?)
     }

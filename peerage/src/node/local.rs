@@ -26,21 +26,31 @@ use crate::channel::{Caller, Failure};
 use crate::dispatch::{Called, Origin, Reach, Services};
 
 mod call;
+mod send;
 mod serve;
 
-/// Adds the services of the control socket.
-pub(super) fn add_to(services: &Arc<Services>, shared: &Arc<Shared>, filter: Option<Arc<dyn LogFilter>>) {
+pub(super) use serve::Offers;
+
+/// Adds the services of the control socket. What is returned has to be told of the node once it runs.
+pub(super) fn add_to(
+    services: &Arc<Services>,
+    shared: &Arc<Shared>,
+    filter: Option<Arc<dyn LogFilter>>,
+) -> Arc<Offers> {
     let node = shared.clone();
     services.waiting("peerage/local/drain", Reach::Local, move |called| drain(node.clone(), called));
     let node = shared.clone();
     services.waiting("peerage/local/call", Reach::Local, move |called| call::call(node.clone(), called));
     // The table must not hold what holds the table.
-    let (table, offers) = (Arc::downgrade(services), Arc::new(serve::Offers::default()));
+    let (table, offers) = (Arc::downgrade(services), Arc::new(Offers::default()));
+    let (node, told) = (shared.clone(), offers.clone());
+    services.waiting("peerage/local/send", Reach::Local, move |called| send::send(told.clone(), called));
+    let told = offers.clone();
     services.waiting("peerage/local/serve", Reach::Local, move |called| {
-        let (table, offers) = (table.clone(), offers.clone());
+        let (node, table, offers) = (node.clone(), table.clone(), told.clone());
         async move {
             match table.upgrade() {
-                Some(services) => serve::serve(services, offers, called).await,
+                Some(services) => serve::serve(node, services, offers, called).await,
                 None => called.request.fail_with(shutting_down()),
             }
         }
@@ -57,6 +67,7 @@ pub(super) fn add_to(services: &Arc<Services>, shared: &Arc<Shared>, filter: Opt
         let filter = filter.clone();
         async move { log(filter.as_deref(), called) }
     });
+    offers
 }
 
 /// Leaves in good order; the answer comes when everything is done but the control socket itself.

@@ -68,7 +68,7 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     let services = Arc::new(Services::new(builder.hook.clone(), builder.limits.served));
     shared.oneself.get_or_init(|| Oneself::new(Arc::downgrade(&services)));
     builtin::add_to(&services, &shared);
-    local::add_to(&services, &shared, builder.log_filter.clone());
+    let offers = local::add_to(&services, &shared, builder.log_filter.clone());
     let plain: Vec<Server> =
         bound.plain.into_iter().map(|listener| serve_plain(listener, &services, &metrics)).collect();
     let control = bound.control.map(|listener| control::serve(listener, services.clone(), metrics.clone()));
@@ -107,7 +107,9 @@ pub(super) async fn start(builder: Builder) -> Result<(Node, Events), StartError
     };
     shared.span.in_scope(|| tracing::info!(%epoch, "node started"));
     tokio::spawn(Driver::new(parts).run().instrument(shared.span.clone()));
-    Ok((Node::new(shared, services), events))
+    let node = Node::new(shared, services);
+    offers.begin(node.weak());
+    Ok((node, events))
 }
 
 async fn bind(builder: &Builder, gate: &Gate) -> Result<Bound, StartError> {

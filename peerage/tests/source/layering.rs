@@ -130,6 +130,8 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "control",
             "discovery",
             "dispatch",
+            // Programs at the control socket let the node send and take files.
+            "files",
             "flag",
             "hook",
             "identity",

@@ -7,7 +7,7 @@ use peerage::node::snapshot::PeerState;
 use tempfile::TempDir;
 
 use super::member::Member;
-use super::{Report, Shown, steps};
+use super::{Report, Shown, services, steps};
 use crate::control::{Answer, Control};
 use crate::exit::Abort;
 
@@ -22,6 +22,7 @@ pub(super) async fn all(report: &mut Report, count: usize, keep: bool) -> Result
     report.step("ping", ping(&mesh)).await?;
     report.step("info", info(&mesh)).await?;
     report.step("nominal", nominal(&mesh)).await?;
+    services::all(report, &mesh).await?;
     if keep {
         return report.step("keep", async { Ok(mesh.stay()) }).await;
     }
@@ -32,9 +33,9 @@ pub(super) async fn all(report: &mut Report, count: usize, keep: bool) -> Result
 }
 
 /// Nodes in a home and a network of their own.
-struct Mesh {
-    members: Vec<Member>,
-    home: TempDir,
+pub(super) struct Mesh {
+    pub(super) members: Vec<Member>,
+    pub(super) home: TempDir,
 }
 
 impl Mesh {
@@ -74,7 +75,7 @@ impl Mesh {
     }
 }
 
-async fn control(member: &Member) -> Result<Control, String> {
+pub(super) async fn control(member: &Member) -> Result<Control, String> {
     let socket = member.ready.control.strip_prefix("unix://").map(PathBuf::from);
     let socket = socket.ok_or_else(|| format!("no path: {}", member.ready.control))?;
     let nobody = || format!("nobody answers at {}", Path::display(&socket));
@@ -181,7 +182,7 @@ async fn drained(mesh: &mut Mesh) -> Shown {
     }
 }
 
-fn said(why: Abort) -> String {
+pub(super) fn said(why: Abort) -> String {
     why.text().unwrap_or_default().to_owned()
 }
 

@@ -1,141 +1,207 @@
-//! `peerage/local/call`: the node calls a function of another node for a program of its user.
+//! `peerage/local/call`: the node calls a function of other nodes for a program of its user.
 //!
-//! How the call ended is the *value* that the program gets: an outcome is news to it, not a failure of this service.
+//! How the call ended is the *value* that the program gets: an outcome is news to it, not a failure of this service. A call of
+//! all who offer the function tells each answer as it comes, as a request of the node, `["answer", [{"call": n, …}], {}]`, and
+//! its value is the sum.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerage_proto::codec::Value;
-use peerage_proto::id::NodeId;
+use peerage_proto::id::{Group, NodeId};
 use peerage_proto::limits;
-use peerage_proto::outcome::{CallError, Code, Outcome, Refused};
+use peerage_proto::outcome::{CallError, Refused};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
-use super::open;
-use crate::channel::Failure;
+use super::{bad_request, open};
+use crate::channel::{Caller, Failure};
 use crate::dispatch::Called;
-use crate::flag::Flag;
-use crate::node::call::Calling;
+use crate::flag::{self, Flag};
+use crate::node::call::{Calling, Settled};
+use crate::node::filter::Filter;
 use crate::node::shared::Shared;
+
+mod ended;
+
+pub(super) use ended::Ended;
 
 /// What is asked for, beside the tag and its arguments.
 #[derive(Deserialize)]
 struct Wanted {
-    peer: String,
+    /// Id of the one node that is asked. None: any that offers it, or all.
+    #[serde(default)]
+    peer: Option<String>,
+    /// All that offer it: the number under which their answers are told.
+    #[serde(default)]
+    all: Option<u64>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    hubs_only: bool,
+    /// Ids or names.
+    #[serde(default)]
+    peers: Vec<String>,
+    #[serde(default)]
+    on_host: bool,
+    #[serde(default)]
+    include_self: bool,
     #[serde(default)]
     deadline_ms: Option<u64>,
 }
 
-/// How the call ended, as `peerage call` prints it. What says nothing here is left out.
-#[derive(Debug, Default, Serialize)]
-struct Ended {
-    outcome: &'static str,
-    class: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    may_have_run: Option<bool>,
-    /// The flag that was the answer, whatever this node makes of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    /// Present and maybe null after a remote error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Option<Value>>,
-    /// Who was asked; nobody where it was never sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u32>,
-    elapsed_us: u64,
+/// A call as it is asked for.
+struct Asked {
+    tag: String,
+    args: Value,
+    kwargs: Value,
+    wanted: Wanted,
+    peer: Option<NodeId>,
+    filter: Filter,
+    deadline: Duration,
 }
 
 /// Makes the call; a program that goes away gives it up.
 pub(super) async fn call(node: Arc<Shared>, called: Called) {
-    let wanted =
-        open::<(String, Value, Value)>(&called.args).and_then(|what| Ok((what, open::<Wanted>(&called.kwargs)?)));
-    let ((tag, args, kwargs), wanted) = match wanted {
-        Ok(wanted) => wanted,
+    let asked = match Asked::read(&called) {
+        Ok(asked) => asked,
         Err(failure) => return called.request.fail_with(failure),
     };
-    let Ok(peer) = wanted.peer.parse::<NodeId>() else {
-        return called.request.fail_with(Failure::new("peer is no node id").code(Code::BAD_REQUEST));
-    };
-    let deadline = wanted.deadline_ms.map_or(limits::CALL_DEADLINE_DEFAULT, Duration::from_millis);
-    let began = Instant::now();
-    let call =
-        Calling::new(&node, &tag).peer::<Value>(peer).args(&args).kwargs(&kwargs).deadline(deadline).keeping_flags();
     let caller = called.request.caller();
-    let result = tokio::select! {
-        result = call => result,
+    if let Some(number) = asked.wanted.all {
+        return tokio::select! {
+            () = all(&node, &asked, number, called) => {}
+            _ = caller.ended() => {}
+        };
+    }
+    let ended = tokio::select! {
+        ended = one(&node, &asked) => ended,
         _ = caller.ended() => return,
     };
-    let flag = result.as_ref().err().and_then(Flag::of);
-    let result = match &flag {
-        // Without a handler the flag itself is the result.
-        Some(flag) => node.flags.resolve(flag, &tag, peer).unwrap_or(Ok(Value::Null)),
-        None => result,
-    };
-    let elapsed_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let was_asked = !matches!(
-        result,
-        Err(CallError::NotSent { .. } | CallError::Refused { why: Refused::BadRequest(_) | Refused::TooLarge { .. } })
-    );
-    let (peer, attempts) = (was_asked.then_some(wanted.peer), was_asked.then_some(1));
-    let flag = flag.filter(|_| result.is_ok()).map(|flag| flag.name().to_owned());
-    called.request.reply(&Ended { flag, peer, attempts, elapsed_us, ..Ended::of(result) });
+    called.request.reply(&ended);
 }
 
-impl Ended {
-    fn of(result: Result<Value, CallError>) -> Ended {
-        let error = match result {
-            Ok(value) => {
-                let (outcome, class) = (Outcome::Ok.name(), Outcome::Ok.class().name());
-                return Ended { outcome, class, value: Some(value), ..Ended::default() };
-            }
-            Err(error) => error,
-        };
-        let mut ended = Ended {
-            outcome: error.outcome().name(),
-            class: error.class().name(),
-            may_have_run: Some(error.may_have_run()),
-            why: error.why().map(Into::into),
-            message: Some(message(&error)),
-            retry_after_ms: error.retry_after().map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-            ..Ended::default()
-        };
-        match error {
-            CallError::Remote { code, message, data } => {
-                ended.code = Some(code.as_str().to_owned());
-                ended.message = Some(message);
-                ended.data = Some(data.and_then(|data| data.decode().ok()));
-            }
-            CallError::Deadline { stop } | CallError::Cancelled { stop } => ended.stop = Some(stop.name()),
-            _ => {}
+impl Asked {
+    fn read(called: &Called) -> Result<Asked, Failure> {
+        let (tag, args, kwargs) = open::<(String, Value, Value)>(&called.args)?;
+        let wanted: Wanted = open(&called.kwargs)?;
+        let peer = wanted.peer.as_ref().map(|peer| peer.parse::<NodeId>());
+        let peer = peer.transpose().map_err(|_| bad_request("peer is no node id".to_owned()))?;
+        if peer.is_some() && wanted.all.is_some() {
+            return Err(bad_request("one peer, or all: not both".to_owned()));
         }
-        ended
+        let deadline = wanted.deadline_ms.map_or(limits::CALL_DEADLINE_DEFAULT, Duration::from_millis);
+        let filter = wanted.filter()?;
+        Ok(Asked { tag, args, kwargs, wanted, peer, filter, deadline })
+    }
+
+    fn calling<'a>(&'a self, node: &'a Arc<Shared>) -> Calling<'a> {
+        let calling = Calling::new(node, &self.tag).matching(self.filter.clone());
+        if self.wanted.include_self { calling.include_self() } else { calling }
     }
 }
 
-/// What is to be said beside the name of the outcome.
-fn message(error: &CallError) -> String {
-    match error {
-        CallError::Refused { why } => why.to_string(),
-        CallError::NotSent { why } => why.to_string(),
-        CallError::Busy { why, retry_after } => format!("{why}; try again after {retry_after:?}"),
-        CallError::Deadline { stop } => format!("no answer in time; the work, as the callee says: {stop}"),
-        CallError::Cancelled { stop } => format!("given up; the work, as the callee says: {stop}"),
-        CallError::ConnectionLost { why } => why.to_string(),
-        CallError::Protocol { why } => why.clone(),
-        other => other.to_string(),
+impl Wanted {
+    fn filter(&self) -> Result<Filter, Failure> {
+        let group =
+            |name: &String| name.parse::<Group>().map_err(|why| bad_request(format!("the group {name:?}: {why}")));
+        let groups = self.groups.iter().map(group).collect::<Result<Vec<_>, _>>()?;
+        let mut filter = Filter::new().groups(groups).peers(self.peers.iter().cloned());
+        if self.hubs_only {
+            filter = filter.hubs_only();
+        }
+        if self.on_host {
+            filter = filter.on_host();
+        }
+        Ok(filter)
     }
+}
+
+/// One node answers: the one that is named, or any.
+async fn one(node: &Arc<Shared>, asked: &Asked) -> Ended {
+    let began = Instant::now();
+    let settled = flag::kept(async {
+        match asked.peer {
+            Some(peer) => {
+                let call = Calling::new(node, &asked.tag).peer::<Value>(peer);
+                let outcome = call.args(&asked.args).kwargs(&asked.kwargs).deadline(asked.deadline).await;
+                let was_asked = was_asked(&outcome);
+                (outcome, was_asked.then_some(peer), u32::from(was_asked))
+            }
+            None => {
+                let call = asked.calling(node).any::<Value>().args(&asked.args).kwargs(&asked.kwargs);
+                let Settled { outcome, peer, attempts, .. } = call.deadline(asked.deadline).settled().await;
+                (outcome, peer, attempts)
+            }
+        }
+    });
+    let (outcome, peer, attempts) = settled.await;
+    ended(node, &asked.tag, outcome, peer, attempts, began)
+}
+
+/// All who offer it answer; each answer is told as it comes.
+async fn all(node: &Arc<Shared>, asked: &Asked, number: u64, called: Called) {
+    #[derive(Serialize)]
+    struct Numbered {
+        call: u64,
+        #[serde(flatten)]
+        ended: Ended,
+    }
+    let began = Instant::now();
+    let call = asked.calling(node).all::<Value>().args(&asked.args).kwargs(&asked.kwargs).deadline(asked.deadline);
+    let mut answers = match flag::kept(call.into_future()).await {
+        Ok(answers) => answers,
+        // Nobody was asked.
+        Err(why) => return called.request.reply(&ended(node, &asked.tag, Err(why), None, 0, began)),
+    };
+    let unanswered = Arc::new(Semaphore::new(limits::CONTROL_UNANSWERED_MAX));
+    let caller = called.request.caller();
+    while let Some(answer) = answers.next().await {
+        let ended = ended(node, &asked.tag, answer.outcome, Some(answer.peer), 1, began);
+        let Ok(room) = unanswered.clone().acquire_owned().await else { return };
+        tokio::spawn(tell(caller.clone(), Numbered { call: number, ended }, room));
+    }
+    // Whoever reads the sum has all answers.
+    let _ = unanswered.acquire_many(limits::CONTROL_UNANSWERED_MAX as u32).await;
+    called.request.reply(&answers.end());
+}
+
+async fn tell(caller: Caller, answer: impl Serialize, room: tokio::sync::OwnedSemaphorePermit) {
+    let word = ("answer", [answer], Value::Map(Vec::new()));
+    if let Err(why) = caller.request::<Value>(&word).without_deadline().await {
+        tracing::debug!(%why, "an answer did not reach its reader");
+    }
+    drop(room);
+}
+
+/// Whether anybody may have been asked at all.
+pub(super) fn was_asked(outcome: &Result<Value, CallError>) -> bool {
+    !matches!(
+        outcome,
+        Err(CallError::NotSent { .. }
+            | CallError::Absent { .. }
+            | CallError::NotYetKnown { .. }
+            | CallError::Refused { why: Refused::BadRequest(_) | Refused::TooLarge { .. } })
+    )
+}
+
+/// The record of a call, a flag in it by its name.
+fn ended(
+    node: &Shared,
+    tag: &str,
+    outcome: Result<Value, CallError>,
+    peer: Option<NodeId>,
+    attempts: u32,
+    began: Instant,
+) -> Ended {
+    let flag = outcome.as_ref().err().and_then(Flag::of);
+    let outcome = match (&flag, peer) {
+        // Without a handler the flag itself is the result.
+        (Some(flag), Some(peer)) => node.flags.resolve(flag, tag, peer).unwrap_or(Ok(Value::Null)),
+        _ => outcome,
+    };
+    let is_value = outcome.is_ok();
+    let mut ended = Ended::of(outcome).of_peer(peer, attempts, began);
+    ended.flag = flag.filter(|_| is_value).map(|flag| flag.name().to_owned());
+    ended
 }

@@ -11,8 +11,9 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use peerage_proto::codec::{Encoding, Payload, Value, is_tag};
@@ -21,12 +22,16 @@ use peerage_proto::limits;
 use peerage_proto::outcome::{Busy, CallError, Code, Refused};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{bad_request, open, pid};
+use super::{bad_request, open, pid, shutting_down};
 use crate::channel::{Caller, Failure};
 use crate::dispatch::{Called, OnStop, Options, Reach, Services, Taken, is_reserved};
+use crate::files::{Received, Sink};
 use crate::flag::Flag;
+use crate::node::shared::Shared;
+use crate::node::{Node, WeakNode};
 
 /// How a service is to be offered, or that it is to end.
 #[derive(Deserialize)]
@@ -37,6 +42,9 @@ struct Wanted {
     allow: Vec<String>,
     #[serde(default)]
     description: Option<String>,
+    /// A folder, by its absolute path: the node takes files into it, and tells the program of each.
+    #[serde(default)]
+    file_sink: Option<PathBuf>,
     /// Offered no longer; calls that were handed over go on.
     #[serde(default)]
     end: bool,
@@ -44,7 +52,9 @@ struct Wanted {
 
 /// The services that programs offer through this node.
 #[derive(Default)]
-pub(super) struct Offers {
+pub(crate) struct Offers {
+    /// The node itself, once it runs.
+    node: OnceLock<WeakNode>,
     by_tag: Mutex<BTreeMap<String, (Arc<Program>, CancellationToken)>>,
     /// One for each connection that offers something.
     programs: Mutex<Vec<Weak<Program>>>,
@@ -61,7 +71,7 @@ struct Program {
 }
 
 /// Registers a service, or ends one, and keeps it for as long as the program is connected.
-pub(super) async fn serve(services: Arc<Services>, offers: Arc<Offers>, called: Called) {
+pub(super) async fn serve(node: Arc<Shared>, services: Arc<Services>, offers: Arc<Offers>, called: Called) {
     let caller = called.request.caller();
     let wanted = open::<(String,)>(&called.args).and_then(|(tag,)| Ok((tag, open::<Wanted>(&called.kwargs)?)));
     let (tag, wanted) = match wanted {
@@ -74,13 +84,22 @@ pub(super) async fn serve(services: Arc<Services>, offers: Arc<Offers>, called: 
             false => called.request.fail_with(bad_request(format!("this program does not serve `{tag}`"))),
         };
     }
-    let options = match options(&tag, wanted) {
+    let (sink, options) = match options(&tag, wanted) {
         Ok(options) => options,
         Err(why) => return called.request.fail_with(bad_request(why)),
     };
     let program = offers.program(&caller, called.args.encoding());
-    let work = program.clone();
-    let added = services.add_waiting(&tag, options, move |called| Box::pin(hand_over(work.clone(), called)));
+    let added = match sink {
+        None => {
+            let work = program.clone();
+            services.add_waiting(&tag, options, move |called| Box::pin(hand_over(work.clone(), called)))
+        }
+        Some(folder) => {
+            let Some(node) = offers.node() else { return called.request.fail_with(shutting_down()) };
+            let options = Options { on_stop: OnStop::Drop, ..options };
+            node.add_service(&tag, options, Sink::new(folder).on_received(told_of(caller.clone())).handler())
+        }
+    };
     let entry = match added {
         Ok(entry) => entry,
         Err(Taken) => {
@@ -93,6 +112,7 @@ pub(super) async fn serve(services: Arc<Services>, offers: Arc<Offers>, called: 
     tracing::info!(pid, tag, "a program serves through the control socket");
     let ended = CancellationToken::new();
     offers.insert(&tag, program, ended.clone());
+    told(&node, &tag).await;
     called.request.reply(&Value::Null);
     tokio::select! {
         _ = caller.ended() => {}
@@ -103,7 +123,43 @@ pub(super) async fn serve(services: Arc<Services>, offers: Arc<Offers>, called: 
     tracing::info!(pid, tag, "it does no longer");
 }
 
-fn options(tag: &str, wanted: Wanted) -> Result<Options, String> {
+/// Waits until the neighbours have heard of a service, so that whoever is told that it is there can call it from anywhere.
+/// For a while only: it is served in any case.
+async fn told(node: &Shared, tag: &str) {
+    let mut view = node.watch_view();
+    let heard = view.wait_for(|view| view.own.services.offers(tag) && view.missing.is_empty());
+    // A node without links has nobody to tell.
+    let within = if node.links.all().is_empty() { Duration::ZERO } else { TOLD_WITHIN };
+    let _ = timeout(within, heard).await;
+}
+
+/// Tells a program of each file that has arrived. One that is far behind misses some.
+fn told_of(caller: Caller) -> impl Fn(&Received) + Send + Sync + 'static {
+    #[derive(Serialize)]
+    struct Arrived {
+        from: Option<String>,
+        path: String,
+        size: u64,
+        sha256: String,
+    }
+    let room = Arc::new(Semaphore::new(limits::CONTROL_UNANSWERED_MAX));
+    move |file| {
+        let Ok(room) = room.clone().try_acquire_owned() else { return };
+        let (caller, from) = (caller.clone(), file.from.map(|from| from.to_string()));
+        let path = file.path.to_string_lossy().into_owned();
+        let arrived = Arrived { from, path, size: file.size, sha256: file.sha256.clone() };
+        tokio::spawn(async move {
+            let word = ("received", [arrived], Value::Map(Vec::new()));
+            if let Err(why) = caller.request::<Value>(&word).without_deadline().await {
+                tracing::debug!(%why, "a file that has arrived was not told of");
+            }
+            drop(room);
+        });
+    }
+}
+
+/// The folder for files, if that is what is wanted, and the rules.
+fn options(tag: &str, wanted: Wanted) -> Result<(Option<PathBuf>, Options), String> {
     if !is_tag(tag) {
         return Err("a tag is 1 to 255 of the characters A–Z a–z 0–9 . _ / -".to_owned());
     }
@@ -115,17 +171,31 @@ fn options(tag: &str, wanted: Wanted) -> Result<Options, String> {
     }
     let id = |text: &String| text.parse::<NodeId>().map_err(|why| format!("allow holds {text:?}: {why}"));
     let allow = wanted.allow.iter().map(id).collect::<Result<BTreeSet<_>, _>>()?;
+    if wanted.file_sink.as_ref().is_some_and(|folder| !folder.is_absolute() || !folder.is_dir()) {
+        return Err("file_sink is the absolute path of a folder that is there".to_owned());
+    }
     let concurrency = wanted.concurrency.unwrap_or(limits::CONTROL_UNANSWERED_MAX);
-    Ok(Options {
+    let options = Options {
         description: wanted.description,
         allow: (!allow.is_empty()).then_some(allow),
         concurrency: Some(concurrency.clamp(1, limits::CONTROL_UNANSWERED_MAX)),
         on_stop: OnStop::Tell,
         ..Options::of(Reach::Offered)
-    })
+    };
+    Ok((wanted.file_sink, options))
 }
 
 impl Offers {
+    /// The node runs.
+    pub(crate) fn begin(&self, node: WeakNode) {
+        self.node.get_or_init(|| node);
+    }
+
+    /// The node, as long as it runs.
+    pub(super) fn node(&self) -> Option<Node> {
+        self.node.get()?.upgrade()
+    }
+
     /// The program at the other end of a connection.
     fn program(&self, caller: &Caller, encoding: Encoding) -> Arc<Program> {
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,6 +352,9 @@ fn failure(code: Code, message: String, data: Option<Payload>) -> Failure {
 fn internal(why: String) -> Failure {
     Failure::new(why).code(Code::INTERNAL)
 }
+
+/// How long it may take until the neighbours have heard of a service.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
 
 /// When a caller may come again that found as much handed over as may be.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
