@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use peerage_proto::codec::Payload;
@@ -86,6 +87,15 @@ impl<T: DeserializeOwned> Incoming<T> {
         Poll::Ready(item.map(|item| {
             item?.decode().map_err(|why| CallError::Protocol { why: format!("an item does not fit: {why}") })
         }))
+    }
+}
+
+/// For combinators.
+impl<T: DeserializeOwned> futures_core::Stream for Incoming<T> {
+    type Item = Result<T, CallError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Incoming::poll_next(self.get_mut(), cx)
     }
 }
 

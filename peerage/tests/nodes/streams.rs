@@ -1,10 +1,13 @@
 //! Calls whose two directions carry items.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_core::Stream;
 use peerage::limits;
 use peerage::outcome::{Code, Outcome, Refused};
 use peerage::service::Context;
@@ -80,6 +83,19 @@ async fn items_of_the_callee_come_in_order_and_without_holes() {
     assert_eq!(next(&mut numbers).await, None);
     assert_eq!(next(&mut numbers).await, None, "and so it stays");
     assert_eq!(soon(numbers.outcome::<String>()).await, Ok("all of them".to_owned()));
+}
+
+#[tokio::test]
+async fn an_incoming_stream_is_one_for_combinators_too() {
+    let (a, b) = pair(&Place::new()).await;
+    b.serve("count", count).unwrap();
+    let numbers = soon(a.call("count").peer::<()>(b.id()).arg(&3).stream::<u64>()).await.unwrap();
+    let mut numbers: Pin<Box<dyn Stream<Item = Result<u64, CallError>>>> = Box::pin(numbers);
+    let mut found = Vec::new();
+    while let Some(number) = soon(poll_fn(|cx| numbers.as_mut().poll_next(cx))).await {
+        found.push(number.unwrap());
+    }
+    assert_eq!(found, [0, 1, 2]);
 }
 
 #[tokio::test]
