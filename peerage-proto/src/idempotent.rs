@@ -53,8 +53,8 @@ pub enum Reply {
 /// What is to be done with a request. `W` is what is needed to answer it.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Begun<W> {
-    /// Run it; the memory holds what answers it until [`Memory::finish`].
-    Run,
+    /// Run it, and tell the memory what came of it: with [`Memory::finish`], [`Memory::break_off`] or [`Memory::undo`].
+    Run(W),
     /// It runs already, and will be answered when that has ended.
     Waits,
     /// It ran, and this came of it.
@@ -131,12 +131,12 @@ impl<W> Memory<W> {
             }
         }
         let Some(caller) = self.callers.get_mut(&key.caller) else { return Begun::Full(waiter) };
-        caller.calls.insert(key.sequence, Call::Runs(vec![waiter]));
+        caller.calls.insert(key.sequence, Call::Runs(Vec::new()));
         self.count = self.count.saturating_add(1);
-        Begun::Run
+        Begun::Run(waiter)
     }
 
-    /// What was to run has ended. Returns all who wait for that: each is to be told the reply.
+    /// What was to run has ended. Returns all who have asked since: each is to be told the reply.
     pub fn finish(&mut self, now: Instant, key: &RequestKey, reply: Reply) -> Vec<W> {
         let bytes = reply.bytes();
         let kept = Some(reply).filter(|_| bytes <= limits::KEPT_REPLY_BYTES_MAX);

@@ -21,7 +21,8 @@ use std::task::Context;
 
 use peerage_proto::channel::{Content, Served};
 use peerage_proto::codec::{Invocation, NotAnInvocation, Payload};
-use peerage_proto::id::NodeId;
+use peerage_proto::id::{Epoch, NodeId};
+use peerage_proto::idempotent::RequestKey;
 use peerage_proto::outcome::{Busy, Code, Outcome, Refused};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -37,10 +38,12 @@ mod entry;
 mod facts;
 mod figures;
 mod offer;
+mod once;
 mod table;
 mod work;
 
 use entry::Handler;
+use once::Keyed;
 
 pub(crate) use entry::{Entry, OnStop, Options};
 pub(crate) use facts::{CallFacts, current};
@@ -143,11 +146,16 @@ pub(crate) struct Called {
     pub(crate) kwargs: Payload,
     /// What else is known of the call.
     pub(crate) facts: Arc<CallFacts>,
+    /// It runs once, and may be asked again.
+    keyed: Option<Keyed>,
 }
 
 impl Called {
     /// Answers with a value that is encoded, or with a failure.
     pub(crate) fn answer(self, answer: Result<Payload, Failure>) {
+        if let Some(keyed) = self.keyed {
+            keyed.finish(&answer);
+        }
         match answer {
             Ok(value) => {
                 self.facts.ended(Outcome::Ok);
@@ -179,6 +187,8 @@ pub(crate) struct Dispatch {
     table: Arc<Table>,
     changes: watch::Receiver<Arc<Table>>,
     origin: Origin,
+    /// Which run of it asks, where that is known.
+    run: Option<Epoch>,
     metrics: Arc<Metrics>,
 }
 
@@ -187,7 +197,17 @@ impl Dispatch {
     pub(crate) fn new(services: Arc<Services>, origin: Origin, metrics: Arc<Metrics>) -> Dispatch {
         let mut changes = services.watch();
         let table = changes.borrow_and_update().clone();
-        Dispatch { services, table, changes, origin, metrics }
+        Dispatch { services, table, changes, origin, run: None, metrics }
+    }
+
+    /// Whoever asks is in this run.
+    pub(crate) fn of_run(self, run: Epoch) -> Dispatch {
+        Dispatch { run: Some(run), ..self }
+    }
+
+    /// The key of a request that is to run once; none where nobody could ask it again.
+    fn key(&self, sequence: Option<u64>) -> Option<RequestKey> {
+        Some(RequestKey { caller: self.origin.node()?, epoch: self.run?, sequence: sequence? })
     }
 
     /// What stands in the way of a call before its handler is even looked at.
@@ -204,7 +224,8 @@ impl Dispatch {
         hook.before(&call).map_err(|Denial(why)| Refused::Denied(why))
     }
 
-    fn direct(&self, link: &Link, served: Served, asked: &Asked<'_>, entry: &Entry, direct: &entry::Direct) {
+    /// Has a direct handler answer.
+    fn direct(&self, asked: &Asked<'_>, entry: &Entry, direct: &entry::Direct) -> Result<Payload, Failure> {
         let began = (!entry.is_built_in()).then(Instant::now);
         let answer = catch_unwind(AssertUnwindSafe(|| direct(asked)));
         let panicked = || Failure::new("the handler panicked").code(Code::INTERNAL);
@@ -216,10 +237,7 @@ impl Dispatch {
             let call = CallInfo::new(Side::Callee, &entry.tag, self.origin.node(), trace);
             hook.after(&call, outcome, began.map(|began| began.elapsed()).unwrap_or_default());
         }
-        match answer {
-            Ok(value) => link.reply(served, Content::Shared(&value)),
-            Err(failure) => link.fail_with(served, as_sent(failure, &self.origin)),
-        }
+        answer
     }
 
     /// Starts the work of a handler that may wait.
@@ -236,25 +254,34 @@ impl Dispatch {
             entry.figures.put_off();
             return link.put_off(served, Busy::Expired, entry::RETRY_AFTER_MIN);
         }
+        let mut request = Request::new(link.clone(), served, content);
+        let mut keyed = None;
+        if let Some(key) = facts.key {
+            // Before anything else: what runs already needs no place of its own.
+            let Some(begun) = self.services.once().begin(key, request) else { return };
+            (request, keyed) = (begun.0, Some(begun.1));
+        }
+        let put_off = |request: Request, keyed: Option<Keyed>, why| {
+            entry.figures.put_off();
+            if let Some(keyed) = keyed {
+                keyed.undo();
+            }
+            request.put_off(why, entry.retry_after());
+        };
         let slot = match entry.take_slot() {
             Some(slot) => slot,
             // A plain peer cannot be put off. What waits of it is bounded by what is served of one link at once.
             None if self.origin.is_plain() => work::Slot::ToCome,
-            None => {
-                entry.figures.put_off();
-                return link.put_off(served, Busy::Overloaded, entry.retry_after());
-            }
+            None => return put_off(request, keyed, Busy::Overloaded),
         };
         let place = if entry.is_built_in() { None } else { self.services.take_place() };
         if place.is_none() && !entry.is_built_in() {
-            entry.figures.put_off();
-            return link.put_off(served, Busy::LimitReached, entry.retry_after());
+            return put_off(request, keyed, Busy::LimitReached);
         }
         let Handler::Waiting(begin) = &entry.handler else { return };
-        let request = Request::new(link.clone(), served, content);
         facts.streams = Offered::of(link, served);
         let facts = Arc::new(facts);
-        let called = Called { request, origin: self.origin.clone(), args, kwargs, facts: facts.clone() };
+        let called = Called { request, origin: self.origin.clone(), args, kwargs, facts: facts.clone(), keyed };
         work::start(cx, link, served, facts, (slot, place), || begin(called));
     }
 }
@@ -293,11 +320,29 @@ impl Serve for Dispatch {
         match &entry.handler {
             Handler::Direct(direct) => {
                 let asked = Asked { origin: &self.origin, content: &content, invocation: &invocation };
-                self.direct(link, served, &asked, entry, direct);
+                let is_keyed = self.run.is_some() && !entry.is_built_in();
+                let sequence = if is_keyed { facts::key_of(&invocation, &content) } else { None };
+                if let Some(key) = self.key(sequence) {
+                    let request = Request::new(link.clone(), served, content.clone());
+                    let Some((request, keyed)) = self.services.once().begin(key, request) else { return };
+                    let answer = self.direct(&asked, entry, direct);
+                    keyed.finish(&answer);
+                    return match answer {
+                        Ok(value) => request.reply_payload(&value),
+                        Err(failure) => request.fail_with(failure),
+                    };
+                }
+                match self.direct(&asked, entry, direct) {
+                    Ok(value) => link.reply(served, Content::Shared(&value)),
+                    Err(failure) => link.fail_with(served, as_sent(failure, &self.origin)),
+                }
             }
             Handler::Waiting(_) => {
                 let facts = match CallFacts::of(&self.services, entry, &self.origin, &invocation, &content) {
-                    Ok(facts) => facts,
+                    Ok((mut facts, sequence)) => {
+                        facts.key = self.key(sequence);
+                        facts
+                    }
                     Err(why) => {
                         self.metrics.requests_malformed.add(1);
                         return link.refuse(served, &Refused::BadRequest(why.to_string()));

@@ -273,9 +273,10 @@ pub(super) fn failure(content: &Payload, dialect: Dialect) -> CallError {
     {
         let data = data.and_then(|data| Payload::encode(&data, content.encoding()).ok());
         let code = Code::new(code);
-        return match code == Code::HANDLER_LOST {
-            true => CallError::ConnectionLost { why: LinkLost::HandlerEnded },
-            false => CallError::Remote { code, message, data },
+        let lost = [(Code::HANDLER_LOST, LinkLost::HandlerEnded), (Code::ANSWER_LOST, LinkLost::AnswerForgotten)];
+        return match lost.into_iter().find(|(word, _)| *word == code) {
+            Some((_, why)) => CallError::ConnectionLost { why },
+            None => CallError::Remote { code, message, data },
         };
     }
     match content.decode::<String>() {

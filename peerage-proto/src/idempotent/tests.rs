@@ -32,8 +32,8 @@ fn start() -> (Memory<u32>, Instant) {
 #[test]
 fn a_key_runs_once_and_is_answered_from_memory_from_then_on() {
     let (mut memory, now) = start();
-    assert_eq!(memory.begin(now, key(1), 10), Begun::Run);
-    assert_eq!(memory.finish(now, &key(1), reply(3)), [10]);
+    assert_eq!(memory.begin(now, key(1), 10), Begun::Run(10));
+    assert_eq!(memory.finish(now, &key(1), reply(3)), NOBODY);
     for waiter in [11, 12] {
         assert_eq!(memory.begin(now + SECOND, key(1), waiter), Begun::Known(waiter, reply(3)));
     }
@@ -47,13 +47,13 @@ fn a_key_runs_once_and_is_answered_from_memory_from_then_on() {
 #[test]
 fn who_asks_while_it_runs_waits_for_the_same_answer() {
     let (mut memory, now) = start();
-    assert_eq!(memory.begin(now, key(1), 10), Begun::Run);
+    assert_eq!(memory.begin(now, key(1), 10), Begun::Run(10));
     assert_eq!(memory.begin(now, key(1), 11), Begun::Waits);
-    assert_eq!(memory.finish(now, &key(1), reply(1)), [10, 11]);
+    assert_eq!(memory.finish(now, &key(1), reply(1)), [11]);
     assert_eq!(memory.finish(now, &key(1), reply(9)), NOBODY, "it has ended");
     let waiters = limits::REQUEST_KEY_WAITERS_MAX as u32;
     memory.begin(now, key(2), 0);
-    assert!((1..waiters).all(|waiter| memory.begin(now, key(2), waiter) == Begun::Waits));
+    assert!((0..waiters).all(|waiter| memory.begin(now, key(2), waiter) == Begun::Waits));
     assert_eq!(memory.begin(now, key(2), 99), Begun::Full(99));
 }
 
@@ -61,9 +61,10 @@ fn who_asks_while_it_runs_waits_for_the_same_answer() {
 fn what_did_not_run_after_all_runs_when_it_is_asked_again() {
     let (mut memory, now) = start();
     memory.begin(now, key(1), 10);
-    assert_eq!(memory.undo(&key(1)), [10]);
+    memory.begin(now, key(1), 11);
+    assert_eq!(memory.undo(&key(1)), [11]);
     assert_eq!((memory.undo(&key(1)), memory.len()), (vec![], 0));
-    assert_eq!(memory.begin(now, key(1), 11), Begun::Run);
+    assert_eq!(memory.begin(now, key(1), 11), Begun::Run(11));
     memory.finish(now, &key(1), reply(1));
     assert_eq!(memory.undo(&key(1)), NOBODY, "what has run stays");
     assert_eq!(memory.begin(now, key(1), 12), Begun::Known(12, reply(1)));
@@ -73,10 +74,11 @@ fn what_did_not_run_after_all_runs_when_it_is_asked_again() {
 fn what_was_broken_off_or_is_too_large_to_keep_is_not_run_again() {
     let (mut memory, now) = start();
     memory.begin(now, key(1), 10);
-    assert_eq!(memory.break_off(now, &key(1)), [10]);
+    memory.begin(now, key(1), 11);
+    assert_eq!(memory.break_off(now, &key(1)), [11]);
     assert_eq!(memory.begin(now, key(1), 11), Begun::Forgotten(11));
     memory.begin(now, key(2), 20);
-    assert_eq!(memory.finish(now, &key(2), reply(limits::KEPT_REPLY_BYTES_MAX + 1)), [20]);
+    assert_eq!(memory.finish(now, &key(2), reply(limits::KEPT_REPLY_BYTES_MAX + 1)), NOBODY);
     assert_eq!(memory.begin(now, key(2), 21), Begun::Forgotten(21));
     memory.begin(now, key(3), 30);
     memory.finish(now, &key(3), reply(limits::KEPT_REPLY_BYTES_MAX));
@@ -93,8 +95,8 @@ fn a_key_below_the_window_is_refused_instead_of_run_again() {
     let later = now + limits::REQUEST_KEY_KEPT;
     assert_eq!(memory.begin(later, key(2), 1), Begun::Forgotten(1));
     assert_eq!((memory.len(), memory.bytes()), (0, 0));
-    assert_eq!(memory.begin(later, key(4), 2), Begun::Run);
-    assert_eq!(memory.begin(later, key_of(2, 100, 1), 3), Begun::Run, "the window of another caller is its own");
+    assert_eq!(memory.begin(later, key(4), 2), Begun::Run(2));
+    assert_eq!(memory.begin(later, key_of(2, 100, 1), 3), Begun::Run(3), "the window of another caller is its own");
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn a_caller_that_was_started_again_begins_anew_and_its_earlier_run_asks_for_noth
     let (mut memory, now) = start();
     memory.begin(now, key(1), 10);
     memory.finish(now, &key(1), reply(5));
-    assert_eq!(memory.begin(now, key_of(1, 101, 1), 11), Begun::Run);
+    assert_eq!(memory.begin(now, key_of(1, 101, 1), 11), Begun::Run(11));
     assert_eq!(memory.begin(now, key(1), 12), Begun::Forgotten(12));
     assert_eq!((memory.len(), memory.bytes()), (1, 0));
     assert_eq!(memory.finish(now, &key(1), reply(5)), NOBODY, "nobody waits for the earlier run");
@@ -114,7 +116,7 @@ fn keys_and_bytes_are_bounded_and_whoever_holds_most_makes_way() {
     memory.begin(now, key_of(2, 100, 1), 0);
     memory.finish(now, &key_of(2, 100, 1), reply(1));
     for sequence in 0..limits::REQUEST_KEYS_MAX as u64 + 100 {
-        assert_eq!(memory.begin(now, key(sequence), 0), Begun::Run);
+        assert_eq!(memory.begin(now, key(sequence), 0), Begun::Run(0));
         memory.finish(now, &key(sequence), reply(1));
         assert!(memory.len() <= limits::REQUEST_KEYS_MAX);
     }
@@ -133,12 +135,12 @@ fn keys_and_bytes_are_bounded_and_whoever_holds_most_makes_way() {
 fn when_all_that_is_remembered_still_runs_nothing_more_begins() {
     let (mut memory, now) = start();
     for sequence in 0..limits::REQUEST_KEYS_MAX as u64 {
-        assert_eq!(memory.begin(now, key(sequence), 0), Begun::Run);
+        assert_eq!(memory.begin(now, key(sequence), 0), Begun::Run(0));
     }
     let late = now + limits::REQUEST_KEY_KEPT * 2;
     assert_eq!(memory.begin(late, key(9_999), 1), Begun::Full(1));
     memory.finish(late, &key(5), reply(1));
-    assert_eq!(memory.begin(late, key(9_999), 2), Begun::Run);
+    assert_eq!(memory.begin(late, key(9_999), 2), Begun::Run(2));
     assert!(!memory.is_empty());
 }
 
@@ -152,11 +154,11 @@ fn callers_are_bounded_and_make_way_when_they_have_not_been_heard_of_for_long() 
     };
     for number in 0..limits::REQUEST_KEY_CALLERS_MAX {
         let key = caller(number);
-        assert_eq!(memory.begin(now, key, 0), Begun::Run);
+        assert_eq!(memory.begin(now, key, 0), Begun::Run(0));
         memory.finish(now, &key, reply(1));
     }
     let one_more = caller(limits::REQUEST_KEY_CALLERS_MAX);
     assert_eq!(memory.begin(now, one_more, 0), Begun::Full(0));
     let later = now + limits::REQUEST_KEY_CALLER_KEPT;
-    assert_eq!(memory.begin(later, one_more, 0), Begun::Run);
+    assert_eq!(memory.begin(later, one_more, 0), Begun::Run(0));
 }

@@ -32,5 +32,5 @@ pub const REQUEST_KEY_CALLERS_MAX: usize = 4_096;
 /// How long it remembers that of a caller that is not heard of, at least: longer than any call waits by default.
 pub const REQUEST_KEY_CALLER_KEPT: Duration = Duration::from_secs(3_600);
 
-/// Requests that may wait for one that runs under the same key: the first, and one for each link that was cut meanwhile.
+/// Requests that may wait for one that runs under the same key: one for each link that was cut meanwhile.
 pub const REQUEST_KEY_WAITERS_MAX: usize = 8;

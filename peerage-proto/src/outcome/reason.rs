@@ -218,6 +218,9 @@ pub enum LinkLost {
     /// The peer lives, but the process that it had handed the request to has ended.
     #[error("handler process ended")]
     HandlerEnded,
+    /// The peer was asked again after a link was lost, and has forgotten what came of the call.
+    #[error("the peer has forgotten what came of the call")]
+    AnswerForgotten,
 }
 
 impl LinkLost {
@@ -231,6 +234,7 @@ impl LinkLost {
             LinkLost::TooSlow => "too-slow",
             LinkLost::ClosedHere => "closed-here",
             LinkLost::HandlerEnded => "handler-ended",
+            LinkLost::AnswerForgotten => "answer-forgotten",
         }
     }
 }
@@ -314,6 +318,9 @@ impl Code {
     pub const EXPIRED: Code = Code(Cow::Borrowed("expired"));
     /// The request was handed to another process, which has ended: a caller takes it for [`LinkLost::HandlerEnded`].
     pub const HANDLER_LOST: Code = Code(Cow::Borrowed("handler-lost"));
+    /// A request with a key was asked again, and what came of it is not known any more: a caller takes it for
+    /// [`LinkLost::AnswerForgotten`].
+    pub const ANSWER_LOST: Code = Code(Cow::Borrowed("answer-lost"));
     /// The handler dropped the request without an answer.
     pub const DROPPED: Code = Code(Cow::Borrowed("dropped"));
     /// The content of the request does not have the form that the handler wants.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use peerage_proto::codec::{AppMetadata, BadMetadata, Invocation, Payload, Trace, TraceState};
+use peerage_proto::idempotent::RequestKey;
 use peerage_proto::outcome::Outcome;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ pub(crate) struct CallFacts {
     pub(crate) state: Option<TraceState>,
     /// What the caller's application says of the call.
     pub(crate) metadata: Option<AppMetadata>,
+    /// Its number, if it may be asked again and is to run once.
+    pub(super) key: Option<RequestKey>,
     /// Cancelled when nobody waits for the answer any more.
     pub(crate) cancel: CancellationToken,
     /// The streams of a call that was opened as a conversation.
@@ -56,6 +59,8 @@ pub(crate) fn current() -> Option<Inherited> {
 }
 
 impl CallFacts {
+    /// Also gives the caller's number for a call that may be asked again.
+    ///
     /// # Errors
     /// [`BadMetadata`]: the call is to be refused.
     pub(super) fn of(
@@ -64,11 +69,11 @@ impl CallFacts {
         origin: &Origin,
         invocation: &Invocation<'_>,
         content: &Payload,
-    ) -> Result<CallFacts, BadMetadata> {
+    ) -> Result<(CallFacts, Option<u64>), BadMetadata> {
         let began = Instant::now();
         let metadata = invocation.metadata_of(content)?;
         let parent = metadata.trace;
-        Ok(CallFacts {
+        let facts = CallFacts {
             entry: entry.clone(),
             origin: origin.clone(),
             began,
@@ -77,11 +82,13 @@ impl CallFacts {
             parent,
             state: metadata.state,
             metadata: metadata.app,
+            key: None,
             cancel: CancellationToken::new(),
             streams: None,
             hook: services.hook().cloned(),
             has_ended: AtomicBool::new(false),
-        })
+        };
+        Ok((facts, metadata.key))
     }
 
     pub(super) fn entry(&self) -> &Arc<Entry> {
@@ -118,6 +125,11 @@ impl CallFacts {
             hook.after(&CallInfo::new(Side::Callee, self.tag(), self.origin.node(), Some(self.trace)), outcome, took);
         }
     }
+}
+
+/// The caller's number for a call that may be asked again, where the metadata has not been read.
+pub(super) fn key_of(invocation: &Invocation<'_>, content: &Payload) -> Option<u64> {
+    invocation.metadata_of(content).ok()?.key
 }
 
 /// The trace of a call whose metadata has not been read.

@@ -9,6 +9,7 @@ use peerage_proto::outcome::Outcome;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::entry::{BUILT_IN, Entry, Handler, Options};
+use super::once::Once;
 use super::{Asked, Called, Origin, Reach, Task};
 use crate::channel::Failure;
 use crate::hook::Hook;
@@ -49,6 +50,8 @@ pub(crate) struct Services {
     /// Calls of the application's services that are worked on, and as many as may be.
     at_work: Arc<Semaphore>,
     places: usize,
+    /// Those that may be asked again.
+    once: Arc<Once>,
 }
 
 /// A name that somebody serves already.
@@ -59,11 +62,17 @@ impl Services {
     /// Services of a node that has this hook around its calls and works on so many at once.
     pub(crate) fn new(hook: Option<Arc<dyn Hook>>, at_once: usize) -> Services {
         let places = at_once.min(Semaphore::MAX_PERMITS);
-        Services { table: watch::Sender::default(), hook, at_work: Arc::new(Semaphore::new(places)), places }
+        let at_work = Arc::new(Semaphore::new(places));
+        Services { table: watch::Sender::default(), hook, at_work, places, once: Arc::default() }
     }
 
     pub(crate) fn hook(&self) -> Option<&Arc<dyn Hook>> {
         self.hook.as_ref()
+    }
+
+    /// What is remembered of calls that may be asked again.
+    pub(super) fn once(&self) -> &Arc<Once> {
+        &self.once
     }
 
     /// A place among the calls that the node works on; `None` if there is none now.

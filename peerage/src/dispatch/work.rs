@@ -46,6 +46,8 @@ pub(super) fn start(
     begin: impl FnOnce() -> Task,
 ) {
     let entry = facts.entry().clone();
+    // Whoever asks again is to get what came of it.
+    let on_stop = if facts.key.is_some() { OnStop::Detach } else { entry.options.on_stop };
     let at_work = AtWork::new(facts.clone(), place);
     let span = tracing::debug_span!(
         "serve",
@@ -77,17 +79,17 @@ pub(super) fn start(
     let is_wanted = link.running(served, stop);
     if !is_wanted {
         facts.cancel.cancel();
-        if entry.options.on_stop == OnStop::Drop {
+        if on_stop == OnStop::Drop {
             return;
         }
     }
-    let deadline = facts.deadline.filter(|_| entry.options.on_stop != OnStop::Detach);
+    let deadline = facts.deadline.filter(|_| on_stop != OnStop::Detach);
     let work = Work {
         task,
         stopped: is_wanted.then_some(stopped),
         // The caller's own word comes first if it comes at all.
         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline + limits::OUTCOME_GRACE))),
-        on_stop: entry.options.on_stop,
+        on_stop,
         link: link.clone(),
         served,
         facts,

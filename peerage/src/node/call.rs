@@ -27,13 +27,15 @@ mod all;
 mod any;
 mod attempt;
 mod conversing;
+mod once;
 mod question;
 
-use question::{bad_request, check_tag, named, of_application};
+use question::{Question, bad_request, check_tag, named, of_application};
 
 pub use all::{AllCall, Answer, Answers, End};
 pub use any::{AnyCall, Settled};
 pub use conversing::Opening;
+pub use once::OnceCall;
 
 /// A function to be called; say where: at [one](Self::peer) node, at [any](Self::any) that offers it, at [all](Self::all).
 ///
@@ -206,6 +208,18 @@ impl<'a, R> NodeCall<'a, R> {
     pub fn without_deadline(mut self) -> Self {
         self.asking.set_no_deadline();
         self
+    }
+
+    /// Where the link is lost before the answer has come, the same node is asked again, inside the deadline. It runs the call
+    /// once at most and remembers what came of it; its work goes on when nobody waits for it. A node that was started
+    /// again, or has forgotten, runs nothing twice: then the call ends as connection lost. Say this last.
+    pub fn idempotent(self) -> OnceCall<'a, R> {
+        let mut this = self;
+        let (flaw, time) = (this.asking.flaw().cloned(), this.asking.left());
+        let content = if this.has_args { std::mem::take(this.asking.content()) } else { Vec::new() };
+        let (kwargs, app) = (this.kwargs.take(), this.app.take().map(|app| *app));
+        let question = Question::of_parts(this.tag, content, kwargs, time, app, flaw);
+        OnceCall::new(this.shared, this.peer, question)
     }
 
     /// The same call, with the answer as it came.

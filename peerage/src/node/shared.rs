@@ -1,7 +1,7 @@
 //! What the parts of one node hold in common: facts that never change, and places that each have one writer.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) dialled: Dialled,
     /// What was learnt of those who were called.
     pub(crate) routes: Mutex<Routes>,
+    /// The number of the next call that may be asked again.
+    pub(crate) keys: AtomicU64,
     /// All links.
     pub(crate) links: Links,
     /// How patient links are.
@@ -141,6 +143,7 @@ impl Shared {
             directory: Directory::default(),
             dialled: Dialled::default(),
             routes: Mutex::default(),
+            keys: AtomicU64::new(1),
             links: Links::default(),
             profile,
             grid: std::time::Instant::now(),

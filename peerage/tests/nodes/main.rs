@@ -37,6 +37,7 @@ mod faults;
 mod files;
 mod finding;
 mod hostile;
+mod idempotent;
 mod leaving;
 mod linking;
 mod logging;

@@ -5,10 +5,12 @@
 //! What is answered is held against what every other node had been told by then.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use peerage::node::{Event, FindError};
-use peerage::{Address, Node};
+use peerage::node::{Builder, Event, FindError};
+use peerage::{Address, CallError, Failure, Node};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -127,12 +129,116 @@ fn told(stories: &[Story], start: Instant) -> String {
     stories.iter().map(story).collect()
 }
 
+/// What came of the first calls of a node, which it made as soon as it had started.
+struct Called {
+    node: Node,
+    /// Of the call that waits until somebody offers the function.
+    patient: Result<u32, CallError>,
+    /// Of the one that does not, and when.
+    hasty: (Result<u32, CallError>, Instant),
+    /// When it was told of the callee, and the number of its view then.
+    knew: Option<(Instant, u64)>,
+}
+
+/// A node that starts after a while and serves after another.
+async fn serve_late(at: [Instant; 2], builder: Builder, runs: Arc<AtomicU32>) -> Node {
+    tokio::time::sleep_until(at[0]).await;
+    let node = builder.start().await.unwrap();
+    tokio::time::sleep_until(at[1]).await;
+    let count = move || std::future::ready(Ok::<_, Failure>(runs.fetch_add(1, Ordering::Relaxed)));
+    node.serve("count", count).unwrap();
+    node
+}
+
+/// A node that starts after a while and calls at once, without a look at who is there.
+async fn call_at_once(at: Instant, builder: Builder, callee: String) -> Called {
+    tokio::time::sleep_until(at).await;
+    let (node, mut events) = builder.start_with_events().await.unwrap();
+    let (patient, hasty) = (node.clone(), node.clone());
+    let patient = tokio::spawn(async move { patient.call("count").wait_matching(1).any().await });
+    let hasty = tokio::spawn(async move { (hasty.call("count").any().await, Instant::now()) });
+    let knew = async {
+        loop {
+            let record = events.next().await?;
+            if matches!(&record.event, Event::Joined { name, .. } if *name == callee) {
+                return Some((Instant::now(), record.version));
+            }
+        }
+    };
+    let knew = tokio::time::timeout(Duration::from_secs(20), knew).await.unwrap_or_default();
+    Called { node, patient: patient.await.unwrap(), hasty: hasty.await.unwrap(), knew }
+}
+
+/// Caller, callee, perhaps others between them, and the moment of registration, in a random order.
+async fn round_of_calls(seed: u64) {
+    let (place, mut dice) = (Place::new(), Dice(seed));
+    let count = 2 + dice.below(3) as usize;
+    let (callee, caller) = (0, 1 + dice.below(count as u64 - 1) as usize);
+    let places: Vec<Address> = (0..count).map(|_| memory()).collect();
+    let (start, runs) = (Instant::now(), Arc::new(AtomicU32::new(0)));
+    let (mut servers, mut called) = (JoinSet::new(), JoinSet::new());
+    let mut registered = start;
+    for n in 0..count {
+        // A chain keeps the mesh in one piece; which way each of its links is dialled is chance, and more seeds are.
+        let forward = |n: usize| (seed >> n) & 1 == 0;
+        let seeds = (0..count).filter(|to| {
+            let is_chained = (*to == n + 1 && forward(n)) || (*to + 1 == n && !forward(*to));
+            *to != n && (is_chained || dice.below(4) == 0)
+        });
+        let builder = place.node(&format!("n{n}")).listen(places[n].clone());
+        let builder = seeds.fold(builder, |builder, to| builder.seed(places[to].clone()));
+        let at = start + Duration::from_millis(dice.below(3_000));
+        let then = at + Duration::from_millis(dice.below(3_000));
+        if n == caller {
+            called.spawn(call_at_once(at, builder, format!("n{callee}")));
+        } else if n == callee {
+            registered = then;
+            servers.spawn(serve_late([at, then], builder, runs.clone()));
+        } else {
+            let bystander = async move {
+                tokio::time::sleep_until(at).await;
+                builder.start().await.unwrap()
+            };
+            servers.spawn(bystander);
+        }
+    }
+    let Called { node, patient, hasty: (hasty, at), knew } = called.join_next().await.unwrap().unwrap();
+    assert!(patient.is_ok(), "seed {seed}: the first call is lost: {patient:?}");
+    match &hasty {
+        Ok(_) => {}
+        Err(CallError::Absent { as_of, .. }) => {
+            let knew = knew.filter(|(_, version)| version <= as_of).map(|(knew, _)| knew.max(registered) + TOLD);
+            assert!(knew.is_none_or(|told| told >= at), "seed {seed}: absent, and registered for long");
+        }
+        Err(why) => panic!("seed {seed}: a call of what is there, or is not: {why}"),
+    }
+    let ran = runs.load(Ordering::Relaxed);
+    assert_eq!(ran, 1 + u32::from(hasty.is_ok()), "seed {seed}: each call runs once");
+    let others = servers.join_all().await;
+    for node in others.into_iter().chain([node]) {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_call_is_answered_in_whatever_order_caller_callee_and_registration_come() {
+    let rounds = rounds();
+    for seed in 0..rounds {
+        round_of_calls(seed).await;
+    }
+    println!("{rounds} orders of starting, registering and calling");
+}
+
 #[tokio::test(start_paused = true)]
 async fn nobody_is_called_absent_who_is_there_in_whatever_order_nodes_start() {
-    let asked = std::env::var("PEERAGE_ORDERS").ok();
-    let rounds = asked.map_or(ROUNDS, |rounds| rounds.parse().expect("PEERAGE_ORDERS is a number"));
+    let rounds = rounds();
     for seed in 0..rounds {
         round(seed).await;
     }
     println!("{rounds} orders of starting");
+}
+
+fn rounds() -> u64 {
+    let asked = std::env::var("PEERAGE_ORDERS").ok();
+    asked.map_or(ROUNDS, |rounds| rounds.parse().expect("PEERAGE_ORDERS is a number"))
 }

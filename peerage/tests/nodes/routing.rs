@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use peerage::node::{Filter, Presence};
+use peerage::node::{Filter, Limits, Presence};
 use peerage::outcome::Refused;
 use peerage::{CallError, Failure, Identity, Node};
 use tokio::sync::Semaphore;
@@ -283,4 +283,92 @@ async fn once_enough_have_answered_the_others_are_cancelled() {
     assert_eq!((end.asked, end.ok, end.unknown), (2, 1, 1));
     assert!(matches!(answers[1].outcome, Err(CallError::Cancelled { .. })), "{answers:?}");
     until(|| gone.load(Ordering::Relaxed) == 1).await;
+}
+
+/// How long calls take at four workers that each work on four at once for 20 ms, one of them for 200 ms, when 480 are made in a
+/// second for 30 s.
+async fn latencies<Fut>(call: impl Fn(u64) -> Fut) -> (Vec<Duration>, usize)
+where
+    Fut: Future<Output = Result<(), CallError>> + Send + 'static,
+{
+    let (begin, mut calls) = (Instant::now(), tokio::task::JoinSet::new());
+    for n in 0..480 * 30 {
+        tokio::time::sleep_until(begin + Duration::from_secs(1) * n / 480).await;
+        let (call, at) = (call(u64::from(n)), Instant::now());
+        calls.spawn(async move { call.await.map(|()| at.elapsed()) });
+    }
+    let ended = calls.join_all().await;
+    let mut took: Vec<Duration> = ended.iter().filter_map(|took| took.as_ref().ok().copied()).collect();
+    took.sort();
+    (took, ended.iter().filter(|took| took.is_err()).count())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_worker_among_four_costs_any_a_third_at_most_of_what_it_costs_chance() {
+    let place = Place::new();
+    let mut workers = Vec::new();
+    for n in 0..4 {
+        let worker = listening(&place, &format!("w{n}")).await;
+        let time = Duration::from_millis(if n == 0 { 200 } else { 20 });
+        let work = move || async move {
+            tokio::time::sleep(time).await;
+            Ok::<_, Failure>(())
+        };
+        worker.service("work").concurrency(4).serve(work).unwrap();
+        workers.push(worker);
+    }
+    let a = caller(&place, &workers.iter().collect::<Vec<_>>()).await;
+    let ids: Vec<_> = workers.iter().map(Node::id).collect();
+    let p99 = |took: &[Duration]| took[took.len() * 99 / 100];
+    let by_chance = |n: u64| {
+        let (a, ids) = (a.clone(), ids.clone());
+        async move {
+            // What is refused there is tried at two others, as `any` does.
+            let mut dice = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let mut outcome = Ok(());
+            for _ in 0..3 {
+                outcome = a.call("work").peer(ids[(dice % 4) as usize]).await;
+                dice /= 4;
+                if !matches!(outcome, Err(CallError::Busy { .. })) {
+                    break;
+                }
+            }
+            outcome
+        }
+    };
+    let (chance, refused_by_chance) = latencies(by_chance).await;
+    let by_any = |_| {
+        let a = a.clone();
+        async move { a.call("work").any().await }
+    };
+    let (any, refused) = latencies(by_any).await;
+    println!(
+        "p99 by chance {:?} with {refused_by_chance} refused, any {:?} with {refused} refused, of 14,400 each",
+        p99(&chance),
+        p99(&any)
+    );
+    assert!(p99(&any) * 3 <= p99(&chance), "{:?} against {:?}", p99(&any), p99(&chance));
+    assert!(refused <= refused_by_chance && refused * 1_000 <= 14_400, "{refused} of 14,400 refused");
+}
+
+#[tokio::test]
+async fn a_member_without_a_link_is_dialled_inside_the_deadline_of_the_first_call() {
+    let place = Place::new();
+    let b = listening(&place, "b").await;
+    let alone = |name: &str| place.node(name).limits(Limits { full_mesh: 1, ..Limits::default() });
+    let c = alone("c").listen(memory()).start().await.unwrap();
+    serve_name(&c, "who");
+    let a = alone("a").start().await.unwrap();
+    soon(c.connect(&b.addresses()[0])).await.unwrap();
+    soon(a.connect(&b.addresses()[0])).await.unwrap();
+    until(|| offers(&a, "who") == 1).await;
+    assert_eq!(a.status().links.len(), 1, "it is not linked with c");
+    let calls = (0..50).map(|_| {
+        let (a, peer) = (a.clone(), c.id());
+        tokio::spawn(async move { a.call("who").peer::<String>(peer).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(soon(call).await.unwrap().unwrap(), "c");
+    }
+    assert_eq!(a.status().links.len(), 2, "one link for all of them");
 }

@@ -107,7 +107,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     (
         "dispatch",
         &["channel", "flag", "hook", "link", "metrics", "shown", "stream", "trace"],
-        &["address", "channel", "codec", "id", "limits", "outcome"],
+        &["address", "channel", "codec", "id", "idempotent", "limits", "outcome"],
     ),
     // The public face of serving: functions become handlers of a node.
     (

@@ -35,6 +35,7 @@ pub struct AnyCall<'a, R> {
     shared: &'a Arc<Shared>,
     choice: Choice,
     question: Question<'a>,
+    may_repeat: bool,
     answer: PhantomData<fn() -> R>,
 }
 
@@ -52,7 +53,7 @@ pub struct Settled<R> {
 
 impl<'a, R> AnyCall<'a, R> {
     pub(super) fn new(shared: &'a Arc<Shared>, tag: &'a str, choice: Choice) -> AnyCall<'a, R> {
-        AnyCall { shared, choice, question: Question::new(tag), answer: PhantomData }
+        AnyCall { shared, choice, question: Question::new(tag), may_repeat: false, answer: PhantomData }
     }
 
     /// The positional arguments: a tuple, an array, a vector. Default none.
@@ -85,6 +86,13 @@ impl<'a, R> AnyCall<'a, R> {
         self
     }
 
+    /// Where the link is lost before the answer has come, the same node is asked again, which runs the call once at most
+    /// ([`NodeCall::idempotent`](super::NodeCall::idempotent)).
+    pub fn idempotent(mut self) -> Self {
+        self.may_repeat = true;
+        self
+    }
+
     /// Waits as long as it takes until there is somebody to be asked, and until the answer comes or the link ends.
     pub fn without_deadline(mut self) -> Self {
         self.question.deadline(None);
@@ -95,11 +103,14 @@ impl<'a, R> AnyCall<'a, R> {
 impl<R: DeserializeOwned> AnyCall<'_, R> {
     /// The outcome, with who was asked and how many.
     pub async fn settled(self) -> Settled<R> {
-        let AnyCall { shared, choice, question, .. } = self;
+        let AnyCall { shared, choice, question, may_repeat, .. } = self;
         let mut counted = Counted::new(shared);
         let mut tried = Vec::new();
         let outcome = match question.begin() {
-            Ok(prepared) => shared.ask_any(&prepared, &choice, &mut tried, &mut counted).await,
+            Ok(prepared) => {
+                let prepared = if may_repeat { prepared.with_key(shared.next_key()) } else { prepared };
+                shared.ask_any(&prepared, &choice, &mut tried, &mut counted).await
+            }
             Err(why) => Err(why),
         };
         counted.ended(&outcome);
@@ -148,7 +159,10 @@ impl Shared {
             };
             tried.push(open.peer);
             counted.is_sent = true;
-            let (outcome, took) = self.ask(prepared, open.peer).await;
+            let (outcome, took) = match prepared.key {
+                Some(_) => self.ask_once(prepared, open.peer).await,
+                None => self.ask(prepared, open.peer).await,
+            };
             open.close(&outcome, took);
             match outcome {
                 Err(why) if moves_on(&why) && tried.len() < limits::ATTEMPTS_MAX => last = Some(why),

@@ -45,14 +45,25 @@ impl Shared {
         prepared: &Prepared<'_>,
         peer: NodeId,
     ) -> (Result<R, CallError>, Duration) {
-        let mut link = match self.reach(&peer, prepared.due).await {
+        let link = match self.reach(&peer, prepared.due).await {
             Ok(link) => link,
             Err(why) => return (Err(why), Duration::ZERO),
         };
         let began = Instant::now();
+        let outcome = self.ask_over(prepared, peer, link).await;
+        (outcome, began.elapsed())
+    }
+
+    /// Asks one node over this link, or over another one that takes its place before anything was sent.
+    pub(super) async fn ask_over<R: DeserializeOwned>(
+        &self,
+        prepared: &Prepared<'_>,
+        peer: NodeId,
+        mut link: Link,
+    ) -> Result<R, CallError> {
         loop {
             let (outcome, is_unsent) = Attempt { asking: prepared.asking::<R>(), link: link.clone() }.await;
-            let outcome = match outcome {
+            return match outcome {
                 Err(CallError::NotSent { why: NotSent::NoRoute | NotSent::ShuttingDown }) if is_unsent => {
                     match self.directory.find_other(&peer, &link) {
                         Some(other) => {
@@ -65,7 +76,6 @@ impl Shared {
                 Err(why) => self.unflagged(why, &prepared.tag, peer),
                 outcome => outcome,
             };
-            return (outcome, began.elapsed());
         }
     }
 

@@ -47,6 +47,18 @@ impl<'a> Question<'a> {
         Question { tag, content: Vec::new(), kwargs: None, time, app: None, flaw: None }
     }
 
+    /// The same from what was said already.
+    pub(super) fn of_parts(
+        tag: &'a str,
+        content: Vec<u8>,
+        kwargs: Option<Payload>,
+        time: Option<Duration>,
+        app: Option<AppMetadata>,
+        flaw: Option<CallError>,
+    ) -> Question<'a> {
+        Question { tag, content, kwargs, time, app, flaw: flaw.map(Box::new) }
+    }
+
     pub(super) fn args(&mut self, args: &(impl Serialize + ?Sized)) {
         self.content.clear();
         if let Err(why) = codec::put_call(self.tag, args, Encoding::MsgPack, &mut self.content) {
@@ -93,6 +105,13 @@ impl<'a> Question<'a> {
         let trace = inherited.as_ref().map_or_else(trace::begin, |inherited| trace::child(&inherited.trace));
         let state = inherited.and_then(|inherited| inherited.state);
         Ok(Prepared { tag: self.tag.into(), content: self.content, due, trace, state, app: self.app, key: None })
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// The same under a number, by which its callee knows it when it is asked again.
+    pub(super) fn with_key(self, key: u64) -> Prepared<'a> {
+        Prepared { key: Some(key), ..self }
     }
 }
 

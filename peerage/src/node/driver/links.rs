@@ -76,6 +76,7 @@ impl Driver {
         };
         let origin = Origin::Link(established.peer);
         let server = Dispatch::new(self.parts.services.clone(), origin, shared.metrics.clone());
+        let server = server.of_run(established.epoch);
         let record = self.parts.machine.record().expect("a node keeps members").encode();
         let said = Introduction { record, sees_us_at: seen_at(&connection.remote), ..self.parts.introduction.clone() };
         let said = said.encode().expect("names and builds are checked where they are made");
