@@ -31,6 +31,9 @@ pub(crate) struct Call {
     /// Ask all nodes that offer it: one outcome for each, then the sum
     #[arg(long, conflicts_with = "repeat")]
     pub(crate) all: bool,
+    /// Print each item of a stream as it comes; the deadline bounds all of it
+    #[arg(long, conflicts_with_all = ["all", "repeat"])]
+    pub(crate) stream: bool,
     /// Only members of this group; several: of any of them
     #[arg(long, value_name = "G")]
     pub(crate) group: Vec<Group>,

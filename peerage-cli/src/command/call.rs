@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerage::Value;
-use peerage::codec::NotationError;
+use peerage::codec::{Notation, NotationError};
 use peerage::name::Name;
 use peerage::outcome::Outcome;
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::actor::Actor;
@@ -125,6 +126,9 @@ impl Plan {
             Err(abort) => return Err(abort),
         };
         time.asking();
+        if self.typed.stream {
+            return self.stream(actor.control(), &wanted, &mut interrupts).await;
+        }
         if self.typed.all {
             return self.all(actor.control(), &wanted, &mut interrupts).await;
         }
@@ -160,6 +164,39 @@ impl Plan {
                 self.tell(&called, Exit::of(called.outcome()))
             }
         }
+    }
+
+    /// Prints a stream, item by item, then its outcome and the sum.
+    async fn stream(
+        &self,
+        control: &mut Control,
+        wanted: &WantedCall,
+        interrupts: &mut Interrupts,
+    ) -> Result<Exit, Abort> {
+        #[derive(Serialize)]
+        struct Item<'i> {
+            n: u64,
+            item: Notation<'i>,
+        }
+        let (began, mut tally) = (Instant::now(), Tally::default());
+        let told = control.call_stream(&self.what, wanted, |n, item| match self.form {
+            Form::Text => output::line(&output::harmless(&item.to_string())),
+            Form::Jsonl => output::record(&Item { n, item: item.notation() }),
+            Form::Json => Ok(()),
+        });
+        let called = tokio::select! {
+            called = told => called?,
+            () = interrupts.next() => Called::interrupted(began.elapsed()),
+        };
+        if self.form == Form::Text {
+            // The items are what was asked for; an answer behind them is printed if it says anything.
+            if called.value() != Some(&Value::Null) {
+                called.show()?;
+            }
+            return Ok(Exit::of(called.outcome()));
+        }
+        tally.tell(1, &called, self.form)?;
+        tally.close(began.elapsed(), self.form)
     }
 
     /// Asks all who offer it.

@@ -64,6 +64,46 @@ impl Control {
         Calls(self.channel.caller())
     }
 
+    /// Lets the node make a call that is answered with a stream; each item goes to `tell` with its number.
+    pub(crate) async fn call_stream(
+        &mut self,
+        what: &Invocation,
+        wanted: &Wanted,
+        mut tell: impl FnMut(u64, Value) -> Result<(), Abort>,
+    ) -> Result<Called, Abort> {
+        #[derive(Serialize)]
+        struct OfStream<'w> {
+            stream: u64,
+            #[serde(flatten)]
+            wanted: &'w Wanted,
+        }
+        #[derive(Deserialize)]
+        struct Item {
+            n: u64,
+            item: Value,
+        }
+        let began = Instant::now();
+        let caller = self.channel.caller();
+        let content = ("peerage/local/call", (&what.tag, &what.args, &what.kwargs), OfStream { stream: 0, wanted });
+        let call = caller.request::<Called>(&content).deadline(wanted.deadline.saturating_add(NODE_GRACE));
+        tokio::pin!(call);
+        loop {
+            tokio::select! {
+                biased;
+                Some(request) = self.channel.next_request() => {
+                    let told = request.content::<(String, (Item,), Value)>();
+                    if let Ok((_, (Item { n, item },), _)) = told {
+                        tell(n, item)?;
+                    }
+                    request.reply(&Value::Null);
+                }
+                called = &mut call => {
+                    return Ok(called.unwrap_or_else(|error| Called::untold(error, began.elapsed())));
+                }
+            }
+        }
+    }
+
     /// Lets the node ask all who offer it; each answer goes to `tell` as it comes. What is returned is why nobody was asked.
     pub(crate) async fn call_all(
         &mut self,

@@ -21,6 +21,7 @@ mod repeated_calls;
 mod services;
 mod serving;
 mod settings;
+mod streaming;
 mod terminal;
 mod up;
 mod usage;

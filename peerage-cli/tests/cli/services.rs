@@ -14,14 +14,14 @@ use crate::node::{Up, keys, pair};
 use crate::program::{Run, ended, eventually, finish, signal};
 
 /// `serve` as a process. Dropping it kills it.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     ready: Value,
-    stdout: BufReader<ChildStdout>,
+    pub(crate) stdout: BufReader<ChildStdout>,
 }
 
 impl Serving {
-    fn start(home: &Home, arguments: &[&str]) -> Serving {
+    pub(crate) fn start(home: &Home, arguments: &[&str]) -> Serving {
         let mut child = home.peerage(&[&["serve", "--jsonl"], arguments].concat()).spawn().expect("the program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
@@ -373,35 +373,6 @@ fn services_are_listed_with_what_became_of_their_calls_and_described() {
     let text = home.done(&["describe", "echo", "--node", "a"]).stdout;
     assert!(text.starts_with("echo: gives back what it gets\necho\tb\t"), "{text}");
     assert_eq!(home.run(&["describe", "nothing", "--node", "a"]).code, Some(3));
-}
-
-#[test]
-fn a_file_is_sent_to_a_folder_under_its_name_and_nothing_there_is_overwritten() {
-    let home = Home::new();
-    let (a, _b) = pair(&home);
-    let (inbox, file) = (home.beside("inbox"), home.beside("report.txt"));
-    fs::create_dir(&inbox).expect("a folder can be made");
-    let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-    fs::write(&file, &content).expect("a file can be written");
-    let (folder, file) = (inbox.display().to_string(), file.display().to_string());
-    let mut sink = Serving::start(&home, &["files", "--file-sink", &folder, "--node", "b"]);
-    let sent = home.done(&["send", "b", &file, "--node", "a", "--json"]).object();
-    assert_eq!((&sent["outcome"], &sent["value"]["name"]), (&json!("ok"), &json!("report.txt")));
-    assert_eq!((&sent["value"]["size"], &sent["value"]["resumed_from"]), (&json!(3_000_000), &json!(0)));
-    assert!(fs::read(inbox.join("report.txt")).is_ok_and(|there| there == content), "it is the same there");
-    let mut line = String::new();
-    sink.stdout.read_line(&mut line).expect("stdout can be read");
-    let received: Value = serde_json::from_str(&line).expect("a record");
-    assert_eq!((&received["event"], &received["from"]), (&json!("received"), &json!(a.id())));
-    assert_eq!((&received["sha256"], &received["size"]), (&sent["value"]["sha256"], &json!(3_000_000)));
-    let again = home.done(&["send", "b", &file, "--node", "a"]);
-    assert_eq!(again.stdout, "b has it as report-1.txt: 3000000 bytes; the checksum is right\n");
-    assert_eq!(again.stderr, "", "no bar where there is no terminal");
-
-    let nobody = home.run(&["send", "b", &file, "--tag", "other", "--node", "a", "--json"]);
-    assert_eq!((nobody.code, &nobody.object()["why"]), (Some(5), &json!("no-such-service")));
-    assert_eq!(home.run(&["send", "b", "/no/such/file", "--node", "a"]).code, Some(2));
-    assert_eq!(home.run(&["serve", "files", "--file-sink", "/no/such/folder", "--node", "b"]).code, Some(2));
 }
 
 #[test]

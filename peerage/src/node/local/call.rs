@@ -2,7 +2,8 @@
 //!
 //! How the call ended is the *value* that the program gets: an outcome is news to it, not a failure of this service. A call of
 //! all who offer the function tells each answer as it comes, as a request of the node, `["answer", [{"call": n, …}], {}]`, and
-//! its value is the sum.
+//! its value is the sum. The items of a stream are told in the same way, `["item", [{"call": n, "n", "item"}], {}]`, the next one when the
+//! last is answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::dispatch::Called;
 use crate::flag::{self, Flag};
 use crate::node::call::{Calling, Settled};
 use crate::node::filter::Filter;
+use crate::node::providers::Choice;
 use crate::node::shared::Shared;
 
 mod ended;
@@ -35,6 +37,9 @@ struct Wanted {
     /// All that offer it: the number under which their answers are told.
     #[serde(default)]
     all: Option<u64>,
+    /// The number under which the items of the callee are told.
+    #[serde(default)]
+    stream: Option<u64>,
     #[serde(default)]
     groups: Vec<String>,
     #[serde(default)]
@@ -75,7 +80,8 @@ pub(super) async fn call(node: Arc<Shared>, called: Called) {
         };
     }
     let ended = tokio::select! {
-        ended = one(&node, &asked) => ended,
+        ended = listen(&node, &asked, &caller), if asked.wanted.stream.is_some() => ended,
+        ended = one(&node, &asked), if asked.wanted.stream.is_none() => ended,
         _ = caller.ended() => return,
     };
     called.request.reply(&ended);
@@ -87,8 +93,8 @@ impl Asked {
         let wanted: Wanted = open(&called.kwargs)?;
         let peer = wanted.peer.as_ref().map(|peer| peer.parse::<NodeId>());
         let peer = peer.transpose().map_err(|_| bad_request("peer is no node id".to_owned()))?;
-        if peer.is_some() && wanted.all.is_some() {
-            return Err(bad_request("one peer, or all: not both".to_owned()));
+        if wanted.all.is_some() && (peer.is_some() || wanted.stream.is_some()) {
+            return Err(bad_request("all are asked for one answer each: without peer and stream".to_owned()));
         }
         let deadline = wanted.deadline_ms.map_or(limits::CALL_DEADLINE_DEFAULT, Duration::from_millis);
         let filter = wanted.filter()?;
@@ -137,6 +143,47 @@ async fn one(node: &Arc<Shared>, asked: &Asked) -> Ended {
     });
     let (outcome, peer, attempts) = settled.await;
     ended(node, &asked.tag, outcome, peer, attempts, began)
+}
+
+/// One node answers with a stream: each item is told when the last one is answered, so whoever reads slowly is waited for.
+async fn listen(node: &Arc<Shared>, asked: &Asked, caller: &Caller) -> Ended {
+    #[derive(Serialize)]
+    struct Item {
+        call: u64,
+        n: u64,
+        item: Value,
+    }
+    let (began, number) = (Instant::now(), asked.wanted.stream.unwrap_or_default());
+    let choice = Choice { filter: asked.filter.clone(), include_self: asked.wanted.include_self, ..Choice::default() };
+    let peer = match asked.peer {
+        Some(peer) => Ok(peer),
+        None => {
+            let due = tokio::time::Instant::now().checked_add(asked.deadline);
+            let found = node.find_providers(&asked.tag, &choice, due).await;
+            found
+                .map(|found| found.iter().min_by_key(|provider| provider.is_suspect).map(|provider| provider.id))
+                .and_then(|id| id.ok_or(CallError::Absent { what: asked.tag.clone(), as_of: node.view().version }))
+        }
+    };
+    let peer = match peer {
+        Ok(peer) => peer,
+        Err(why) => return ended(node, &asked.tag, Err(why), None, 0, began),
+    };
+    let call = Calling::new(node, &asked.tag).peer::<Value>(peer).args(&asked.args).kwargs(&asked.kwargs);
+    let work = async {
+        let mut incoming = call.deadline(asked.deadline).stream::<Value>().await?;
+        let mut n = 0;
+        while let Some(item) = incoming.next().await {
+            n += 1;
+            let word = ("item", [Item { call: number, n, item: item? }], Value::Map(Vec::new()));
+            // Whoever does not answer any more has gone, and the call with it.
+            let _ = caller.request::<Value>(&word).without_deadline().await;
+        }
+        incoming.outcome::<Value>().await
+    };
+    let outcome = work.await;
+    let was_asked = was_asked(&outcome);
+    ended(node, &asked.tag, outcome, was_asked.then_some(peer), 1, began)
 }
 
 /// All who offer it answer; each answer is told as it comes.
