@@ -16,7 +16,7 @@ use crate::outcome::{CallError, Code, Refused, Stop};
 pub enum ItemRoom {
     /// Yes.
     Yes,
-    /// Too much waits already; [`Output::Writable`](super::Output::Writable) follows.
+    /// Too much waits already; [`Output::Writable`] follows.
     Later,
     /// Never: it is larger than [`limits::VALUE_BYTES_MAX`].
     TooLarge,
@@ -29,7 +29,7 @@ pub enum ItemRoom {
 pub enum Taken {
     /// The next item.
     Item(Payload),
-    /// Nothing yet; [`Output::Readable`](super::Output::Readable) follows.
+    /// Nothing yet; [`Output::Readable`] follows.
     Nothing,
     /// The peer has ended this direction, and all is well.
     End,
