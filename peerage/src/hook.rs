@@ -35,7 +35,8 @@ pub trait Hook: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A call that was let through has ended, after this long.
+    /// A call that was let through has ended, after this long. Of a conversation and of a notification its caller hears here that
+    /// it is on its way.
     fn after(&self, call: &CallInfo<'_>, outcome: Outcome, elapsed: Duration) {
         let _ = (call, outcome, elapsed);
     }

@@ -202,7 +202,6 @@ impl Link {
         })
     }
 
-    #[allow(dead_code, reason = "what nodes offer of it comes next")]
     /// Tries to tell the peer something that wants no answer: ready when it is queued or refused, and `Pending` as for a
     /// call.
     pub(crate) fn poll_notify(

@@ -60,7 +60,7 @@ mod wall;
 
 pub use crate::control::ControlError;
 pub use builder::{Builder, Limits};
-pub use call::{AllCall, Answer, Answers, AnyCall, Calling, End, NodeCall, OnceCall, Opening, Settled};
+pub use call::{AllCall, Answer, Answers, AnyCall, Calling, End, NodeCall, Notifying, OnceCall, Opening, Settled};
 pub use error::{ConnectError, NotConnected};
 pub use event::Event;
 pub use events::Events;

@@ -309,7 +309,23 @@ impl<R> Asking<R> {
         link: &Link,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Token, Option<StreamId>), CallError>> {
-        let opened = ready!(self.poll_queue(link, cx, Link::poll_open));
+        self.poll_away(link, cx, Link::poll_open)
+    }
+
+    /// Tells it without waiting for an answer: ready when it waits to be written. After an error it is as with
+    /// [`poll`](Self::poll).
+    pub(crate) fn poll_notify(&mut self, link: &Link, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        self.poll_away(link, cx, Link::poll_notify)
+    }
+
+    /// Takes it to the link, which has it from then on.
+    fn poll_away<T>(
+        &mut self,
+        link: &Link,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(&Link, &mut Context<'_>, Content<'_>, &mut Time, &mut Option<u64>) -> Poll<Result<T, CallError>>,
+    ) -> Poll<Result<T, CallError>> {
+        let opened = ready!(self.poll_queue(link, cx, send));
         if opened.is_ok() {
             self.stage = Stage::Over;
         } else if let Stage::Unsent(_, queued) = &mut self.stage

@@ -27,14 +27,18 @@ mod all;
 mod any;
 mod attempt;
 mod conversing;
+mod hooked;
+mod notifying;
 mod once;
 mod question;
 
+use hooked::LetOut;
 use question::{Question, bad_request, check_tag, named, of_application};
 
 pub use all::{AllCall, Answer, Answers, End};
 pub use any::{AnyCall, Settled};
 pub use conversing::Opening;
+pub use notifying::Notifying;
 pub use once::OnceCall;
 
 /// A function to be called; say where: at [one](Self::peer) node, at [any](Self::any) that offers it, at [all](Self::all).
@@ -66,6 +70,8 @@ pub struct NodeCall<'a, R> {
     link: Option<Link>,
     /// The way to a link, where there was none.
     reaching: Option<Reaching<'a>>,
+    /// Waits to be told how it ended.
+    let_out: Option<Box<LetOut>>,
 }
 
 type Reaching<'a> = Pin<Box<dyn Future<Output = Result<Link, CallError>> + Send + 'a>>;
@@ -93,6 +99,7 @@ impl<'a> Calling<'a> {
             asking: Asking::typed(),
             link: None,
             reaching: None,
+            let_out: None,
         }
     }
 
@@ -237,6 +244,7 @@ impl<'a, R> NodeCall<'a, R> {
             asking,
             link: this.link.take(),
             reaching: this.reaching.take(),
+            let_out: this.let_out.take(),
         }
     }
 
@@ -255,7 +263,7 @@ impl<'a, R> NodeCall<'a, R> {
         codec::put_kwargs(self.kwargs.as_ref(), Encoding::MsgPack, self.asking.content());
         match self.shared.link_with(&self.peer) {
             Ok(link) => {
-                self.put_metadata();
+                self.put_metadata()?;
                 Ok(Some(link))
             }
             Err(NotSent::NoRoute) => {
@@ -292,12 +300,12 @@ impl<'a, R> NodeCall<'a, R> {
         let Some(reaching) = &mut self.reaching else { return Poll::Pending };
         let link = ready!(reaching.as_mut().poll(cx));
         self.reaching = None;
-        self.put_metadata();
+        self.put_metadata()?;
         Poll::Ready(link)
     }
 
     /// Says how long there is time and which trace this belongs to. Inside a handler both follow from the call that it answers.
-    fn put_metadata(&mut self) {
+    fn put_metadata(&mut self) -> Result<(), CallError> {
         let inherited = dispatch::current();
         if let Some(deadline) = inherited.as_ref().and_then(|inherited| inherited.deadline) {
             self.asking.limit(deadline);
@@ -307,6 +315,8 @@ impl<'a, R> NodeCall<'a, R> {
         let app = self.app.as_deref().cloned();
         let metadata = Metadata { left: self.asking.left(), trace: Some(trace), state, app, key: None };
         codec::put_metadata(&metadata, Encoding::MsgPack, 0, self.asking.content());
+        self.let_out = self.shared.let_out(self.tag, self.peer, trace)?;
+        Ok(())
     }
 
     /// What the answer means, where it is a flag.
@@ -364,7 +374,11 @@ impl<R> NodeCall<'_, R> {
     #[inline]
     fn ended(&mut self, outcome: Result<R, CallError>) -> Result<R, CallError> {
         self.asking.finish();
-        count(&self.shared.metrics, outcome.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok));
+        let ended = outcome.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok);
+        count(&self.shared.metrics, ended);
+        if let Some(let_out) = self.let_out.take() {
+            let_out.ended(ended);
+        }
         outcome
     }
 }

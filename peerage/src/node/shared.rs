@@ -24,6 +24,7 @@ use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
 use crate::flag::Flags;
+use crate::hook::Hook;
 use crate::link::Directory;
 use crate::metrics::Metrics;
 use crate::name::Name;
@@ -84,6 +85,8 @@ pub(crate) struct Facts {
     pub(crate) ephemeral: bool,
     /// Whether it tells admitted nodes the path of its program and the name of its user.
     pub(crate) says_who_runs_it: bool,
+    /// What stands around its calls.
+    pub(crate) hook: Option<Arc<dyn Hook>>,
     /// Where plain programs can reach it.
     pub(crate) plain: Vec<Address>,
     pub(crate) control: Option<PathBuf>,

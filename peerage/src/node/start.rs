@@ -144,6 +144,7 @@ fn facts(builder: &Builder, network: &crate::Network, plain: &[Listener]) -> Fac
         network: network.name().clone(),
         ephemeral: builder.ephemeral,
         says_who_runs_it: builder.says_who_runs_it,
+        hook: builder.hook.clone(),
         plain: plain.iter().map(|listener| listener.local_address().clone()).collect(),
         control: builder.control.clone(),
         machine: super::machine::machine_id(),

@@ -10,6 +10,7 @@
 //!   documented what they print about themselves, as the documentation has it
 //!   calls     calls between nodes, and how those end that do not arrive
 //!   admission who is let in and who is not
+//!   hooks     what stands around calls, and calls that want no answer
 //!   hostile   who must not get in, a thousand times each
 //!   members   who is there, and why
 //!   newer     a peer of a newer version is served, whatever it adds
@@ -36,6 +37,7 @@ mod documented;
 mod faults;
 mod files;
 mod finding;
+mod hooks;
 mod hostile;
 mod idempotent;
 mod leaving;

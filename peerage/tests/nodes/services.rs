@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use peerage::hook::{CallInfo, Denial, Hook, Side};
 use peerage::node::snapshot::Services;
 use peerage::node::{Info, Limits};
 use peerage::outcome::{Busy, Code, Outcome, Refused};
@@ -457,40 +456,4 @@ async fn calls_inside_a_handler_end_with_it_and_belong_to_its_trace() {
     let (outer, inner): (String, String) = call(&a, &b, "both", &()).await.unwrap();
     assert_eq!(outer[..36], inner[..36], "one trace");
     assert_ne!(outer, inner, "two spans");
-}
-
-/// Denies one function, and remembers what it saw.
-struct Guarding(mpsc::Sender<(Side, String, Option<String>, Outcome)>);
-
-impl Hook for Guarding {
-    fn before(&self, call: &CallInfo<'_>) -> Result<(), Denial> {
-        match call.tag {
-            "secret" => Err(Denial::new("not for you")),
-            _ => Ok(()),
-        }
-    }
-
-    fn after(&self, call: &CallInfo<'_>, outcome: Outcome, _elapsed: Duration) {
-        let peer = call.peer.map(|peer| peer.to_string());
-        self.0.try_send((call.side, call.tag.to_owned(), peer, outcome)).expect("there is room");
-    }
-}
-
-#[tokio::test]
-async fn one_hook_sees_every_call_that_is_served_and_may_turn_it_away() {
-    let place = Place::new();
-    let (saw, mut seen) = mpsc::channel(16);
-    let b = place.node("b").listen(memory()).hook(Guarding(saw)).start().await.unwrap();
-    let a = place.node("a").start().await.unwrap();
-    soon(a.connect(&b.addresses()[0])).await.unwrap();
-    b.serve("add", add).unwrap();
-    b.serve("secret", add).unwrap();
-    b.service("direct").serve_direct(|| -> Result<(), Failure> { Err(Failure::new("no")) }).unwrap();
-    let denied = call::<i64>(&a, &b, "secret", &(1, 2)).await;
-    assert_eq!(denied, Err(CallError::Refused { why: Refused::Denied("not for you".into()) }));
-    assert_eq!(call(&a, &b, "add", &(1, 2)).await, Ok(3));
-    assert!(call::<()>(&a, &b, "direct", &()).await.is_err());
-    let from = Some(a.id().to_string());
-    assert_eq!(soon(seen.recv()).await.unwrap(), (Side::Callee, "add".into(), from.clone(), Outcome::Ok));
-    assert_eq!(soon(seen.recv()).await.unwrap(), (Side::Callee, "direct".into(), from, Outcome::Remote));
 }

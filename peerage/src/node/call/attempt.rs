@@ -59,6 +59,20 @@ impl Shared {
         &self,
         prepared: &Prepared<'_>,
         peer: NodeId,
+        link: Link,
+    ) -> Result<R, CallError> {
+        let let_out = self.let_out(&prepared.tag, peer, prepared.trace)?;
+        let outcome = self.ask_unhooked(prepared, peer, link).await;
+        if let Some(let_out) = let_out {
+            let_out.ended(outcome.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok));
+        }
+        outcome
+    }
+
+    async fn ask_unhooked<R: DeserializeOwned>(
+        &self,
+        prepared: &Prepared<'_>,
+        peer: NodeId,
         mut link: Link,
     ) -> Result<R, CallError> {
         loop {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use peerage_proto::outcome::CallError;
 
 use super::NodeCall;
+use crate::channel::Asking;
 use crate::stream::{Conversation, Incoming};
 
 /// A conversation that is being opened: a future of it.
@@ -41,35 +42,8 @@ impl<R, Up, Down> Future for Opening<'_, R, Up, Down> {
     type Output = Result<Conversation<Up, Down>, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let call = &mut self.call;
-        let mut link = match call.link.take() {
-            Some(link) => link,
-            None => match ready!(call.poll_link(cx)) {
-                Ok(link) => link,
-                Err(why) => return Poll::Ready(Err(call.failed(why))),
-            },
-        };
-        loop {
-            match call.asking.poll_open(&link, cx) {
-                Poll::Pending => {
-                    call.link = Some(link);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok((token, stream))) => return Poll::Ready(Ok(Conversation::new(link, token, stream))),
-                Poll::Ready(Err(why)) => match call.elsewhere(&why, &link) {
-                    Ok(other) => link = other,
-                    Err(why) => return Poll::Ready(Err(call.failed(why))),
-                },
-            }
-        }
-    }
-}
-
-impl<R> NodeCall<'_, R> {
-    fn failed(&mut self, why: CallError) -> CallError {
-        self.asking.finish();
-        super::count(&self.shared.metrics, why.outcome());
-        why
+        let (link, (token, stream)) = ready!(self.call.poll_away(cx, Asking::poll_open))?;
+        Poll::Ready(Ok(Conversation::new(link, token, stream)))
     }
 }
 
