@@ -452,6 +452,7 @@ impl Membership {
             record: member.record(),
             state: member.state,
             since: member.since,
+            lease_until: member.lease_until,
             path: neighbour.map(|neighbour| neighbour.path.as_str()),
             services: self.lists.of(member.record().services),
         }

@@ -67,6 +67,8 @@ pub struct MemberView<'a> {
     pub state: State,
     /// Since when.
     pub since: Instant,
+    /// When its record is over, unless there is a newer one by then, or a link.
+    pub lease_until: Instant,
     /// The path of the link with it, if there is one.
     pub path: Option<&'a str>,
     /// What it offers; `None` while the list is not known here.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::faults::Happening;
+use super::faults::{CALM, Happening};
 use super::host::Process;
 use super::wire::Stage;
 use super::{Event, Fault, Name, Network, Oracle};
@@ -247,17 +247,32 @@ impl Network {
     pub(super) fn check_views(&mut self) {
         let truth: BTreeMap<NodeId, Epoch> = self.running().map(|(_, id, epoch)| (id, epoch)).collect();
         let running: Vec<usize> = self.running().map(|(host, ..)| host).collect();
+        let leased: BTreeSet<NodeId> = running.iter().flat_map(|host| self.leased_ghosts(*host)).collect();
         for host in running {
-            if let Some(what) = self.untruth(host, &truth) {
+            if let Some(what) = self.untruth(host, &truth, &leased) {
                 return self.violated(Oracle::O9, &[host], what);
             }
         }
     }
 
+    /// Nodes that are gone for good without a word, and that a node knows by a record alone which still holds. A record is handed on
+    /// with what is left of its lease; while it lies on a link that is slow, or with a reader that does not read, nothing of that
+    /// passes. So its lease may be over at one node and not at another, for as long as trouble could last.
+    fn leased_ghosts(&self, host: usize) -> Vec<NodeId> {
+        let Some(process) = &self.hosts[host].process else { return Vec::new() };
+        let clock = &self.hosts[host].clock;
+        let (now, last) = (clock.local(self.now), clock.local(self.begin + CALM) + limits::RECORD_LEASE);
+        let is_ghost = |id: &NodeId| self.by_id.get(id).is_some_and(|name| self.hosts[*name].is_buried);
+        let live = process.node.members().filter(|member| member.state.is_live() && member.path.is_none());
+        let holds = live.filter(|member| member.lease_until > now && member.lease_until <= last);
+        holds.map(|member| member.record.id).filter(is_ghost).collect()
+    }
+
     /// What is wrong in the view of a node.
-    fn untruth(&self, host: usize, truth: &BTreeMap<NodeId, Epoch>) -> Option<String> {
+    fn untruth(&self, host: usize, truth: &BTreeMap<NodeId, Epoch>, leased: &BTreeSet<NodeId>) -> Option<String> {
         let node = &self.hosts[host].process.as_ref()?.node;
-        let of_hosts = node.members().filter(|member| self.by_id.contains_key(&member.record.id));
+        let is_judged = |id: &NodeId| self.by_id.contains_key(id) && !leased.contains(id);
+        let of_hosts = node.members().filter(|member| is_judged(&member.record.id));
         let live = of_hosts.filter(|member| member.state.is_live());
         let view: BTreeMap<NodeId, (Epoch, State)> =
             live.map(|member| (member.record.id, (member.record.incarnation.epoch, member.state))).collect();
@@ -278,7 +293,9 @@ impl Network {
         let odd = odd.or_else(|| truth.keys().find_map(|id| misses(self.by_id[id])));
         // Nodes that a liar has made up are no business of anybody's.
         let is_real = |missing: &Missing| match missing {
-            Missing::Dial(id) => self.by_id.contains_key(id),
+            Missing::Dial(id) | Missing::Services(id) => is_judged(id),
+            // Who holds such a record, and who does not any more, do not agree.
+            Missing::Agreement(_) => leased.is_empty(),
             _ => true,
         };
         let missing: Vec<Missing> = node.missing().into_iter().filter(is_real).collect();
