@@ -20,6 +20,7 @@ use std::time::Duration;
 use peerage::outcome::Code;
 use peerage::{Failure, Value, limits};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -307,24 +308,24 @@ async fn read_last(pipe: Option<impl AsyncRead + Unpin>, last: &mut Vec<u8>) -> 
 fn answer(stdout: Vec<u8>) -> Result<Answer, Failed> {
     let text = String::from_utf8(stdout)
         .map_err(|_| failure("bad-answer", "the command printed something else than UTF-8".to_owned()))?;
+    // As it is written: `{"$$flag":…}` is a map whose key is read as `$flag`.
+    if let Ok(Marked { flag }) = serde_json::from_str(&text) {
+        return Ok(Answer::Flag(flag));
+    }
     let value = content::parse(&text).map_err(|why| failure("bad-answer", format!("the command printed: {why}")))?;
     Ok(match value {
         // Text, not JSON: as it came, not as it was read.
         Value::Text(read) if read == text => Answer::Value(Value::Text(content::less_one_newline(text))),
-        Value::Map(entries) => match flag(&entries) {
-            Some(name) => Answer::Flag(name.to_owned()),
-            None => Answer::Value(Value::Map(entries)),
-        },
         value => Answer::Value(value),
     })
 }
 
-/// The name in `{"$flag":"NAME"}`.
-fn flag(entries: &[(Value, Value)]) -> Option<&str> {
-    match entries {
-        [(Value::Text(key), Value::Text(name))] if key == "$flag" => Some(name),
-        _ => None,
-    }
+/// `{"$flag":"NAME"}`, and nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Marked {
+    #[serde(rename = "$flag")]
+    flag: String,
 }
 
 /// The failure of a program that did not end well.
