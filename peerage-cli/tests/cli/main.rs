@@ -14,7 +14,6 @@ mod knowing;
 mod leaving;
 mod members;
 #[cfg(target_os = "linux")]
-mod memory;
 mod node;
 mod program;
 mod repeated_calls;

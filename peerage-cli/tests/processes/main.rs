@@ -10,6 +10,7 @@
 //!   spoof      records on a local network that no node made
 //!   stalls     processes that are killed or stopped
 //!   starved    one process that hardly gets to run
+//!   memory     what a node and an idle link take
 //!   idle       a mesh in which nothing happens
 //!   services   processes that serve, killed and restarted under calls
 //!   worker     processes of these tests' own that serve
@@ -25,6 +26,7 @@ mod finding;
 mod home;
 mod idle;
 mod lan;
+mod memory;
 mod namespaces;
 #[path = "../cli/node.rs"]
 #[allow(dead_code, reason = "shared with the tests of the commands")]
