@@ -165,6 +165,11 @@ pub(crate) enum Answer {
     Failed { outcome: Outcome, message: String },
 }
 
+/// How this program ends when its node has gone while it was still needed.
+pub(crate) fn gone() -> Abort {
+    Abort::Ended(Exit::ConnectionLost, NODE_GONE.to_owned())
+}
+
 /// How this program ends when the node gave no answer.
 pub(crate) fn ended(error: CallError) -> Abort {
     if let CallError::Remote { message, .. } = &error
@@ -173,9 +178,7 @@ pub(crate) fn ended(error: CallError) -> Abort {
         return abort;
     }
     let text = match &error {
-        CallError::NotSent { why: NotSent::NoRoute } | CallError::ConnectionLost { .. } => {
-            "the node has gone before it answered; was it stopped? `peerage status` lists what runs".to_owned()
-        }
+        CallError::NotSent { why: NotSent::NoRoute } | CallError::ConnectionLost { .. } => NODE_GONE.to_owned(),
         other => output::shown(&other.to_string()),
     };
     Abort::Ended(Exit::of(error.outcome()), text)
@@ -263,6 +266,10 @@ struct Filter {
 
 /// Arguments of a service that takes none.
 const NOTHING: [(); 0] = [];
+
+/// Whatever ends a node closes its control socket, so no more than this is known.
+const NODE_GONE: &str = "the node has gone: it was stopped, or its process has ended; start it again with `peerage up`, \
+                         then repeat the command";
 
 /// What a node may take beyond the deadline of a call, to tell how it ended.
 const NODE_GRACE: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use peerage::node::snapshot::{PeerEntry, PeerState, Peers};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::actor::Actor;
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::exit::{Abort, Exit};
 use crate::output;
 use crate::running;
@@ -100,7 +100,7 @@ pub(crate) async fn settled(control: &mut Control, patience: Duration) -> Result
         // What is missing may change without an event, so it is asked now and then anyway.
         let look_again = until.min(Instant::now() + LOOK_AGAIN);
         peers = match timeout_at(look_again, control.next_event()).await {
-            Ok(None) => return Err(Abort::Ended(Exit::ConnectionLost, "the node has gone".to_owned())),
+            Ok(None) => return Err(control::gone()),
             Ok(Some(_)) | Err(_) => control.peers().await?,
         };
     }

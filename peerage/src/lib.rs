@@ -1,8 +1,28 @@
 //! Peerage: processes that talk to each other without a server in between, and can account for every word.
 //!
-//! This release has the ground that everything else stands on: **channels**. A channel is one connection on which both
-//! ends may ask and both may answer, in any order. It speaks the wire format of the Python package aiomas, so aiomas
-//! programs and Peerage programs are peers.
+//! A [`Node`] is a member of a network: it finds the others, proves who it is, and says who is there ([`node`]). It offers functions
+//! under names, each a [`service`], and calls those of any other node, one, all, or whoever has time; a call may be a conversation whose
+//! two directions are [streams](stream), and [files] go over these. Events, publishing and subscribing, are being built.
+//!
+//! ```
+//! use peerage::network::{Network, Secret};
+//! use peerage::{Identity, Node};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let network = Network::new("lab", Secret::generate())?;
+//! let node = Node::builder(Identity::generate()).network(network).start().await?;
+//! node.serve("math/add", async |a: i64, b: i64| Ok(a + b))?;
+//!
+//! let sum: i64 = node.call("math/add").include_self().any().args(&(2, 3)).await?;
+//! assert_eq!(sum, 5);
+//! # node.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Channel`] is request and reply between two programs without a node: one connection on which both ends may ask and both may
+//! answer, in any order. It speaks the wire format of the Python package aiomas, so aiomas programs and Peerage programs are peers.
 //!
 //! ```
 //! use peerage::{Channel, Listener};

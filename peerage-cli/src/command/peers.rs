@@ -8,7 +8,7 @@ use peerage::node::{Event, Filter};
 
 use crate::actor::Actor;
 use crate::args;
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::events;
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
@@ -97,7 +97,7 @@ async fn watch(
             return Ok(Exit::Ok);
         }
     }
-    Err(Abort::Ended(Exit::ConnectionLost, "the node has gone without a word".to_owned()))
+    Err(control::gone())
 }
 
 fn show(peers: &Peers, typed: &args::Peers) -> Result<(), Abort> {

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::actor::Actor;
 use crate::args;
-use crate::control::{Control, Given, Offer, Received, Word};
+use crate::control::{self, Control, Given, Offer, Received, Word};
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
 use crate::output;
@@ -101,7 +101,7 @@ async fn offer(
         tokio::select! {
             word = control.next_word() => match word {
                 Some(word) => work.take(word)?,
-                None => break Err(Abort::Ended(Exit::ConnectionLost, "the node has gone".to_owned())),
+                None => break Err(control::gone()),
             },
             Some(_) = work.tasks.join_next() => {}
             () = interrupts.next() => break Ok(Exit::Ok),

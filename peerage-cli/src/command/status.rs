@@ -6,7 +6,7 @@ use peerage::node::Event;
 use peerage::node::snapshot::{Direction, DiscoveryStatus, LinkStatus, Status};
 
 use crate::args;
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::exit::{Abort, Exit};
 use crate::home::Home;
 use crate::output;
@@ -68,7 +68,7 @@ async fn watch(control: &mut Control, jsonl: bool) -> Result<Exit, Abort> {
             match control.next_event().await {
                 Some(record) if record.event == Event::Stopped => return Ok(Exit::Ok),
                 Some(_) => {}
-                None => return Err(Abort::Ended(Exit::ConnectionLost, "the node has gone".to_owned())),
+                None => return Err(control::gone()),
             }
         }
     };
