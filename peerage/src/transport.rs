@@ -23,7 +23,7 @@ use peerage_proto::address::{Address, Host, Scheme};
 use peerage_proto::backoff::Backoff;
 use peerage_proto::id::NodeId;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::identity::Identity;
@@ -54,10 +54,14 @@ pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// Ends the connection of somebody who was not admitted, without a word of ours.
     #[allow(dead_code, reason = "for nodes, which come next")]
     fn refuse(self: Box<Self>) {}
+
+    /// Whether the peer certainly takes nothing any more, whatever is written. Where the system does not tell, it may.
+    fn takes_nothing(&self) -> bool {
+        false
+    }
 }
 
 impl ByteStream for TcpStream {}
-impl ByteStream for UnixStream {}
 impl ByteStream for DuplexStream {}
 
 /// A byte stream and what is known about its ends.

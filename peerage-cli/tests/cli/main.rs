@@ -9,6 +9,7 @@ mod faults;
 mod first_run;
 mod guests;
 mod home;
+mod interrupted;
 mod keeping;
 mod knowing;
 mod leaving;

@@ -15,7 +15,7 @@ use crate::program::{Run, ended, eventually, finish, signal};
 
 /// `serve` as a process. Dropping it kills it.
 pub(crate) struct Serving {
-    child: Child,
+    pub(crate) child: Child,
     ready: Value,
     pub(crate) stdout: BufReader<ChildStdout>,
 }
@@ -433,7 +433,7 @@ fn a_command_line_that_makes_no_sense_is_refused_before_anything_is_done() {
 }
 
 /// Whether a process of this id runs; one that has ended and is not waited for does not.
-fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim_start().starts_with('Z'))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::serving::Sort;
 use super::streams::LastWord;
-use super::{Channel, Content, Output, Served, count};
+use super::{Channel, Content, Output, Phase, Served, count};
 use crate::codec::Payload;
 use crate::frame::{Dialect, Kind};
 use crate::id::RequestId;
@@ -12,6 +12,11 @@ use crate::outcome::{Busy, Code, Refused, Stop};
 use crate::planted::{self, Bug};
 
 impl Channel {
+    /// Whether the peer says no more, all it said is taken in, and the link lives on only for its answers.
+    pub fn owes_only_answers(&self) -> bool {
+        self.phase == Phase::Answering
+    }
+
     /// Takes no request for now: says so, or drops what nobody waits for.
     pub(super) fn turn_away(&mut self, sort: Sort, id: u64, why: Busy, retry_after: Duration) {
         match sort {

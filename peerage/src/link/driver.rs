@@ -166,7 +166,12 @@ impl Driver {
             Ok(_) => Input::Received(bytes),
             Err(error) => Input::Broken(error.to_string()),
         };
+        let is_over = matches!(input, Input::PeerClosed);
         self.feed(input);
+        if is_over && self.stream.takes_nothing() && self.link.lock().machine.owes_only_answers() {
+            // Whoever ends its sending direction alone still waits for them; this peer does not.
+            self.feed(Input::Broken("the peer has gone".to_owned()));
+        }
         true
     }
 

@@ -23,12 +23,28 @@ use std::time::Duration;
 
 use peerage_proto::address::Address;
 use rustix::fs::{FlockOperation, Mode};
+use rustix::net::SendFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
 use super::error::PATH_BYTES_MAX;
-use super::{BACKLOG, BindError, Connection, DialError, UnixCredentials};
+use super::{BACKLOG, BindError, ByteStream, Connection, DialError, UnixCredentials};
+
+impl ByteStream for UnixStream {
+    /// A process that has closed its end, or has ended, is told apart from one that only says no more.
+    fn takes_nothing(&self) -> bool {
+        rustix::net::send(self, &[], QUIETLY) == Err(rustix::io::Errno::PIPE)
+    }
+}
+
+/// Without waiting, and without a signal.
+#[cfg(not(target_vendor = "apple"))]
+const QUIETLY: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// Without waiting. The socket itself is made so that there is no signal.
+#[cfg(target_vendor = "apple")]
+const QUIETLY: SendFlags = SendFlags::DONTWAIT;
 
 pub(super) async fn dial(address: &Address) -> Result<Connection, DialError> {
     let path = path(address);

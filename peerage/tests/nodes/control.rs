@@ -233,3 +233,44 @@ async fn a_program_has_its_node_call_another_one_and_is_told_how_that_ended() {
     let refused = client.ask(r#"["peerage/local/call", ["peerage/ping"], {}]"#, 2).await;
     assert!(refused.as_str().is_some_and(|why| why.starts_with("[bad-request]")), "{refused}");
 }
+
+#[tokio::test]
+async fn what_a_program_asked_for_ends_with_the_program_but_not_with_its_sending_direction() {
+    let place = Place::new();
+    let path = place.control("a");
+    let a = place.node("a").control(&path).start().await.unwrap();
+    let (began, mut begins) = tokio::sync::mpsc::channel(4);
+    let (go, goes) = tokio::sync::watch::channel(false);
+    let wait = move || {
+        let (began, mut goes) = (began.clone(), goes.clone());
+        async move {
+            // Its other half shows when this work is over, one way or the other.
+            let (guard, over) = tokio::sync::oneshot::channel::<()>();
+            began.send(over).await?;
+            goes.wait_for(|go| *go).await?;
+            drop(guard);
+            Ok(7)
+        }
+    };
+    a.serve("wait", wait).unwrap();
+    let ask = r#"[0, 7, ["peerage/local/call", ["wait", [], {}], {"include_self": true}]]"#;
+
+    let mut gone = Client::connect(&path).await;
+    gone.say(ask).await;
+    let over = soon(begins.recv()).await.unwrap();
+    drop(gone);
+    soon(over).await.unwrap_err();
+
+    let mut waits = Client::connect(&path).await;
+    waits.say(ask).await;
+    let mut over = soon(begins.recv()).await.unwrap();
+    waits.0.shutdown().await.unwrap();
+    let mut other = Client::connect(&path).await;
+    for _ in 0..20 {
+        other.ask(r#"["peerage/ping", [], {}]"#, 1).await;
+    }
+    assert!(over.try_recv().is_err_and(|why| why == tokio::sync::oneshot::error::TryRecvError::Empty));
+    go.send_replace(true);
+    let answer = waits.hear_json().await;
+    assert_eq!((&answer[0], &answer[2]["value"]), (&1.into(), &7.into()), "{answer}");
+}
