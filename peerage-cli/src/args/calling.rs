@@ -34,6 +34,15 @@ pub(crate) struct Call {
     /// Print each item of a stream as it comes; the deadline bounds all of it
     #[arg(long, conflicts_with_all = ["all", "repeat"])]
     pub(crate) stream: bool,
+    /// Send this file along, as a stream of bytes; the deadline bounds all of it
+    #[arg(long, value_name = "F", conflicts_with_all = ["all", "repeat"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Wait until it is accepted for sending, and for nothing else: what becomes of it is not told
+    #[arg(long, conflicts_with_all = ["all", "stream", "file"])]
+    pub(crate) notify: bool,
+    /// Where the link is lost before the answer has come, ask the same node again; it runs the call once at most
+    #[arg(long, conflicts_with_all = ["all", "stream", "file", "notify"])]
+    pub(crate) idempotent: bool,
     /// Only members of this group; several: of any of them
     #[arg(long, value_name = "G")]
     pub(crate) group: Vec<Group>,
@@ -176,6 +185,7 @@ Examples:
   peerage call add 2 3
   peerage call img.resize - --peer b --kwargs '{\"width\": 640}' --json < picture.json
   peerage call disk.free --all --group workers --jsonl
+  peerage call img.store holiday --file picture.png --deadline 5m
   peerage call add 2 3 --repeat 10000 --concurrency 64
 
 ";

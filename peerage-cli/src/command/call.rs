@@ -44,6 +44,8 @@ struct Plan {
     form: Form,
     /// Whether the node that acts chooses whom to call.
     chooses: bool,
+    /// What is sent along, by its absolute path.
+    file: Option<PathBuf>,
 }
 
 impl Plan {
@@ -77,15 +79,22 @@ impl Plan {
                     .to_owned(),
             ));
         }
+        let file = typed.file.as_deref().map(readable).transpose()?;
         let what = Invocation { tag: typed.tag.0.clone(), args, kwargs };
         let form = Form::of(typed.json, typed.jsonl);
-        Ok(Plan { typed, what, form, chooses })
+        Ok(Plan { typed, what, form, chooses, file })
     }
 
     /// Whom to call. The one node that is named is sought first; among others the node that acts chooses.
     async fn wanted(&self, actor: &mut Actor, run: &Path) -> Result<WantedCall, Abort> {
         let typed = &self.typed;
-        let wanted = WantedCall { deadline: self.deadline(), ..WantedCall::default() };
+        let wanted = WantedCall {
+            deadline: self.deadline(),
+            file: self.file.clone(),
+            notify: typed.notify,
+            idempotent: typed.idempotent,
+            ..WantedCall::default()
+        };
         match &typed.peer[..] {
             [who] if !self.chooses => {
                 let presence = presence::seek(actor, run, who, typed.deadline).await?;
@@ -228,6 +237,8 @@ impl Plan {
 
     fn tell(&self, called: &Called, exit: Exit) -> Result<Exit, Abort> {
         match self.form {
+            // That it was accepted is all there is to say, and the exit code says it.
+            Form::Text if self.typed.notify && exit == Exit::Ok => {}
             Form::Text => called.show()?,
             Form::Json => output::object(called)?,
             Form::Jsonl => called.record(1)?,
@@ -263,6 +274,15 @@ impl Caller {
             }
             sleep(LOOK_AGAIN).await;
         }
+    }
+}
+
+/// The absolute path of a file, because the node that reads it has a folder of its own.
+pub(super) fn readable(path: &Path) -> Result<PathBuf, Abort> {
+    let absolute = path.canonicalize().map_err(|why| Abort::Usage(format!("{}: {why}", path.display())))?;
+    match absolute.is_file() {
+        true => Ok(absolute),
+        false => Err(Abort::Usage(format!("{} is no ordinary file", path.display()))),
     }
 }
 

@@ -8,6 +8,7 @@ use peerage::limits;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::call;
 use crate::actor::Actor;
 use crate::args;
 use crate::called::Called;
@@ -21,11 +22,7 @@ use crate::time::Time;
 
 pub(super) fn run(typed: &args::Send) -> Result<Exit, Abort> {
     let (home, time) = (Home::of_environment()?, Time::of(&typed.acting));
-    let path = typed.file.canonicalize();
-    let path = path.map_err(|why| Abort::Usage(format!("{}: {why}", typed.file.display())))?;
-    if !path.is_file() {
-        return Err(Abort::Usage(format!("{} is no ordinary file", typed.file.display())));
-    }
+    let path = call::readable(&typed.file)?;
     runtime::on_one_thread(time.bound(async {
         let mut actor = Actor::find_or_join(&home, &typed.acting, &time).await?;
         let done = send(&mut actor, &home.run_folder(), typed, &path, &time).await;

@@ -1,5 +1,6 @@
 //! Calls that the node makes for this program.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use peerage::{Caller, Value};
@@ -42,6 +43,15 @@ pub(crate) struct Wanted {
     pub(crate) on_host: bool,
     /// The node that calls may answer itself.
     pub(crate) include_self: bool,
+    /// Sent along as a stream, by its absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<PathBuf>,
+    /// Nobody waits for an answer.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) notify: bool,
+    /// It may be asked again, and runs once at most.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) idempotent: bool,
     #[serde(rename = "deadline_ms", serialize_with = "in_millis")]
     pub(crate) deadline: Duration,
 }
@@ -158,6 +168,11 @@ impl Calls {
         let call = self.0.request::<Called>(&content).deadline(wanted.deadline.saturating_add(NODE_GRACE));
         call.await.unwrap_or_else(|error| Called::untold(error, began.elapsed()))
     }
+}
+
+/// A node of an older build is not told of what is not wanted.
+fn is_false(wanted: &bool) -> bool {
+    !wanted
 }
 
 fn in_millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,6 +1,8 @@
 //! The built program, used as people and scripts use it: what it prints, where it prints it, and how it ends.
 
 mod asking;
+mod beside;
+mod calling;
 mod calls;
 mod canary;
 mod commands;

@@ -5,6 +5,7 @@ use std::io::BufRead;
 
 use serde_json::{Value, json};
 
+use crate::beside::beside;
 use crate::home::Home;
 use crate::node::pair;
 use crate::program::eventually;
@@ -42,31 +43,17 @@ fn a_file_is_sent_to_a_folder_under_its_name_and_nothing_there_is_overwritten() 
 #[test]
 fn the_items_of_a_stream_are_told_as_they_come_then_its_outcome_and_the_sum() {
     let home = Home::new();
-    home.done(&["network", "new", "lab"]);
-    let mut a = home.up_at_loopback("a", "lab", &[]);
-    let network = peerage::Network::open(&home.path("networks/lab.network")).expect("a network file");
-    let seed: peerage::Address = a.address("tls://").parse().expect("an address");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("there is a runtime");
-    let node = runtime.block_on(async {
-        let builder =
-            peerage::Node::builder(peerage::Identity::generate()).network(network).name("b".parse().expect("a name"));
-        let node = builder.start().await.expect("a node");
-        let count = |context: peerage::service::Context, to: u64| async move {
-            let mut numbers = context.outgoing::<u64>()?;
-            for n in 1..=to {
-                numbers.send(&n).await?;
-            }
-            match to {
-                13 => Err(peerage::Failure::new("thirteen is too many")),
-                to => Ok(to),
-            }
-        };
-        node.serve("count", count).expect("a name of its own");
-        node.connect(&seed).await.expect("a link");
-        node
-    });
-    a.event_of("joined", "b");
+    let count = |context: peerage::service::Context, to: u64| async move {
+        let mut numbers = context.outgoing::<u64>()?;
+        for n in 1..=to {
+            numbers.send(&n).await?;
+        }
+        match to {
+            13 => Err(peerage::Failure::new("thirteen is too many")),
+            to => Ok(to),
+        }
+    };
+    let (_a, _b) = beside(&home, |b| _ = b.serve("count", count).expect("a name of its own"));
     let stream = |to: &str, form: &[&str]| home.run(&[&["call", "count", to, "--stream"], form].concat());
     assert!(eventually(|| stream("1", &["--peer", "b"]).code == Some(0)), "it is there");
     let text = stream("3", &[]);
@@ -81,5 +68,4 @@ fn the_items_of_a_stream_are_told_as_they_come_then_its_outcome_and_the_sum() {
     assert_eq!((ends.len(), &ends[1]["end"], &ends[1]["ok"]), (2, &json!(true), &json!(1)));
     let failed = stream("13", &["--json"]);
     assert_eq!((failed.code, &failed.object()["failed"]), (Some(8), &json!(1)));
-    runtime.block_on(node.stop());
 }

@@ -36,6 +36,7 @@ use hooked::LetOut;
 use question::{Question, bad_request, check_tag, named, of_application};
 
 pub use all::{AllCall, Answer, Answers, End};
+pub(super) use any::Open;
 pub use any::{AnyCall, Settled};
 pub use conversing::Opening;
 pub use notifying::Notifying;

@@ -171,6 +171,18 @@ impl Shared {
         }
     }
 
+    /// One of those who offer a function, for what can be tried only once.
+    pub(in crate::node) async fn choose<'a>(
+        &'a self,
+        tag: &'a str,
+        choice: &Choice,
+        due: Option<Instant>,
+    ) -> Result<Open<'a>, CallError> {
+        let found = self.find_providers(tag, choice, due).await?;
+        let open = self.open_route(tag, &found, &[]);
+        open.ok_or_else(|| CallError::Absent { what: tag.to_owned(), as_of: self.view().version })
+    }
+
     /// Chooses one of those who offer a function.
     fn open_route<'a>(&'a self, tag: &'a str, found: &[Provider], tried: &[NodeId]) -> Option<Open<'a>> {
         let candidate = |provider: &Provider| {
@@ -186,7 +198,7 @@ impl Shared {
 }
 
 /// A call that counts as open at a node until this is dropped.
-struct Open<'a> {
+pub(in crate::node) struct Open<'a> {
     shared: &'a Shared,
     tag: &'a str,
     peer: NodeId,
@@ -194,6 +206,11 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
+    /// Where.
+    pub(in crate::node) fn peer(&self) -> NodeId {
+        self.peer
+    }
+
     fn close<R>(mut self, outcome: &Result<R, CallError>, took: Duration) {
         self.how = match outcome {
             Ok(_) | Err(CallError::Remote { .. } | CallError::Deadline { .. }) => Ended::Took(took),

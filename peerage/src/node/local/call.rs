@@ -3,8 +3,9 @@
 //! How the call ended is the *value* that the program gets: an outcome is news to it, not a failure of this service. A call of
 //! all who offer the function tells each answer as it comes, as a request of the node, `["answer", [{"call": n, …}], {}]`, and
 //! its value is the sum. The items of a stream are told in the same way, `["item", [{"call": n, "n", "item"}], {}]`, the next one when the
-//! last is answered.
+//! last is answered. A file that goes with the call is read by the node, and sent as a stream of bytes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,13 +20,15 @@ use super::{bad_request, open};
 use crate::channel::{Caller, Failure};
 use crate::dispatch::Called;
 use crate::flag::{self, Flag};
-use crate::node::call::{Calling, Settled};
+use crate::node::call::{Calling, NodeCall, Open, Settled};
 use crate::node::filter::Filter;
 use crate::node::providers::Choice;
 use crate::node::shared::Shared;
 
+mod conversing;
 mod ended;
 
+use conversing::converse;
 pub(super) use ended::Ended;
 
 /// What is asked for, beside the tag and its arguments.
@@ -40,6 +43,15 @@ struct Wanted {
     /// The number under which the items of the callee are told.
     #[serde(default)]
     stream: Option<u64>,
+    /// A file that the callee is sent as a stream, by its absolute path, because the node has a folder of its own.
+    #[serde(default)]
+    file: Option<PathBuf>,
+    /// Nobody waits for the answer: the outcome is whether it was accepted for sending.
+    #[serde(default)]
+    notify: bool,
+    /// The callee runs it once, also where it has to be asked again.
+    #[serde(default)]
+    idempotent: bool,
     #[serde(default)]
     groups: Vec<String>,
     #[serde(default)]
@@ -79,12 +91,37 @@ pub(super) async fn call(node: Arc<Shared>, called: Called) {
             _ = caller.ended() => {}
         };
     }
+    let work = async {
+        match asked.is_conversation() {
+            true => converse(&node, &asked, &caller).await,
+            false if asked.wanted.notify => Ok(notify(&node, &asked).await),
+            false => Ok(one(&node, &asked).await),
+        }
+    };
     let ended = tokio::select! {
-        ended = listen(&node, &asked, &caller), if asked.wanted.stream.is_some() => ended,
-        ended = one(&node, &asked), if asked.wanted.stream.is_none() => ended,
+        ended = work => ended,
         _ = caller.ended() => return,
     };
-    called.request.reply(&ended);
+    match ended {
+        Ok(ended) => called.request.reply(&ended),
+        Err(failure) => called.request.fail_with(failure),
+    }
+}
+
+/// The one node that is asked.
+enum Chosen<'a> {
+    Named(NodeId),
+    /// It counts as busy with the call for as long as this is held.
+    Open(Open<'a>),
+}
+
+impl Chosen<'_> {
+    fn peer(&self) -> NodeId {
+        match self {
+            Chosen::Named(peer) => *peer,
+            Chosen::Open(open) => open.peer(),
+        }
+    }
 }
 
 impl Asked {
@@ -93,21 +130,59 @@ impl Asked {
         let wanted: Wanted = open(&called.kwargs)?;
         let peer = wanted.peer.as_ref().map(|peer| peer.parse::<NodeId>());
         let peer = peer.transpose().map_err(|_| bad_request("peer is no node id".to_owned()))?;
-        if wanted.all.is_some() && (peer.is_some() || wanted.stream.is_some()) {
-            return Err(bad_request("all are asked for one answer each: without peer and stream".to_owned()));
-        }
+        wanted.check().map_err(|why| bad_request(why.to_owned()))?;
         let deadline = wanted.deadline_ms.map_or(limits::CALL_DEADLINE_DEFAULT, Duration::from_millis);
         let filter = wanted.filter()?;
         Ok(Asked { tag, args, kwargs, wanted, peer, filter, deadline })
+    }
+
+    /// Whether it is opened as a conversation.
+    fn is_conversation(&self) -> bool {
+        self.wanted.stream.is_some() || self.wanted.file.is_some()
     }
 
     fn calling<'a>(&'a self, node: &'a Arc<Shared>) -> Calling<'a> {
         let calling = Calling::new(node, &self.tag).matching(self.filter.clone());
         if self.wanted.include_self { calling.include_self() } else { calling }
     }
+
+    /// The call of one node.
+    fn at<'a>(&'a self, node: &'a Arc<Shared>, peer: NodeId) -> NodeCall<'a, Value> {
+        let call = Calling::new(node, &self.tag).peer::<Value>(peer);
+        call.args(&self.args).kwargs(&self.kwargs).deadline(self.deadline)
+    }
+
+    /// Whom to ask where only one can be: who is named, else one of those who offer it.
+    async fn chosen<'a>(&'a self, node: &'a Arc<Shared>) -> Result<Chosen<'a>, CallError> {
+        if let Some(peer) = self.peer {
+            return Ok(Chosen::Named(peer));
+        }
+        let choice =
+            Choice { filter: self.filter.clone(), include_self: self.wanted.include_self, ..Choice::default() };
+        let due = tokio::time::Instant::now().checked_add(self.deadline);
+        node.choose(&self.tag, &choice, due).await.map(Chosen::Open)
+    }
 }
 
 impl Wanted {
+    /// Whether what is wanted can be had together.
+    fn check(&self) -> Result<(), &'static str> {
+        let has_streams = self.stream.is_some() || self.file.is_some();
+        if self.all.is_some() && (self.peer.is_some() || has_streams || self.notify || self.idempotent) {
+            return Err("all are asked for one answer each: without peer, stream, file, notify and idempotent");
+        }
+        if self.notify && (has_streams || self.idempotent) {
+            return Err("a notification has neither answer nor streams: without stream, file and idempotent");
+        }
+        if self.idempotent && has_streams {
+            return Err("a conversation cannot be asked again: without stream and file");
+        }
+        match &self.file {
+            Some(file) if !file.is_absolute() => Err("file is an absolute path: the node has a folder of its own"),
+            _ => Ok(()),
+        }
+    }
+
     fn filter(&self) -> Result<Filter, Failure> {
         let group =
             |name: &String| name.parse::<Group>().map_err(|why| bad_request(format!("the group {name:?}: {why}")));
@@ -129,13 +204,14 @@ async fn one(node: &Arc<Shared>, asked: &Asked) -> Ended {
     let settled = flag::kept(async {
         match asked.peer {
             Some(peer) => {
-                let call = Calling::new(node, &asked.tag).peer::<Value>(peer);
-                let outcome = call.args(&asked.args).kwargs(&asked.kwargs).deadline(asked.deadline).await;
+                let call = asked.at(node, peer);
+                let outcome = if asked.wanted.idempotent { call.idempotent().await } else { call.await };
                 let was_asked = was_asked(&outcome);
                 (outcome, was_asked.then_some(peer), u32::from(was_asked))
             }
             None => {
                 let call = asked.calling(node).any::<Value>().args(&asked.args).kwargs(&asked.kwargs);
+                let call = if asked.wanted.idempotent { call.idempotent() } else { call };
                 let Settled { outcome, peer, attempts, .. } = call.deadline(asked.deadline).settled().await;
                 (outcome, peer, attempts)
             }
@@ -145,45 +221,16 @@ async fn one(node: &Arc<Shared>, asked: &Asked) -> Ended {
     ended(node, &asked.tag, outcome, peer, attempts, began)
 }
 
-/// One node answers with a stream: each item is told when the last one is answered, so whoever reads slowly is waited for.
-async fn listen(node: &Arc<Shared>, asked: &Asked, caller: &Caller) -> Ended {
-    #[derive(Serialize)]
-    struct Item {
-        call: u64,
-        n: u64,
-        item: Value,
-    }
-    let (began, number) = (Instant::now(), asked.wanted.stream.unwrap_or_default());
-    let choice = Choice { filter: asked.filter.clone(), include_self: asked.wanted.include_self, ..Choice::default() };
-    let peer = match asked.peer {
-        Some(peer) => Ok(peer),
-        None => {
-            let due = tokio::time::Instant::now().checked_add(asked.deadline);
-            let found = node.find_providers(&asked.tag, &choice, due).await;
-            found
-                .map(|found| found.iter().min_by_key(|provider| provider.is_suspect).map(|provider| provider.id))
-                .and_then(|id| id.ok_or(CallError::Absent { what: asked.tag.clone(), as_of: node.view().version }))
-        }
+/// One node is told, and whether it was accepted for sending is the outcome.
+async fn notify(node: &Arc<Shared>, asked: &Asked) -> Ended {
+    let began = Instant::now();
+    let (outcome, peer) = match asked.chosen(node).await {
+        Ok(chosen) => (asked.at(node, chosen.peer()).notify().await, Some(chosen.peer())),
+        Err(why) => (Err(why), None),
     };
-    let peer = match peer {
-        Ok(peer) => peer,
-        Err(why) => return ended(node, &asked.tag, Err(why), None, 0, began),
-    };
-    let call = Calling::new(node, &asked.tag).peer::<Value>(peer).args(&asked.args).kwargs(&asked.kwargs);
-    let work = async {
-        let mut incoming = call.deadline(asked.deadline).stream::<Value>().await?;
-        let mut n = 0;
-        while let Some(item) = incoming.next().await {
-            n += 1;
-            let word = ("item", [Item { call: number, n, item: item? }], Value::Map(Vec::new()));
-            // Whoever does not answer any more has gone, and the call with it.
-            let _ = caller.request::<Value>(&word).without_deadline().await;
-        }
-        incoming.outcome::<Value>().await
-    };
-    let outcome = work.await;
+    let outcome = outcome.map(|()| Value::Null);
     let was_asked = was_asked(&outcome);
-    ended(node, &asked.tag, outcome, was_asked.then_some(peer), 1, began)
+    ended(node, &asked.tag, outcome, peer.filter(|_| was_asked), 1, began)
 }
 
 /// All who offer it answer; each answer is told as it comes.
