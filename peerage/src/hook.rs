@@ -35,8 +35,8 @@ pub trait Hook: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A call that was let through has ended, after this long. Of a conversation and of a notification its caller hears here that
-    /// it is on its way.
+    /// A call that was let through has ended, after this long. A conversation ends with its answer, or as cancelled when its caller
+    /// lets go of it before. A notification ends at its caller when it is accepted for sending: what becomes of it nobody is told.
     fn after(&self, call: &CallInfo<'_>, outcome: Outcome, elapsed: Duration) {
         let _ = (call, outcome, elapsed);
     }

@@ -49,7 +49,7 @@ use std::task::{Context, Poll, ready};
 use peerage_proto::channel::{Served, StreamId, Token};
 use peerage_proto::codec::{EncodeError, Payload};
 use peerage_proto::limits;
-use peerage_proto::outcome::{CallError, Stop};
+use peerage_proto::outcome::{CallError, Outcome, Stop};
 use serde::de::DeserializeOwned;
 
 use crate::link::Link;
@@ -108,8 +108,10 @@ pub enum NoStream {
 }
 
 impl<Up, Down> Conversation<Up, Down> {
-    pub(crate) fn new(link: Link, token: Token, stream: Option<StreamId>) -> Conversation<Up, Down> {
-        let call = Arc::new(OurCall { link: link.clone(), token, outcome: Mutex::default() });
+    /// The call with this token; `on_end` is told how it ended.
+    pub(crate) fn new(link: Link, token: Token, stream: Option<StreamId>, on_end: OnEnd) -> Conversation<Up, Down> {
+        let on_end = Mutex::new(Some(on_end));
+        let call = Arc::new(OurCall { link: link.clone(), token, outcome: Mutex::default(), on_end });
         let line = Line { link, stream, call: Some(call) };
         Conversation { outgoing: Outgoing::new(line.clone()), incoming: Incoming::new(line) }
     }
@@ -160,11 +162,15 @@ pub(crate) struct Line {
     call: Option<Arc<OurCall>>,
 }
 
+/// Whoever is told how a conversation of ours ended.
+pub(crate) type OnEnd = Box<dyn FnOnce(Outcome) + Send>;
+
 /// The call of a conversation, at its caller: given up when nobody holds it any more.
 struct OurCall {
     link: Link,
     token: Token,
     outcome: Mutex<Option<Result<Payload, CallError>>>,
+    on_end: Mutex<Option<OnEnd>>,
 }
 
 impl OurCall {
@@ -178,7 +184,17 @@ impl OurCall {
             Ok(answer) => Ok(answer.into_payload(&buffer)),
             Err(why) => Err(*why),
         };
-        Poll::Ready(known.insert(outcome).clone())
+        let outcome = known.insert(outcome).clone();
+        drop(known);
+        self.ended(outcome.as_ref().map_or_else(CallError::outcome, |_| Outcome::Ok));
+        Poll::Ready(outcome)
+    }
+
+    fn ended(&self, outcome: Outcome) {
+        let on_end = self.on_end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(on_end) = on_end {
+            on_end(outcome);
+        }
     }
 }
 
@@ -186,6 +202,7 @@ impl Drop for OurCall {
     fn drop(&mut self) {
         if self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.link.abandon(self.token);
+            self.ended(Outcome::Cancelled);
         }
     }
 }

@@ -6,23 +6,11 @@ use std::time::Duration;
 use peerage::hook::{CallInfo, Denial, Hook, Side};
 use peerage::node::snapshot::Services;
 use peerage::outcome::{Outcome, Refused};
-use peerage::{CallError, Failure, Node};
+use peerage::service::Context;
+use peerage::{CallError, Failure};
 use tokio::sync::mpsc;
 
-use crate::place::{Place, memory, pair, soon};
-
-async fn add(a: i64, b: i64) -> Result<i64, Failure> {
-    Ok(a + b)
-}
-
-async fn call<R: serde::de::DeserializeOwned>(
-    from: &Node,
-    to: &Node,
-    tag: &str,
-    args: &impl serde::Serialize,
-) -> Result<R, CallError> {
-    soon(from.call(tag).peer(to.id()).args(args)).await
-}
+use crate::place::{Place, add, call, memory, pair, soon, until};
 
 /// Denies one function, and remembers what it saw.
 struct Guarding(mpsc::Sender<(Side, String, Option<String>, Outcome)>);
@@ -106,4 +94,44 @@ async fn a_notification_runs_its_handler_in_turn_and_waits_for_nothing() {
     a.stop().await;
     let late = soon(a.call("note").peer::<()>(b.id()).arg(&1).notify()).await.unwrap_err();
     assert_eq!(late.outcome(), Outcome::NotSent);
+}
+
+#[tokio::test]
+async fn the_hook_of_a_caller_and_its_counters_see_how_a_conversation_ended_and_not_that_it_began() {
+    let place = Place::new();
+    let (saw, mut seen) = mpsc::channel(16);
+    let b = place.node("b").listen(memory()).start().await.unwrap();
+    let a = place.node("a").hook(Guarding(saw)).start().await.unwrap();
+    soon(a.connect(&b.addresses()[0])).await.unwrap();
+    let echo = async |context: Context| {
+        let (mut incoming, mut outgoing) = (context.incoming::<u64>()?, context.outgoing::<u64>()?);
+        while let Some(item) = incoming.next().await {
+            let item = item?;
+            if item == 13 {
+                return Err(Failure::new("thirteen is too many"));
+            }
+            outgoing.send(&item).await?;
+        }
+        Ok(())
+    };
+    b.serve("echo", echo).unwrap();
+    for (item, outcome) in [(1, Outcome::Ok), (13, Outcome::Remote), (2, Outcome::Cancelled)] {
+        let mut talk = soon(a.call("echo").peer::<()>(b.id()).open::<u64, u64>()).await.unwrap();
+        soon(talk.outgoing.send(&item)).await.unwrap();
+        if item != 13 {
+            assert_eq!(soon(talk.incoming.next()).await, Some(Ok(item)));
+        }
+        assert!(seen.try_recv().is_err(), "it is under way");
+        match outcome {
+            Outcome::Cancelled => drop(talk),
+            _ => assert_eq!(soon(talk.result::<()>()).await.is_ok(), outcome == Outcome::Ok),
+        }
+        let to = Some(b.id().to_string());
+        assert_eq!(soon(seen.recv()).await.unwrap(), (Side::Caller, "echo".into(), to, outcome));
+        assert!(seen.try_recv().is_err(), "once");
+        let counted = format!("peerage_calls_{}_total", outcome.name());
+        until(|| a.status().counters[counted.as_str()] == 1).await;
+    }
+    soon(a.call("echo").peer::<()>(b.id()).notify()).await.unwrap();
+    assert_eq!(soon(seen.recv()).await.unwrap().3, Outcome::Ok, "accepted for sending");
 }

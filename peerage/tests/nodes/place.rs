@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use peerage::network::{Network, Secret};
 use peerage::node::{Builder, Event, Events};
-use peerage::{Address, Identity, Node};
+use peerage::{Address, CallError, Failure, Identity, Node};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 /// A network and a folder of their own.
@@ -44,6 +46,21 @@ pub(crate) async fn pair(place: &Place) -> (Node, Node) {
     assert_eq!(soon(a.connect(&b.addresses()[0])).await, Ok(b.id()));
     until(|| !b.peers().peers.is_empty()).await;
     (a, b)
+}
+
+/// A function to serve.
+pub(crate) async fn add(a: i64, b: i64) -> Result<i64, Failure> {
+    Ok(a + b)
+}
+
+/// One node calls another.
+pub(crate) async fn call<R: DeserializeOwned>(
+    from: &Node,
+    to: &Node,
+    tag: &str,
+    args: &impl Serialize,
+) -> Result<R, CallError> {
+    soon(from.call(tag).peer(to.id()).args(args)).await
 }
 
 /// A place in memory that nobody else has.

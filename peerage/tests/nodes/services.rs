@@ -8,15 +8,11 @@ use peerage::node::snapshot::Services;
 use peerage::node::{Info, Limits};
 use peerage::outcome::{Busy, Code, Outcome, Refused};
 use peerage::service::{Context, Named, ServeError};
-use peerage::{CallError, Channel, Failure, Flag, Identity, Node, Value};
+use peerage::{CallError, Channel, Failure, Flag, Identity, Value};
 use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use crate::place::{Place, address, memory, pair, soon, until};
-
-async fn add(a: i64, b: i64) -> Result<i64, Failure> {
-    Ok(a + b)
-}
+use crate::place::{Place, add, address, call, memory, pair, soon, until};
 
 #[derive(Deserialize)]
 struct Size {
@@ -30,15 +26,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.0.try_send(self.1).expect("there is room");
     }
-}
-
-async fn call<R: serde::de::DeserializeOwned>(
-    from: &Node,
-    to: &Node,
-    tag: &str,
-    args: &impl serde::Serialize,
-) -> Result<R, CallError> {
-    soon(from.call(tag).peer(to.id()).args(args)).await
 }
 
 fn bad_request(why: &str) -> CallError {

@@ -6,7 +6,6 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use peerage_proto::id::NodeId;
 use peerage_proto::outcome::{CallError, Class, Outcome, Stop};
@@ -16,7 +15,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::attempt::Counted;
-use super::question::Question;
+use super::question::{Question, says_what_is_asked};
 use crate::node::providers::Choice;
 use crate::node::shared::Shared;
 
@@ -86,46 +85,17 @@ impl<'a, R> AllCall<'a, R> {
         AllCall { shared, choice, question: Question::new(tag), quorum: None, answer: PhantomData }
     }
 
-    /// The positional arguments: a tuple, an array, a vector. Default none.
-    pub fn args(mut self, args: &(impl Serialize + ?Sized)) -> Self {
-        self.question.args(args);
-        self
-    }
-
-    /// One positional argument.
-    pub fn arg(self, arg: &(impl Serialize + ?Sized)) -> Self {
-        self.args(&[arg])
-    }
-
-    /// The named arguments: a map or a struct. Default none.
-    pub fn kwargs(mut self, kwargs: &(impl Serialize + ?Sized)) -> Self {
-        self.question.kwargs(kwargs);
-        self
-    }
-
-    /// What the handlers may read beside the arguments: a map or a struct. Default nothing.
-    pub fn metadata(mut self, metadata: &(impl Serialize + ?Sized)) -> Self {
-        self.question.metadata(metadata);
-        self
-    }
-
-    /// Each outcome is there after this long at the latest, and 100 ms. Default 30 s. Counts from the await.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.question.deadline(Some(deadline));
-        self
-    }
-
-    /// Waits as long as it takes, or the links live.
-    pub fn without_deadline(mut self) -> Self {
-        self.question.deadline(None);
-        self
-    }
-
     /// So many values are enough: then the rest is cancelled. Default: all are waited for.
     pub fn quorum(mut self, values: usize) -> Self {
         self.quorum = Some(values);
         self
     }
+}
+
+says_what_is_asked! {
+    AllCall,
+    deadline: "Each outcome is there after this long at the latest, and 100 ms. Default 30 s. Counts from the await.",
+    without_deadline: "Waits as long as it takes, or the links live.",
 }
 
 impl<'a, R: DeserializeOwned + Send + 'static> IntoFuture for AllCall<'a, R> {

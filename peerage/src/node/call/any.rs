@@ -20,12 +20,11 @@ use peerage_proto::id::NodeId;
 use peerage_proto::limits;
 use peerage_proto::outcome::CallError;
 use peerage_proto::routing::{Candidate, Ended, moves_on};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::attempt::Counted;
-use super::question::{Prepared, Question};
+use super::question::{Prepared, Question, says_what_is_asked};
 use crate::node::providers::{Choice, Provider};
 use crate::node::shared::Shared;
 
@@ -56,48 +55,19 @@ impl<'a, R> AnyCall<'a, R> {
         AnyCall { shared, choice, question: Question::new(tag), may_repeat: false, answer: PhantomData }
     }
 
-    /// The positional arguments: a tuple, an array, a vector. Default none.
-    pub fn args(mut self, args: &(impl Serialize + ?Sized)) -> Self {
-        self.question.args(args);
-        self
-    }
-
-    /// One positional argument.
-    pub fn arg(self, arg: &(impl Serialize + ?Sized)) -> Self {
-        self.args(&[arg])
-    }
-
-    /// The named arguments: a map or a struct. Default none.
-    pub fn kwargs(mut self, kwargs: &(impl Serialize + ?Sized)) -> Self {
-        self.question.kwargs(kwargs);
-        self
-    }
-
-    /// What the handler may read beside the arguments: a map or a struct. Default nothing.
-    pub fn metadata(mut self, metadata: &(impl Serialize + ?Sized)) -> Self {
-        self.question.metadata(metadata);
-        self
-    }
-
-    /// Ends the call without an answer after this long, at most 100 ms later, whatever it is at by then. Default 30 s. Counts
-    /// from the await.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.question.deadline(Some(deadline));
-        self
-    }
-
     /// Where the link is lost before the answer has come, the same node is asked again, which runs the call once at most
     /// ([`NodeCall::idempotent`](super::NodeCall::idempotent)).
     pub fn idempotent(mut self) -> Self {
         self.may_repeat = true;
         self
     }
+}
 
-    /// Waits as long as it takes until there is somebody to be asked, and until the answer comes or the link ends.
-    pub fn without_deadline(mut self) -> Self {
-        self.question.deadline(None);
-        self
-    }
+says_what_is_asked! {
+    AnyCall,
+    deadline: "Ends the call without an answer after this long, at most 100 ms later, whatever it is at by then. Default 30 s. \
+               Counts from the await.",
+    without_deadline: "Waits as long as it takes until there is somebody to be asked, and until the answer comes or the link ends.",
 }
 
 impl<R: DeserializeOwned> AnyCall<'_, R> {

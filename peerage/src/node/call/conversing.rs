@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use peerage_proto::outcome::CallError;
 
-use super::NodeCall;
+use super::{NodeCall, count};
 use crate::channel::Asking;
 use crate::stream::{Conversation, Incoming};
 
@@ -43,7 +43,14 @@ impl<R, Up, Down> Future for Opening<'_, R, Up, Down> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (link, (token, stream)) = ready!(self.call.poll_away(cx, Asking::poll_open))?;
-        Poll::Ready(Ok(Conversation::new(link, token, stream)))
+        let (shared, let_out) = (self.call.shared.clone(), self.call.let_out.take());
+        let on_end = move |outcome| {
+            count(&shared.metrics, outcome);
+            if let Some(let_out) = let_out {
+                let_out.ended(outcome);
+            }
+        };
+        Poll::Ready(Ok(Conversation::new(link, token, stream, Box::new(on_end))))
     }
 }
 

@@ -45,13 +45,7 @@ impl<'a, R> NodeCall<'a, R> {
                     self.link = Some(link);
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(sent)) => {
-                    // The hook hears that it is on its way; what becomes of it is no outcome of this call.
-                    if let Some(let_out) = self.let_out.take() {
-                        let_out.ended(Outcome::Ok);
-                    }
-                    return Poll::Ready(Ok((link, sent)));
-                }
+                Poll::Ready(Ok(sent)) => return Poll::Ready(Ok((link, sent))),
                 Poll::Ready(Err(why)) => match self.elsewhere(&why, &link) {
                     Ok(other) => link = other,
                     Err(why) => return Poll::Ready(Err(self.failed(why))),
@@ -75,6 +69,10 @@ impl<R> Future for Notifying<'_, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (_, ()) = ready!(self.call.poll_away(cx, Asking::poll_notify))?;
+        // Nothing more than this becomes known here.
+        if let Some(let_out) = self.call.let_out.take() {
+            let_out.ended(Outcome::Ok);
+        }
         Poll::Ready(Ok(()))
     }
 }

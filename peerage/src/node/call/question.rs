@@ -15,6 +15,49 @@ use crate::channel::Asking;
 use crate::dispatch;
 use crate::trace;
 
+/// The words of a call with a `question`, whomever it asks.
+macro_rules! says_what_is_asked {
+    ($call:ident, deadline: $deadline:literal, without_deadline: $without_deadline:literal $(,)?) => {
+        impl<R> $call<'_, R> {
+            /// The positional arguments: a tuple, an array, a vector. Default none.
+            pub fn args(mut self, args: &(impl serde::Serialize + ?Sized)) -> Self {
+                self.question.args(args);
+                self
+            }
+
+            /// One positional argument.
+            pub fn arg(self, arg: &(impl serde::Serialize + ?Sized)) -> Self {
+                self.args(&[arg])
+            }
+
+            /// The named arguments: a map or a struct. Default none.
+            pub fn kwargs(mut self, kwargs: &(impl serde::Serialize + ?Sized)) -> Self {
+                self.question.kwargs(kwargs);
+                self
+            }
+
+            /// What handlers may read beside the arguments: a map or a struct. Default nothing.
+            pub fn metadata(mut self, metadata: &(impl serde::Serialize + ?Sized)) -> Self {
+                self.question.metadata(metadata);
+                self
+            }
+
+            #[doc = $deadline]
+            pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
+                self.question.deadline(Some(deadline));
+                self
+            }
+
+            #[doc = $without_deadline]
+            pub fn without_deadline(mut self) -> Self {
+                self.question.deadline(None);
+                self
+            }
+        }
+    };
+}
+pub(super) use says_what_is_asked;
+
 /// A call before it is awaited.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
