@@ -19,7 +19,7 @@ mod place;
 mod quantity;
 mod up;
 
-pub(crate) use bench::{Bench, BenchCall};
+pub(crate) use bench::Bench;
 pub(crate) use calling::{Call, Describe, Send, Serve, Services};
 pub(crate) use keeping::{
     Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,

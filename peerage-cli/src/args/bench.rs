@@ -1,7 +1,5 @@
 //! Measuring.
 
-use std::time::Duration;
-
 use clap::{Args as Arguments, Subcommand};
 
 use super::nodes::Acting;
@@ -12,6 +10,8 @@ use crate::exit;
 pub(crate) enum Bench {
     /// Calls that come back with what they brought
     Call(BenchCall),
+    /// Streams in one direction, to a reader that throws away what comes
+    Stream(BenchStream),
 }
 
 #[derive(Arguments, Debug)]
@@ -39,11 +39,29 @@ pub(crate) struct BenchCall {
     pub(crate) json: bool,
 }
 
-impl BenchCall {
-    /// The time between two calls, if it was chosen.
-    pub(crate) fn pause(&self) -> Option<Duration> {
-        self.rate.map(|rate| Duration::from_secs(1) / rate)
-    }
+#[derive(Arguments, Debug)]
+#[command(after_help = STREAM_EXAMPLES.to_owned() + &exit::table())]
+pub(crate) struct BenchStream {
+    /// Where the streams lead: an id, or a name that only one has [default: the only other node]
+    #[arg(value_name = "PEER")]
+    pub(crate) peer: Option<String>,
+    #[command(flatten)]
+    pub(crate) acting: Acting,
+    /// The size of each item, at most 8MiB: bytes, or a number with KiB or MiB
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = quantity::item_size)]
+    pub(crate) size: u32,
+    /// Streams at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) inflight: u16,
+    /// How long to measure
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
+    /// At most so many items a second [default: as many as there is room for]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -52,5 +70,15 @@ A node of this command's own joins the network and calls PEER over a link of its
 Examples:
   peerage bench call b
   peerage bench call b --size 16KiB --inflight 64 --seconds 5 --json
+
+";
+
+const STREAM_EXAMPLES: &str = "\
+A node of this command's own joins the network and sends items to PEER, which has to take them all before the clock is stopped. The \
+times are those that an item waited for its place.
+
+Examples:
+  peerage bench stream b
+  peerage bench stream b --size 1MiB --inflight 4 --seconds 5 --json
 
 ";

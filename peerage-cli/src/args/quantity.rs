@@ -54,6 +54,14 @@ pub(super) fn bench_size(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Reads a size of items of a stream.
+pub(super) fn item_size(text: &str) -> Result<u32, String> {
+    match u32::try_from(size(text)?) {
+        Ok(bytes @ 1..=ITEM_BYTES_MAX) => Ok(bytes),
+        _ => Err(format!("an item that is measured has 1 byte to {}MiB", ITEM_BYTES_MAX >> 20)),
+    }
+}
+
 fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let unit_bytes: u64 = match unit {
@@ -78,6 +86,9 @@ const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 /// Half of the frame that a link carries.
 const BENCH_BYTES_MAX: u32 = 512 << 10;
+
+/// Half of what a link holds of a value.
+const ITEM_BYTES_MAX: u32 = (limits::VALUE_BYTES_MAX / 2) as u32;
 
 const DURATION_FORM: &str = "write a number with its unit: ms, s, m or h, as in 500ms or 30s";
 

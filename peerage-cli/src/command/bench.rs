@@ -1,17 +1,17 @@
 //! `peerage bench`: what a link between two nodes carries, measured through the library that programs use.
 //!
-//! The calling node is one of this command's own, a guest in the network. So what is measured is a call between two
-//! processes, without the way through a control socket.
+//! One end is a node of this command's own, a guest in the network. So what is measured lies between two processes, without
+//! the way through a control socket.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peerage::Node;
 use peerage::address::NodeId;
 use peerage::node::snapshot::{PeerEntry, PeerState};
 use peerage::outcome::Outcome;
-use peerage::{Node, Value};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -23,37 +23,93 @@ use crate::exit::{Abort, Exit};
 use crate::guest::Guest;
 use crate::home::Home;
 use crate::latencies::Latencies;
+use crate::outcome::micros;
 use crate::output;
 use crate::presence;
 use crate::running;
 use crate::runtime::{self, Interrupts};
 use crate::time::Time;
 
+mod calls;
+mod streams;
+
+/// What is to be measured.
+struct Plan<'a> {
+    workload: Workload,
+    peer: Option<&'a str>,
+    acting: &'a args::Acting,
+    size: u32,
+    /// Calls or streams at a time.
+    inflight: u16,
+    seconds: u32,
+    /// At most so many operations a second.
+    rate: Option<u32>,
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Workload {
+    Call,
+    Stream,
+}
+
+impl Workload {
+    fn name(self) -> &'static str {
+        match self {
+            Workload::Call => "call",
+            Workload::Stream => "stream",
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn of(typed: &'a args::Bench) -> Plan<'a> {
+        macro_rules! plan {
+            ($workload:ident, $typed:ident) => {
+                Plan {
+                    workload: Workload::$workload,
+                    peer: $typed.peer.as_deref(),
+                    acting: &$typed.acting,
+                    size: $typed.size,
+                    inflight: $typed.inflight,
+                    seconds: $typed.seconds,
+                    rate: $typed.rate,
+                    json: $typed.json,
+                }
+            };
+        }
+        match typed {
+            args::Bench::Call(typed) => plan!(Call, typed),
+            args::Bench::Stream(typed) => plan!(Stream, typed),
+        }
+    }
+}
+
 pub(super) fn run(typed: &args::Bench) -> Result<Exit, Abort> {
-    let args::Bench::Call(typed) = typed;
+    let plan = Plan::of(typed);
     let home = Home::of_environment()?;
-    let time = Time::of(&typed.acting);
+    let time = Time::of(plan.acting);
     runtime::on_all_processors(time.bound(async {
         let (mut interrupts, run) = (Interrupts::listen()?, home.run_folder());
         time.seeking();
         // A node that is named only says which network is meant.
-        let network = match running::find(&run, &typed.acting).await {
+        let network = match running::find(&run, plan.acting).await {
             Ok(running) => running.map(|running| running.network),
-            Err(_) if typed.acting.node.is_none() => None,
+            Err(_) if plan.acting.node.is_none() => None,
             Err(why) => return Err(why),
         };
-        let network = network.or_else(|| typed.acting.network.clone());
+        let network = network.or_else(|| plan.acting.network.clone());
         let guest = Guest::join(&home, network.as_ref(), &[]).await?;
         let node = guest.node().clone();
         let mut actor = Actor::Guest(guest);
         let peer = tokio::select! {
-            peer = chosen(&mut actor, &run, typed.peer.as_deref()) => peer,
+            peer = chosen(&mut actor, &run, plan.peer) => peer,
             () = interrupts.next() => Ok(None),
         };
         let done = match peer {
             Ok(Some(peer)) => {
                 time.asking();
-                measured(node, peer, typed, &mut interrupts).await
+                measured(node, peer, &plan, &mut interrupts).await
             }
             Ok(None) => Ok(Exit::Failed),
             Err(why) => Err(why),
@@ -80,27 +136,29 @@ async fn chosen(actor: &mut Actor, run: &Path, who: Option<&str>) -> Result<Opti
     }
 }
 
-/// Calls for as long as was said, and prints what came of it.
-async fn measured(
-    node: Node,
-    peer: PeerEntry,
-    typed: &args::BenchCall,
-    interrupts: &mut Interrupts,
-) -> Result<Exit, Abort> {
+/// Works for as long as was said, and prints what came of it.
+async fn measured(node: Node, peer: PeerEntry, plan: &Plan<'_>, interrupts: &mut Interrupts) -> Result<Exit, Abort> {
     let id: NodeId = peer.id.parse().map_err(|_| Abort::Failed(format!("{} is no node id", peer.id)))?;
-    let content = Arc::new(Value::Bytes(vec![0xa5; typed.size as usize]));
-    let pace = typed.pause().map(|pause| Arc::new(Mutex::new(ticking(pause))));
     let began = Instant::now();
-    let until = began + Duration::from_secs(typed.seconds.into());
-    let mut callers = JoinSet::new();
-    for _ in 0..typed.inflight {
-        callers.spawn(call_until(node.clone(), id, content.clone(), pace.clone(), until));
+    let work = Work {
+        node: node.clone(),
+        peer: id,
+        content: vec![0xa5; plan.size as usize].into(),
+        pace: plan.rate.map(|rate| Arc::new(Mutex::new(ticking(Duration::from_secs(1) / rate)))),
+        until: began + Duration::from_secs(plan.seconds.into()),
+    };
+    let mut workers = JoinSet::new();
+    for _ in 0..plan.inflight {
+        match plan.workload {
+            Workload::Call => workers.spawn(calls::make(work.clone())),
+            Workload::Stream => workers.spawn(streams::fill(work.clone())),
+        };
     }
     let mut sum = Tally::default();
     let mut interrupted = false;
     loop {
         tokio::select! {
-            tally = callers.join_next() => match tally {
+            tally = workers.join_next() => match tally {
                 Some(tally) => sum.merge(tally.map_err(|why| Abort::Failed(why.to_string()))?),
                 None => break,
             },
@@ -110,10 +168,10 @@ async fn measured(
             }
         }
     }
-    // Where there was no link before, the calls have made one.
+    // Where there was no link before, the work has made one.
     let now = node.peers().peers.into_iter().find(|entry| entry.id == peer.id);
-    let figures = Figures::of(&sum, now.as_ref().unwrap_or(&peer), typed, began.elapsed());
-    match typed.json {
+    let figures = Figures::of(&sum, now.as_ref().unwrap_or(&peer), plan, began.elapsed());
+    match plan.json {
         true => output::object(&figures)?,
         false => output::line(&figures.text(&peer.name))?,
     }
@@ -123,33 +181,30 @@ async fn measured(
     })
 }
 
+/// What each worker does its work with.
+#[derive(Clone)]
+struct Work {
+    node: Node,
+    peer: NodeId,
+    content: Arc<[u8]>,
+    pace: Option<Arc<Mutex<Interval>>>,
+    until: Instant,
+}
+
+impl Work {
+    /// Waits for its turn, where there is a pace; false when the time is over.
+    async fn goes_on(&self) -> bool {
+        if let Some(pace) = &self.pace {
+            pace.lock().await.tick().await;
+        }
+        Instant::now() < self.until
+    }
+}
+
 fn ticking(pause: Duration) -> Interval {
     let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks
-}
-
-/// Makes one call after the other.
-async fn call_until(
-    node: Node,
-    peer: NodeId,
-    content: Arc<Value>,
-    pace: Option<Arc<Mutex<Interval>>>,
-    until: Instant,
-) -> Tally {
-    let mut tally = Tally::default();
-    while Instant::now() < until {
-        if let Some(pace) = &pace {
-            pace.lock().await.tick().await;
-        }
-        let began = Instant::now();
-        let answer = node.call("peerage/pass_through").peer::<Value>(peer).arg(&*content).await;
-        match answer {
-            Ok(_) => tally.times.add(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)),
-            Err(error) => *tally.failed.entry(error.outcome()).or_default() += 1,
-        }
-    }
-    tally
 }
 
 #[derive(Default)]
@@ -159,6 +214,14 @@ struct Tally {
 }
 
 impl Tally {
+    fn done(&mut self, took: Duration) {
+        self.times.add(micros(took));
+    }
+
+    fn failed(&mut self, outcome: Outcome) {
+        *self.failed.entry(outcome).or_default() += 1;
+    }
+
     fn merge(&mut self, other: Tally) {
         self.times.merge(&other.times);
         for (outcome, count) in other.failed {
@@ -185,18 +248,18 @@ struct Figures<'p> {
 }
 
 impl Figures<'_> {
-    fn of<'p>(sum: &Tally, peer: &'p PeerEntry, typed: &args::BenchCall, elapsed: Duration) -> Figures<'p> {
+    fn of<'p>(sum: &Tally, peer: &'p PeerEntry, plan: &Plan<'_>, elapsed: Duration) -> Figures<'p> {
         let ops = sum.times.count();
         let ops_per_s = (ops as f64 / elapsed.as_secs_f64() * 10.0).round() / 10.0;
         Figures {
-            workload: "call",
+            workload: plan.workload.name(),
             peer: &peer.id,
             path: peer.path.as_deref(),
-            size: typed.size,
-            inflight: typed.inflight,
+            size: plan.size,
+            inflight: plan.inflight,
             ops,
             ops_per_s,
-            bytes_per_s: (ops_per_s * f64::from(typed.size)) as u64,
+            bytes_per_s: (ops_per_s * f64::from(plan.size)) as u64,
             p50_us: sum.times.percentile(50),
             p99_us: sum.times.percentile(99),
             max_us: sum.times.max(),
@@ -213,10 +276,12 @@ impl Figures<'_> {
         };
         let path = output::shown(self.path.unwrap_or("no direct link"));
         format!(
-            "{} over {path}: {:.0} calls a second of {} bytes, {} in flight{times}; {} failed",
+            "{} over {path}: {:.0} {} a second of {} bytes, {:.1} MB/s, {} at a time{times}; {} failed",
             output::shown(name),
             self.ops_per_s,
+            if self.workload == "call" { "calls" } else { "items" },
             self.size,
+            self.bytes_per_s as f64 / 1e6,
             self.inflight,
             self.failed
         )

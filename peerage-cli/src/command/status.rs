@@ -63,7 +63,7 @@ async fn watch(control: &mut Control, jsonl: bool) -> Result<Exit, Abort> {
                     output::line("")?;
                 }
                 // It may have ended since it told of its last change.
-                Err(why) => return if has_stopped(control).await { Ok(Exit::Ok) } else { Err(why) },
+                Err(_) => return if has_stopped(control).await { Ok(Exit::Ok) } else { Err(control::gone()) },
             }
             match control.next_event().await {
                 Some(record) if record.event == Event::Stopped => return Ok(Exit::Ok),
@@ -78,7 +78,7 @@ async fn watch(control: &mut Control, jsonl: bool) -> Result<Exit, Abort> {
     }
 }
 
-/// Whether the node has said that it has stopped.
+/// Whether the node has said that it has stopped; if not, it has gone.
 async fn has_stopped(control: &mut Control) -> bool {
     while let Some(record) = control.next_event().await {
         if record.event == Event::Stopped {

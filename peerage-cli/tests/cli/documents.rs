@@ -41,6 +41,7 @@ fn every_command_gets_its_manual_page() {
     names.sort();
     let wanted = [
         "peerage-bench-call.1",
+        "peerage-bench-stream.1",
         "peerage-bench.1",
         "peerage-call.1",
         "peerage-channel-call.1",

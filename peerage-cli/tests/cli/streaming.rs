@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::BufRead;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::beside::beside;
-use crate::home::Home;
-use crate::node::pair;
-use crate::program::eventually;
+use crate::home::{Home, names_in};
+use crate::node::{keys, pair};
+use crate::program::{eventually, finish, signal};
 use crate::services::Serving;
 
 #[test]
@@ -38,6 +39,71 @@ fn a_file_is_sent_to_a_folder_under_its_name_and_nothing_there_is_overwritten() 
     assert_eq!((nobody.code, &nobody.object()["why"]), (Some(5), &json!("no-such-service")));
     assert_eq!(home.run(&["send", "b", "/no/such/file", "--node", "a"]).code, Some(2));
     assert_eq!(home.run(&["serve", "files", "--file-sink", "/no/such/folder", "--node", "b"]).code, Some(2));
+}
+
+#[test]
+fn a_file_that_was_cut_off_goes_on_behind_what_has_arrived() {
+    let home = Home::new();
+    let (_a, _b) = pair(&home);
+    let (inbox, file) = (home.beside("inbox"), home.beside("large.bin"));
+    fs::create_dir(&inbox).expect("a folder can be made");
+    let size: u64 = 192 << 20;
+    fs::File::create(&file).and_then(|file| file.set_len(size)).expect("a file can be made");
+    let (folder, file) = (inbox.display().to_string(), file.display().to_string());
+    let _sink = Serving::start(&home, &["files", "--file-sink", &folder, "--node", "b"]);
+    let send = ["send", "b", &file, "--node", "a", "--json"];
+    let cut_off = home.peerage(&send).spawn().expect("the program starts");
+    let arrived =
+        || names_in(&inbox).iter().map(|name| fs::metadata(inbox.join(name)).map_or(0, |file| file.len())).sum();
+    assert!(eventually(|| arrived() >= 1_u64 << 20), "it is under way");
+    signal(&cut_off, Signal::INT);
+    let cut_off = finish(cut_off);
+    assert_eq!((cut_off.code, &cut_off.object()["outcome"]), (Some(1), &json!("cancelled")), "{cut_off:?}");
+    // What had left is still written there.
+    let mut before = 0;
+    assert!(eventually(|| std::mem::replace(&mut before, arrived()) == arrived()), "nothing more comes");
+    assert!((1..size).contains(&arrived()), "a part is there: {}", arrived());
+    let sent = home.done(&send).object();
+    let resumed = sent["value"]["resumed_from"].as_u64().expect("a number");
+    assert!((1..size).contains(&resumed), "{sent}");
+    assert_eq!((names_in(&inbox), arrived()), (vec!["large.bin".to_owned()], size));
+    assert_eq!(sent["value"]["size"], json!(size));
+}
+
+#[test]
+fn streams_between_two_nodes_are_measured() {
+    let home = Home::new();
+    let (_a, b) = pair(&home);
+    let bench = home.done(&["bench", "stream", "b", "--seconds", "1", "--inflight", "2", "--size", "16KiB", "--json"]);
+    let bench = bench.object();
+    let wanted = [
+        "bytes_per_s",
+        "failed",
+        "inflight",
+        "max_us",
+        "ops",
+        "ops_per_s",
+        "p50_us",
+        "p99_us",
+        "path",
+        "peer",
+        "schema",
+        "size",
+        "workload",
+    ];
+    assert_eq!(keys(&bench), wanted);
+    assert_eq!(
+        (&bench["workload"], &bench["peer"], &bench["path"]),
+        (&json!("stream"), &json!(b.id()), &json!("unix"))
+    );
+    assert_eq!((&bench["size"], &bench["inflight"], &bench["failed"]), (&json!(16384), &json!(2), &json!(0)));
+    assert!(bench["ops"].as_u64().is_some_and(|ops| ops > 100), "{bench}");
+    let slow = home.done(&["bench", "stream", "b", "--seconds", "1", "--rate", "50", "--json"]).object();
+    assert!(slow["ops"].as_u64().is_some_and(|ops| (20..=60).contains(&ops)), "{slow}");
+    let text = home.done(&["bench", "stream", "b", "--seconds", "1", "--rate", "50"]).stdout;
+    assert!(text.starts_with("b over unix: ") && text.contains(" items a second of 65536 bytes"), "{text}");
+    let large = home.run(&["bench", "stream", "b", "--size", "9MiB"]);
+    assert!(large.code == Some(2) && large.stderr.contains("1 byte to 8MiB"), "{}", large.stderr);
 }
 
 #[test]

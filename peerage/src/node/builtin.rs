@@ -24,7 +24,7 @@ pub(super) fn add_to(services: &Arc<Services>, shared: &Arc<Shared>) {
         let offered = offered.upgrade().map(|services| offered_to(&services, asked.origin)).unwrap_or_default();
         value(asked, &offered)
     });
-    services.direct("peerage/null", Reach::Everybody, |_| Err(Flag::NULL.into()));
+    services.waiting("peerage/null", Reach::Everybody, null);
     let node = shared.clone();
     services.direct("peerage/info", Reach::Everybody, move |asked| {
         let private = !matches!(asked.origin, Origin::Plain(_));
@@ -40,6 +40,14 @@ pub(super) fn add_to(services: &Arc<Services>, shared: &Arc<Shared>) {
     services.waiting("peerage/why", Reach::Members, move |called| why(node.clone(), called));
     services.direct("peerage/ping", Reach::Everybody, |asked| Ok(Payload::null(asked.content.encoding())));
     services.direct("peerage/pass_through", Reach::Everybody, pass_through);
+}
+
+/// Takes all that comes along, if it is a conversation, throws it away, and answers with the flag *null*.
+async fn null(called: Called) {
+    if let Some(Ok(mut items)) = called.facts.streams.as_ref().map(|streams| streams.incoming::<()>()) {
+        items.exhaust().await;
+    }
+    called.answer(Err(Flag::NULL.into()));
 }
 
 /// The status record; with the argument `"openmetrics"` every counter as text in that format.

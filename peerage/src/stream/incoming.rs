@@ -58,14 +58,19 @@ impl<T> Incoming<T> {
         }
     }
 
+    /// Reads what is left of the items and throws it away, unopened.
+    pub(crate) async fn exhaust(&mut self) {
+        while let Some(item) = poll_fn(|cx| self.poll_payload(cx)).await {
+            drop(item);
+        }
+    }
+
     /// The answer of the call, for which this reads what is left of the items and throws it away. At the caller only.
     ///
     /// # Errors
     /// [`CallError`]: how the call ended instead.
     pub async fn outcome<R: DeserializeOwned>(mut self) -> Result<R, CallError> {
-        while let Some(item) = poll_fn(|cx| self.poll_payload(cx)).await {
-            drop(item);
-        }
+        self.exhaust().await;
         let call = self.line.call.clone().expect("only the caller has a stream of this sort in its hands");
         let answer = poll_fn(|cx| call.poll_outcome(cx)).await?;
         answer.decode().map_err(|why| CallError::Protocol { why: format!("the answer does not fit: {why}") })

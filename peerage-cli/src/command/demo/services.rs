@@ -1,7 +1,9 @@
-//! The steps with services: a command is offered through one node and called through another, and is missed when it ends.
+//! The steps with services: a command is offered through one node and called through another, a file goes between them as a stream,
+//! and the command is missed when it ends.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use peerage::Value;
 use peerage::outcome::Outcome;
@@ -18,7 +20,7 @@ use crate::several::Ends as _;
 
 /// All steps with services. The first that cannot start anything is the last.
 pub(super) async fn all(report: &mut Report, mesh: &Mesh) -> Result<(), Abort> {
-    let mut serving = match serve(mesh).await {
+    let mut serving = match serve(mesh, TAG, &["--command", "wc -w"]).await {
         Ok(serving) => serving,
         Err(why) => return report.failed("serve", why),
     };
@@ -28,14 +30,15 @@ pub(super) async fn all(report: &mut Report, mesh: &Mesh) -> Result<(), Abort> {
         .await?;
     report.step("call", call(mesh)).await?;
     report.step("services", services(mesh)).await?;
+    report.step("stream", stream(mesh)).await?;
     report.step("serve-killed", killed(mesh, &mut serving)).await
 }
 
 /// Starts `peerage serve` at the second node and waits until it can be called.
-async fn serve(mesh: &Mesh) -> Result<Child, String> {
+async fn serve(mesh: &Mesh, tag: &str, how: &[&str]) -> Result<Child, String> {
     let program = std::env::current_exe().map_err(|why| format!("this program cannot be found: {why}"))?;
     let mut command = Command::new(program);
-    command.args(["serve", TAG, "--node", "n2", "--command", "wc -w"]).env("PEERAGE_HOME", mesh.home.path());
+    command.args(["serve", tag, "--node", "n2"]).args(how).env("PEERAGE_HOME", mesh.home.path());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|why| format!("cannot start a service: {why}"))?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("a service without stdout")?).lines();
@@ -76,6 +79,30 @@ async fn services(mesh: &Mesh) -> Shown {
     }
 }
 
+/// A file goes through a stream from the first node to the second, and is the same there.
+async fn stream(mesh: &Mesh) -> Shown {
+    let [first, second, ..] = &mesh.members[..] else { return Err("two nodes are needed".to_owned()) };
+    let (inbox, file) = (mesh.home.path().join("inbox"), mesh.home.path().join("numbers.bin"));
+    let content: Vec<u8> = (0..FILE_BYTES / 4).flat_map(u32::to_le_bytes).collect();
+    let cannot = |why: io::Error| format!("cannot write into {}: {why}", mesh.home.path().display());
+    fs::create_dir(&inbox).and_then(|()| fs::write(&file, &content)).map_err(cannot)?;
+    let _sink = serve(mesh, "files", &["--file-sink", &inbox.to_string_lossy()]).await?;
+    let began = Instant::now();
+    let called = control(first).await?.send(&second.ready.id, "files", &file, |_| {}).await;
+    if let Some(why) = called.complaint() {
+        return Err(why);
+    }
+    let rate = content.len() as f64 / began.elapsed().as_secs_f64() / 1e6;
+    match fs::read(inbox.join("numbers.bin")) {
+        Ok(there) if there == content => Ok(format!(
+            "n1 sent {} MiB to n2 through a stream, {rate:.0} MB/s with the checksum of both ends",
+            FILE_BYTES >> 20
+        )),
+        Ok(_) => Err("something else has arrived".to_owned()),
+        Err(why) => Err(format!("nothing has arrived: {why}")),
+    }
+}
+
 /// When the process is gone its name is too, and the outcome says that nothing ran.
 async fn killed(mesh: &Mesh, serving: &mut Child) -> Shown {
     serving.kill().await.map_err(|why| why.to_string())?;
@@ -90,6 +117,8 @@ async fn killed(mesh: &Mesh, serving: &mut Child) -> Shown {
 }
 
 const TAG: &str = "words";
+
+const FILE_BYTES: u32 = 16 << 20;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
