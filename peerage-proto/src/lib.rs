@@ -18,6 +18,7 @@ pub mod address;
 pub mod backoff;
 pub mod channel;
 pub mod codec;
+pub mod events;
 pub mod frame;
 pub mod hello;
 pub mod id;

@@ -5,9 +5,11 @@
 
 use std::time::Duration;
 
+pub use events::*;
 pub use members::*;
 pub use services::*;
 
+mod events;
 mod members;
 mod services;
 

@@ -42,6 +42,20 @@ pub enum Bug {
     CreditReturnedTwice,
     /// A list of services is believed to be the one that was asked for.
     ListUnchecked,
+    /// That the last event of a name was dropped is not told.
+    LastGapForgotten,
+    /// What was delivered before is delivered again.
+    DuplicateDelivered,
+    /// Of a name that appeared while there was no link, what was published before is taken as heard.
+    NewNameTakenAsHeard,
+    /// Of each name two events wait where only the newest should.
+    LatestKeepsTwo,
+    /// A ring has room for one more than was asked for.
+    RingOffByOne,
+    /// An event with a higher priority goes before an earlier one of its name.
+    PriorityBeforeOrder,
+    /// A receipt counts what was dropped as delivered.
+    DroppedCountedAsLeft,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -99,7 +99,7 @@ fn element(body: &[u8], at: usize, otherwise: BadTriple) -> Result<(u64, usize),
 
 /// The number that the digits at `begin` say, `None` if it needs more than 64 bits, and where they end.
 #[inline]
-fn digits(body: &[u8], begin: usize) -> (Option<u64>, usize) {
+pub(crate) fn digits(body: &[u8], begin: usize) -> (Option<u64>, usize) {
     let mut at = begin;
     let mut n: u64 = 0;
     while let Some(digit @ b'0'..=b'9') = body.get(at) {
@@ -122,7 +122,7 @@ fn digits(body: &[u8], begin: usize) -> (Option<u64>, usize) {
 
 /// Where the value that begins at `start` ends, by balance.
 #[inline]
-pub(super) fn skip(body: &[u8], start: usize) -> Result<usize, BadTriple> {
+pub(crate) fn skip(body: &[u8], start: usize) -> Result<usize, BadTriple> {
     match body.get(start) {
         Some(b'"') => skip_string(body, start).ok_or(BadTriple::Truncated { at: start }),
         Some(b'[' | b'{') => skip_container(body, start),
@@ -206,7 +206,7 @@ fn skip_scalar(body: &[u8], start: usize) -> usize {
 }
 
 #[inline]
-pub(super) fn skip_space(body: &[u8], mut at: usize) -> usize {
+pub(crate) fn skip_space(body: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = body.get(at) {
         at += 1;
     }

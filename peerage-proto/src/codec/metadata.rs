@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::elements::Elements;
-use super::{Encoding, Payload, encode_into, payload};
+use super::{Encoding, Payload, encode_into, msgpack, payload};
 use crate::limits;
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ impl Metadata {
         let mut seen = Seen::default();
         while let Some(key) = elements.next_element().map_err(|_| BadMetadata::Shape)? {
             let value = elements.next_element().ok().flatten().ok_or(BadMetadata::Shape)?;
-            let key = text(&bytes[key]).ok_or(BadMetadata::Shape)?;
+            let key = msgpack::text(&bytes[key]).ok_or(BadMetadata::Shape)?;
             let place = value.clone();
             let value = &bytes[value];
             match key {
@@ -110,7 +110,7 @@ impl Metadata {
                 }
                 b"state" => {
                     seen.once(2)?;
-                    let state = text(value).and_then(|text| std::str::from_utf8(text).ok());
+                    let state = msgpack::text(value).and_then(|text| std::str::from_utf8(text).ok());
                     let start = place.end - state.map_or(0, str::len);
                     state.filter(|state| is_state(state)).ok_or(BadMetadata::Value("state"))?;
                     metadata.state = Some(TraceState(content.bytes().slice(start..place.end)));
@@ -136,12 +136,12 @@ impl Metadata {
         out.push(0x80 | entries);
         if let Some(left) = left {
             out.extend_from_slice(b"\xa4left");
-            super::msgpack::put_uint(u64::try_from(left.as_millis()).unwrap_or(u64::MAX), out);
+            msgpack::put_uint(u64::try_from(left.as_millis()).unwrap_or(u64::MAX), out);
         }
         if let Some(trace) = trace {
             out.extend_from_slice(b"\xa5trace\x94");
             for number in [(trace.id >> 64) as u64, trace.id as u64, trace.parent, trace.flags.into()] {
-                super::msgpack::put_uint(number, out);
+                msgpack::put_uint(number, out);
             }
         }
         if let Some(state) = state {
@@ -151,7 +151,7 @@ impl Metadata {
         }
         if let Some(key) = key {
             out.extend_from_slice(b"\xa3key");
-            super::msgpack::put_uint(*key, out);
+            msgpack::put_uint(*key, out);
         }
         if let Some(app) = app {
             out.extend_from_slice(b"\xa3app");
@@ -257,7 +257,7 @@ impl AppMetadata {
         let mut elements = Elements::of_map(map.bytes()).map_err(|_| BadMetadata::Value("app"))?;
         let mut count = 0;
         while let Some(key) = elements.next_element().map_err(|_| BadMetadata::Value("app"))? {
-            text(&map.bytes()[key]).ok_or(BadMetadata::Value("app"))?;
+            msgpack::text(&map.bytes()[key]).ok_or(BadMetadata::Value("app"))?;
             elements.next_element().ok().flatten().ok_or(BadMetadata::Value("app"))?;
             count += 1;
         }
@@ -267,15 +267,6 @@ impl AppMetadata {
     /// The encoded map, in MessagePack.
     pub fn payload(&self) -> &Payload {
         &self.0
-    }
-}
-
-/// The bytes of an encoded text; `None` for anything else.
-fn text(bytes: &[u8]) -> Option<&[u8]> {
-    match bytes {
-        [0xa0..=0xbf, text @ ..] | [0xd9, _, text @ ..] => Some(text),
-        [0xda, _, _, text @ ..] | [0xdb, _, _, _, _, text @ ..] => Some(text),
-        _ => None,
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn put_head(kind: u8, id: u64, out: &mut Vec<u8>) {
 
 /// Appends an unsigned integer in its shortest form.
 #[inline]
-pub(super) fn put_uint(n: u64, out: &mut Vec<u8>) {
+pub(crate) fn put_uint(n: u64, out: &mut Vec<u8>) {
     match n {
         0..0x80 => out.push(n as u8),
         0x80..=0xff => out.extend_from_slice(&[0xcc, n as u8]),
@@ -103,7 +103,7 @@ fn no_triple(body: &[u8]) -> BadTriple {
 
 /// Reads a non-negative integer of any width at `at`, and where it ends.
 #[inline]
-fn uint(body: &[u8], at: usize) -> Option<(u64, usize)> {
+pub(crate) fn uint(body: &[u8], at: usize) -> Option<(u64, usize)> {
     match *body.get(at)? {
         n @ 0..0x80 => Some((u64::from(n), at + 1)),
         marker => wide_uint(body, marker, at + 1),
@@ -147,7 +147,7 @@ fn be<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
 
 /// What is wrong with the structure of a value, and where the value begins that has the fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It needs more bytes than there are.
     Truncated(usize),
     /// `0xc1`, which MessagePack never uses.
@@ -158,7 +158,7 @@ pub(super) enum Fault {
 
 /// Where the value that begins at `start` ends. Any nesting, no stack.
 #[inline]
-pub(super) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+pub(crate) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let mut at = start;
     // Values still to come. Never above the bytes left, so it cannot overflow.
     let mut open = 1;
@@ -176,7 +176,7 @@ pub(super) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
 
 /// Where the first element of the array that `bytes` begin with stands, and how many there are.
 #[inline]
-pub(super) fn array(bytes: &[u8]) -> Option<(usize, u64)> {
+pub(crate) fn array(bytes: &[u8]) -> Option<(usize, u64)> {
     match *bytes.first()? {
         marker @ 0x90..=0x9f => Some((1, u64::from(marker & 0x0f))),
         0xdc => Some((3, be::<2>(bytes, 1)?)),
@@ -186,11 +186,20 @@ pub(super) fn array(bytes: &[u8]) -> Option<(usize, u64)> {
 }
 
 /// Where the first key of the map that `bytes` begin with stands, and how many entries there are.
-pub(super) fn map(bytes: &[u8]) -> Option<(usize, u64)> {
+pub(crate) fn map(bytes: &[u8]) -> Option<(usize, u64)> {
     match *bytes.first()? {
         marker @ 0x80..=0x8f => Some((1, u64::from(marker & 0x0f))),
         0xde => Some((3, be::<2>(bytes, 1)?)),
         0xdf => Some((5, be::<4>(bytes, 1)?)),
+        _ => None,
+    }
+}
+
+/// The bytes of an encoded text; `None` for anything else.
+pub(crate) fn text(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes {
+        [0xa0..=0xbf, text @ ..] | [0xd9, _, text @ ..] => Some(text),
+        [0xda, _, _, text @ ..] | [0xdb, _, _, _, _, text @ ..] => Some(text),
         _ => None,
     }
 }

@@ -21,6 +21,8 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("keys", &["id"]),
     // What a callee remembers of requests that must not run twice.
     ("idempotent", &["codec", "id", "limits", "outcome"]),
+    // What is published, what a subscriber is told of it, what it has heard. It knows no link.
+    ("events", &["codec", "id", "limits", "planted"]),
     // Whom to ask of several that could answer.
     ("routing", &["id", "limits", "outcome"]),
     // What happens on a connection before it is a link.
