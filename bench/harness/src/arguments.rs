@@ -8,7 +8,7 @@ use crate::workload::Workload;
 
 /// The whole command line: one role.
 #[derive(Debug, Parser)]
-#[command(about = "One peer of the benchmark: a server that echoes, or a client that measures")]
+#[command(about = "One peer of the benchmark: what is measured, or who measures it")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) role: Role,
@@ -21,9 +21,13 @@ pub(crate) enum Role {
     Server(Common),
     /// Drives one workload against a server and prints one line of JSON.
     Client(ClientArguments),
+    /// Prints `ready <address>` once it can be subscribed to, then publishes until it is killed or its parent ends.
+    Pub(PublisherArguments),
+    /// Subscribes to a publisher, counts what arrives and prints one line of JSON.
+    Sub(ClientArguments),
 }
 
-/// Options of both roles.
+/// Options of every role.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Common {
     /// The runtime to run on.
@@ -37,19 +41,30 @@ pub(crate) struct Common {
     pub(crate) mode: String,
 }
 
-/// Options of the client.
+/// Options of the publisher.
+#[derive(Args, Debug)]
+pub(crate) struct PublisherArguments {
+    /// Options of every role.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What will be measured.
+    #[arg(long)]
+    pub(crate) workload: Workload,
+}
+
+/// Options of the client and of the subscriber.
 #[derive(Args, Debug)]
 pub(crate) struct ClientArguments {
-    /// Options of both roles.
+    /// Options of every role.
     #[command(flatten)]
     pub(crate) common: Common,
     /// What to measure.
     #[arg(long)]
     pub(crate) workload: Workload,
-    /// The address that the server announced.
+    /// The address that the server or publisher announced.
     #[arg(long)]
     pub(crate) address: String,
-    /// The server's process, whose CPU time, context switches and memory are read from `/proc`.
+    /// The server's or publisher's process, whose CPU time, context switches and memory are read from `/proc`.
     #[arg(long)]
     pub(crate) server_pid: u32,
     /// The measured period, in seconds.
@@ -96,7 +111,8 @@ impl Role {
     pub(crate) fn common(&self) -> &Common {
         match self {
             Self::Server(common) => common,
-            Self::Client(arguments) => &arguments.common,
+            Self::Client(arguments) | Self::Sub(arguments) => &arguments.common,
+            Self::Pub(arguments) => &arguments.common,
         }
     }
 }
@@ -115,6 +131,19 @@ mod tests {
         assert_eq!(client.server_pid, 7);
         assert_eq!(client.common.cpu, Some(1));
         assert_eq!(client.common.runtime, Runtime::Multi);
+    }
+
+    #[test]
+    fn a_publisher_is_told_what_will_be_measured_and_its_subscriber_whom_to_ask() {
+        let Role::Pub(publisher) = Arguments::parse_from("limit pub --workload W3-1KiB".split(' ')).role else {
+            panic!("a publisher was asked for");
+        };
+        assert_eq!(publisher.workload, Workload::W3Kib1);
+        let line = "limit sub --workload W5 --address 127.0.0.1:9 --server-pid 7";
+        let Role::Sub(subscriber) = Arguments::parse_from(line.split(' ')).role else {
+            panic!("a subscriber was asked for");
+        };
+        assert_eq!((subscriber.workload, subscriber.server_pid), (Workload::W5, 7));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Driving a workload, the same way for every peer.
 
 use std::{
-    io, process,
+    io,
     time::{Duration, Instant},
 };
 
@@ -12,21 +12,23 @@ use crate::{
     arguments::ClientArguments,
     latencies::Latencies,
     measurement::{Figure, Measurement},
+    period::Period,
     tally::Tally,
-    usage::{Usage, resident_bytes},
+    usage::resident_bytes,
     workload::{CALLERS, CONNECTIONS_IDLE, CONNECTIONS_MANY, Workload},
 };
 
 /// Runs the workload that the arguments name.
 ///
 /// # Errors
-/// When the peer fails, or nothing was answered.
+/// When the peer fails, nothing was answered, or the workload has no requests.
 pub(crate) async fn drive<P: Peer>(peer: &P, arguments: &ClientArguments) -> io::Result<Measurement> {
     match arguments.workload {
         Workload::W1OneCpu | Workload::W1TwoCpus => ping_pong(peer, arguments).await,
         Workload::W2 => flood(peer, arguments, 1).await,
         Workload::W2x8 => flood(peer, arguments, CONNECTIONS_MANY).await,
         Workload::W6 => stay_idle(peer, arguments).await,
+        events => Err(io::Error::other(format!("{events} is asked of a subscriber, not of a client"))),
     }
 }
 
@@ -40,9 +42,10 @@ async fn ping_pong<P: Peer>(peer: &P, arguments: &ClientArguments) -> io::Result
 
     let period = Period::start(arguments)?;
     let length = Duration::from_secs_f64(arguments.seconds);
+    let started_at = Instant::now();
     let mut requests = 0;
-    let mut sent_at = period.started_at;
-    while sent_at - period.started_at < length {
+    let mut sent_at = started_at;
+    while sent_at - started_at < length {
         peer.echo(&mut connection).await?;
         let answered_at = Instant::now();
         latencies.record(answered_at - sent_at);
@@ -100,35 +103,6 @@ async fn stay_idle<P: Peer>(peer: &P, arguments: &ClientArguments) -> io::Result
         kib_per_connection: growth as f64 / 1024.0 / CONNECTIONS_IDLE as f64,
         connections: CONNECTIONS_IDLE as u64,
     })
-}
-
-/// The measured period: what both processes had used when it began.
-struct Period {
-    workload: Workload,
-    server_pid: u32,
-    client: Usage,
-    server: Usage,
-    started_at: Instant,
-}
-
-impl Period {
-    fn start(arguments: &ClientArguments) -> io::Result<Self> {
-        Ok(Self {
-            workload: arguments.workload,
-            server_pid: arguments.server_pid,
-            client: Usage::of(process::id())?,
-            server: Usage::of(arguments.server_pid)?,
-            started_at: Instant::now(),
-        })
-    }
-
-    /// Ends the period at once; `figure` gets its length in seconds and may then take its time.
-    fn end(self, figure: impl FnOnce(f64) -> Figure) -> io::Result<Measurement> {
-        let seconds = self.started_at.elapsed().as_secs_f64();
-        let client = Usage::of(process::id())? - self.client;
-        let server = Usage::of(self.server_pid)? - self.server;
-        Ok(Measurement { workload: self.workload, figure: figure(seconds), seconds, client, server })
-    }
 }
 
 /// What a server may need to give memory back after the last request.

@@ -9,6 +9,8 @@
 //!   runner ──starts──▶ peer server ──"ready <address>"──▶ runner
 //!          ──starts──▶ peer client --address … ──one line of JSON──▶ runner
 //! ```
+//!
+//! Events are the same with the roles `pub`, which publishes, and `sub`, which subscribes and measures: [`Events`].
 
 use std::{
     fmt::Display,
@@ -22,21 +24,27 @@ use arguments::{Arguments, Role};
 
 mod arguments;
 mod client;
+mod events;
 mod join;
 mod latencies;
 mod measurement;
+mod period;
 mod placement;
+mod subscriber;
 mod tally;
 mod usage;
+mod window;
 mod workload;
 
 pub use arguments::Runtime;
+pub use events::{Events, Receiver, Source};
 pub use join::join;
 pub use measurement::{Figure, Measurement};
 pub use placement::cpus_allowed;
 pub use tally::{Counter, Tally};
 pub use usage::Usage;
-pub use workload::{PAYLOAD, Pins, UnknownWorkload, Workload};
+pub use window::{Progress, Window};
+pub use workload::{PAYLOAD, Pins, Roles, UnknownWorkload, Workload};
 
 /// One way to carry a request to another process and the answer back.
 ///
@@ -65,15 +73,28 @@ pub trait Peer: Clone + Send + Sync + Sized + 'static {
     fn flood(&self, connection: Self::Connection, callers: usize, tally: &Tally);
 }
 
-/// The `main` of a peer's binary.
+/// The `main` of a peer that answers requests.
 pub fn run<P: Peer>() -> ExitCode {
-    match play::<P>(Arguments::parse().role) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome(|role| match role {
+        Role::Server(_) | Role::Client(_) => answer::<P>(role),
+        Role::Pub(_) | Role::Sub(_) => Err(io::Error::other("this peer has no events")),
+    })
+}
+
+/// The `main` of a peer that brings events.
+pub fn run_events<E: Events>() -> ExitCode {
+    outcome(|role| match role {
+        Role::Server(_) | Role::Client(_) => Err(io::Error::other("this peer answers no requests")),
+        Role::Pub(_) | Role::Sub(_) => bring::<E>(role),
+    })
+}
+
+/// The `main` of a peer that does both.
+pub fn run_both<P: Peer, E: Events>() -> ExitCode {
+    outcome(|role| match role {
+        Role::Server(_) | Role::Client(_) => answer::<P>(role),
+        Role::Pub(_) | Role::Sub(_) => bring::<E>(role),
+    })
 }
 
 /// Tells the runner that the server listens, and where.
@@ -86,24 +107,51 @@ pub fn announce(address: impl Display) -> io::Result<()> {
     out.flush()
 }
 
-fn play<P: Peer>(role: Role) -> io::Result<()> {
-    let common = role.common();
-    placement::prepare(common.cpu)?;
-    let peer = P::with_mode(&common.mode)?;
-    let runtime = common.runtime.build()?;
-    // The role itself is spawned: a future that `block_on` polls does not run on a worker of the multi-thread runtime, and
-    // each of its wakes would cross threads.
-    let outcome = match role {
-        Role::Server(_) => runtime.block_on(async { tokio::spawn(peer.serve()).await }),
-        Role::Client(arguments) => runtime.block_on(async {
-            tokio::spawn(async move {
-                let measurement = client::drive(&peer, &arguments).await?;
-                let line = serde_json::to_string(&measurement)?;
-                writeln!(io::stdout(), "{line}")
-            })
-            .await
-        }),
-    };
+fn outcome(play: impl FnOnce(Role) -> io::Result<()>) -> ExitCode {
+    match play(Arguments::parse().role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn answer<P: Peer>(role: Role) -> io::Result<()> {
+    placement::prepare(role.common().cpu)?;
+    let peer = P::with_mode(&role.common().mode)?;
+    let runtime = role.common().runtime;
+    spawned(runtime, async move {
+        match role {
+            Role::Client(arguments) => print(&client::drive(&peer, &arguments).await?),
+            _ => peer.serve().await,
+        }
+    })
+}
+
+fn bring<E: Events>(role: Role) -> io::Result<()> {
+    placement::prepare(role.common().cpu)?;
+    let peer = E::with_mode(&role.common().mode)?;
+    let runtime = role.common().runtime;
+    spawned(runtime, async move {
+        match role {
+            Role::Sub(arguments) => print(&subscriber::drive(&peer, &arguments).await?),
+            Role::Pub(arguments) => peer.publish(Source::of(arguments.workload)).await,
+            _ => Err(io::Error::other("a role without events")),
+        }
+    })
+}
+
+/// Runs a role. It is spawned: a future that `block_on` polls does not run on a worker of the multi-thread runtime, and each
+/// of its wakes would cross threads.
+fn spawned(runtime: Runtime, role: impl Future<Output = io::Result<()>> + Send + 'static) -> io::Result<()> {
+    let runtime = runtime.build()?;
+    let outcome = runtime.block_on(async { tokio::spawn(role).await });
     runtime.shutdown_background();
     outcome.map_err(io::Error::other)?
+}
+
+fn print(measurement: &Measurement) -> io::Result<()> {
+    let line = serde_json::to_string(measurement)?;
+    writeln!(io::stdout(), "{line}")
 }

@@ -1,10 +1,10 @@
-//! The one line of JSON that a client prints.
+//! The one line of JSON that a client or a subscriber prints.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{usage::Usage, workload::Workload};
 
-/// What one client found out.
+/// What one client or subscriber found out.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Measurement {
     /// The question.
@@ -14,9 +14,9 @@ pub struct Measurement {
     pub figure: Figure,
     /// The measured period, in seconds.
     pub seconds: f64,
-    /// What the client's process used in that period.
+    /// What the client's or subscriber's process used in that period.
     pub client: Usage,
-    /// What the server's process used in that period.
+    /// What the server's or publisher's process used in that period, and a broker that it started.
     pub server: Usage,
 }
 
@@ -42,6 +42,17 @@ pub enum Figure {
         /// Answers in the period.
         requests: u64,
     },
+    /// Events that arrived, over time.
+    Delivery {
+        /// Arrivals a second, at all subscriber connections together.
+        messages_per_second: f64,
+        /// What they carried, 10⁶ bytes a second.
+        megabytes_per_second: f64,
+        /// Arrivals in the period.
+        messages: u64,
+        /// Events that are missing between two that arrived, from the start to the end of the period.
+        lost: u64,
+    },
     /// Memory of idle connections.
     Memory {
         /// Growth of the server's resident memory divided by the connections, KiB.
@@ -57,16 +68,23 @@ impl Figure {
         match *self {
             Self::Latency { p50_us, .. } => p50_us,
             Self::Rate { requests_per_second, .. } => requests_per_second,
+            Self::Delivery { messages_per_second, .. } => messages_per_second,
             Self::Memory { kib_per_connection, .. } => kib_per_connection,
         }
     }
 
-    /// Requests in the measured period, where the workload makes any.
+    /// Requests or arrivals in the measured period, where the workload has any.
     pub fn requests(&self) -> Option<u64> {
         match *self {
             Self::Latency { requests, .. } | Self::Rate { requests, .. } => Some(requests),
+            Self::Delivery { messages, .. } => Some(messages),
             Self::Memory { .. } => None,
         }
+    }
+
+    /// Events that got lost, where there are events.
+    pub fn lost(&self) -> Option<u64> {
+        if let Self::Delivery { lost, .. } = *self { Some(lost) } else { None }
     }
 }
 

@@ -3,7 +3,10 @@
 //! The client reads its own counters and the server's at both ends of the measured period, so that start-up, connecting and
 //! the warm-up are not in the figures.
 
-use std::{fs, io, ops::Sub};
+use std::{
+    fs, io,
+    ops::{Add, Sub},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +44,22 @@ impl Usage {
         Ok(usage)
     }
 
+    /// What the process and the processes that it started have used: a broker counts as part of who needs it.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub(crate) fn of_family(pid: u32) -> io::Result<Self> {
+        let mut sum = Self::of(pid)?;
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread that ended since then has no children; neither has one where the kernel does not list them.
+            let children = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+            for child in children.split_ascii_whitespace().filter_map(|text| text.parse().ok()) {
+                sum = sum + Self::of_family(child).unwrap_or_default();
+            }
+        }
+        Ok(sum)
+    }
+
     /// User and system time together, µs.
     pub fn cpu_us(&self) -> f64 {
         (self.user_ms + self.system_ms) as f64 * 1e3
@@ -49,6 +68,19 @@ impl Usage {
     /// Switches of either kind.
     pub fn switches(&self) -> u64 {
         self.switches_voluntary + self.switches_involuntary
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            user_ms: self.user_ms + other.user_ms,
+            system_ms: self.system_ms + other.system_ms,
+            switches_voluntary: self.switches_voluntary + other.switches_voluntary,
+            switches_involuntary: self.switches_involuntary + other.switches_involuntary,
+        }
     }
 }
 
@@ -113,6 +145,20 @@ mod tests {
     fn a_process_can_read_its_own_usage_and_memory() {
         assert!(Usage::of(process::id()).is_ok());
         assert!(resident_bytes(process::id()).unwrap() > 64 * 1024);
+    }
+
+    #[test]
+    fn what_a_child_uses_counts_with_its_parent() {
+        let mut busy = process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let tick = 1000 / rustix::param::clock_ticks_per_second();
+        while Usage::of(busy.id()).unwrap().user_ms < 5 * tick {
+            std::thread::yield_now();
+        }
+        let alone = Usage::of(process::id());
+        let family = Usage::of_family(process::id());
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(family.unwrap().cpu_us() >= alone.unwrap().cpu_us() + 5e3 * tick as f64);
     }
 
     #[test]

@@ -21,8 +21,28 @@ pub enum Workload {
     /// 64 callers on each of eight connections.
     #[serde(rename = "W2x8")]
     W2x8,
+    /// One publisher, one subscriber, events of 64 bytes.
+    #[serde(rename = "W3-64B")]
+    W3Bytes64,
+    /// The same with 1 KiB.
+    #[serde(rename = "W3-1KiB")]
+    W3Kib1,
+    /// The same with 64 KiB.
+    #[serde(rename = "W3-64KiB")]
+    W3Kib64,
+    /// One publisher, eight subscriber connections, events of 64 bytes.
+    W5,
     /// The server's memory for 2,000 idle connections, each of which made one request.
     W6,
+}
+
+/// What the two processes of a measurement do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Roles {
+    /// A server that answers and a client that asks and measures.
+    ServerAndClient,
+    /// A publisher, and a subscriber that measures what arrives.
+    PublisherAndSubscriber,
 }
 
 /// Where the two processes of a measurement run.
@@ -38,7 +58,17 @@ pub enum Pins {
 
 impl Workload {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::W1OneCpu, Self::W1TwoCpus, Self::W2, Self::W2x8, Self::W6];
+    pub const ALL: [Self; 9] = [
+        Self::W1OneCpu,
+        Self::W1TwoCpus,
+        Self::W2,
+        Self::W2x8,
+        Self::W3Bytes64,
+        Self::W3Kib1,
+        Self::W3Kib64,
+        Self::W5,
+        Self::W6,
+    ];
 
     /// Its name on the command line and in the table.
     pub fn name(self) -> &'static str {
@@ -47,15 +77,46 @@ impl Workload {
             Self::W1TwoCpus => "W1-two-cpus",
             Self::W2 => "W2",
             Self::W2x8 => "W2x8",
+            Self::W3Bytes64 => "W3-64B",
+            Self::W3Kib1 => "W3-1KiB",
+            Self::W3Kib64 => "W3-64KiB",
+            Self::W5 => "W5",
             Self::W6 => "W6",
         }
     }
 
-    /// The family that `--only` may name: `W1` stands for both placements.
+    /// The family that `--only` may name: `W1` stands for both placements, `W3` for all sizes.
     pub fn family(self) -> &'static str {
         match self {
             Self::W1OneCpu | Self::W1TwoCpus => "W1",
+            Self::W3Bytes64 | Self::W3Kib1 | Self::W3Kib64 => "W3",
             other => other.name(),
+        }
+    }
+
+    /// What its processes do.
+    pub fn roles(self) -> Roles {
+        match self {
+            Self::W1OneCpu | Self::W1TwoCpus | Self::W2 | Self::W2x8 | Self::W6 => Roles::ServerAndClient,
+            Self::W3Bytes64 | Self::W3Kib1 | Self::W3Kib64 | Self::W5 => Roles::PublisherAndSubscriber,
+        }
+    }
+
+    /// Content of each request or event, in bytes.
+    pub fn payload_bytes(self) -> usize {
+        match self {
+            Self::W3Kib1 => 1024,
+            Self::W3Kib64 => 64 * 1024,
+            _ => PAYLOAD.len(),
+        }
+    }
+
+    /// Connections that hear every event; none where there are no events.
+    pub fn subscribers(self) -> usize {
+        match (self.roles(), self) {
+            (Roles::ServerAndClient, _) => 0,
+            (Roles::PublisherAndSubscriber, Self::W5) => SUBSCRIBERS_MANY,
+            (Roles::PublisherAndSubscriber, _) => 1,
         }
     }
 
@@ -64,13 +125,13 @@ impl Workload {
         match self {
             Self::W1OneCpu => Pins::OneCpu,
             Self::W1TwoCpus => Pins::TwoCpus,
-            Self::W2 | Self::W2x8 | Self::W6 => Pins::TwoCpusIfSingleThreaded,
+            _ => Pins::TwoCpusIfSingleThreaded,
         }
     }
 
     /// Whether a larger figure is the better one.
     pub fn more_is_better(self) -> bool {
-        matches!(self, Self::W2 | Self::W2x8)
+        matches!(self, Self::W2 | Self::W2x8) || self.roles() == Roles::PublisherAndSubscriber
     }
 
     /// What the figure in the table counts.
@@ -78,6 +139,7 @@ impl Workload {
         match self {
             Self::W1OneCpu | Self::W1TwoCpus => "µs, p50",
             Self::W2 | Self::W2x8 => "requests/s",
+            Self::W3Bytes64 | Self::W3Kib1 | Self::W3Kib64 | Self::W5 => "delivered/s",
             Self::W6 => "KiB a connection at the server",
         }
     }
@@ -115,6 +177,8 @@ impl std::error::Error for UnknownWorkload {}
 pub(crate) const CALLERS: usize = 64;
 /// Connections of W2x8.
 pub(crate) const CONNECTIONS_MANY: usize = 8;
+/// Subscriber connections of W5.
+const SUBSCRIBERS_MANY: usize = 8;
 /// Connections of W6.
 pub(crate) const CONNECTIONS_IDLE: usize = 2_000;
 

@@ -5,6 +5,7 @@
 //! counts is the ratio of two medians of the same run.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     error::Error,
     fs, io,
     path::{Path, PathBuf},
@@ -47,10 +48,10 @@ struct Arguments {
     /// How often each question is asked; the median is reported.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// The measured period of W1, W2 and W2x8, in seconds.
+    /// The measured period, in seconds; W6 has none.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Only these workloads (W1, W1-one-cpu, W1-two-cpus, W2, W2x8, W6); all without.
+    /// Only these workloads (W1, W1-one-cpu, W1-two-cpus, W2, W2x8, W3, W3-64B, W3-1KiB, W3-64KiB, W5, W6); all without.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these peers, by the name of their binary; all without.
@@ -67,10 +68,14 @@ struct Arguments {
 /// Asks all questions, prints the tables, and says how many measurements failed.
 fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     let workloads = chosen_workloads(&arguments.only)?;
-    let rows = chosen_rows(&arguments.peers)?;
+    let mut report = Report::new(arguments.rounds, arguments.seconds);
+    let mut rows = chosen_rows(&arguments.peers)?;
+    rows.retain(|row| workloads.iter().any(|&workload| row.answers(workload)));
     let target = target_directory()?;
+    leave_out(&mut rows, &mut report, |row| row.lacks());
     if !arguments.no_build {
-        build(&rows, &target)?;
+        let failures = build(&rows, &target)?;
+        leave_out(&mut rows, &mut report, |row| failures.get(row.binary).cloned());
     }
     let cpus = cpus_allowed()?;
     if cpus.len() < 2 {
@@ -78,27 +83,26 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     }
     processor::warn_if_busy()?;
 
-    let mut report = Report::new(arguments.rounds, arguments.seconds);
     let mut failures = 0;
     for round in 1..=arguments.rounds {
         for &workload in workloads.iter().filter(|&&workload| workload != Workload::W1TwoCpus || cpus.len() > 1) {
-            for row in &rows {
+            for row in rows.iter().filter(|row| row.answers(workload)) {
                 let started_at = Instant::now();
                 let session = Session::new(row, workload, &cpus, Duration::from_secs_f64(arguments.seconds));
                 match session.measure(&target.join("release")) {
                     Ok(measurement) => {
                         let figure = statistics::plain(measurement.figure.headline());
                         let took = started_at.elapsed().as_secs_f64();
-                        eprintln!(
-                            "round {round}: {workload:<12} {:<24} {figure:>10} {} ({took:.1} s)",
-                            row.label,
-                            workload.unit()
-                        );
+                        let unit = workload.unit();
+                        eprintln!("round {round}: {workload:<12} {:<34} {figure:>10} {unit} ({took:.1} s)", row.label);
+                        if let Some(lost @ 1..) = measurement.figure.lost() {
+                            eprintln!("round {round}: {workload:<12} {:<34} lost {lost} events", row.label);
+                        }
                         report.add(row, measurement);
                     }
                     Err(why) => {
                         failures += 1;
-                        eprintln!("round {round}: {workload:<12} {:<24} failed: {why}", row.label);
+                        eprintln!("round {round}: {workload:<12} {:<34} failed: {why}", row.label);
                     }
                 }
             }
@@ -139,14 +143,32 @@ fn target_directory() -> io::Result<PathBuf> {
     target.map(Path::to_path_buf).ok_or_else(|| io::Error::other("the runner is not in a target directory"))
 }
 
-/// Has cargo bring the peers up to date: `cargo run --bin bench` alone builds only the runner.
-fn build(rows: &[&Row], target: &Path) -> Result<(), Box<dyn Error>> {
+/// Takes out the rows for which there is a reason, and has the report say it.
+fn leave_out(rows: &mut Vec<&'static Row>, report: &mut Report, why: impl Fn(&Row) -> Option<String>) {
+    rows.retain(|row| {
+        let Some(why) = why(row) else { return true };
+        eprintln!("{}: left out: {why}", row.label);
+        report.leave_out(row, why);
+        false
+    });
+}
+
+/// Has cargo bring the peers up to date, since `cargo run --bin bench` builds only the runner, and returns those that it
+/// could not build.
+///
+/// Each peer is built by itself: one that lacks a library or a compiler does not take the others along, and none gets the
+/// features that another one switched on in a crate they share.
+fn build(rows: &[&Row], target: &Path) -> Result<BTreeMap<&'static str, String>, Box<dyn Error>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--locked", "--manifest-path"]).arg(peers::workspace().join("Cargo.toml"));
-    command.arg("--target-dir").arg(target);
-    for row in rows {
-        command.args(["--bin", row.binary]);
+    let binaries: BTreeSet<&'static str> = rows.iter().map(|row| row.binary).collect();
+    let mut failures = BTreeMap::new();
+    for binary in binaries {
+        let mut command = Command::new(&cargo);
+        command.args(["build", "--release", "--locked", "--manifest-path"]).arg(peers::workspace().join("Cargo.toml"));
+        command.arg("--target-dir").arg(target).arg("--package").arg(format!("peer-{binary}"));
+        if !command.status()?.success() {
+            failures.insert(binary, "cargo could not build it".to_owned());
+        }
     }
-    if command.status()?.success() { Ok(()) } else { Err("cargo could not build the peers".into()) }
+    Ok(failures)
 }

@@ -1,4 +1,4 @@
-//! One measurement: a server, a client, and their end.
+//! One measurement: a server and a client, or a publisher and a subscriber, and their end.
 
 use std::{
     error::Error,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Measurement, Pins, Runtime, Workload};
+use harness::{Measurement, Pins, Roles, Runtime, Workload};
 
 use crate::peers::Row;
 
@@ -29,25 +29,36 @@ impl<'a> Session<'a> {
     pub(crate) fn new(row: &'a Row, workload: Workload, cpus: &[usize], period: Duration) -> Self {
         let first = cpus.first().copied();
         let second = cpus.get(1).copied().or(first);
-        let (server_cpu, client_cpu) = match (workload.pins(), row.runtime) {
-            (Pins::OneCpu, _) => (first, first),
-            (Pins::TwoCpus, _) | (Pins::TwoCpusIfSingleThreaded, Runtime::Current) => (first, second),
-            (Pins::TwoCpusIfSingleThreaded, Runtime::Multi) => (None, None),
+        let is_single_threaded = row.runtime == Runtime::Current && !row.has_own_threads;
+        let (server_cpu, client_cpu) = match workload.pins() {
+            Pins::OneCpu => (first, first),
+            Pins::TwoCpus => (first, second),
+            Pins::TwoCpusIfSingleThreaded if is_single_threaded => (first, second),
+            Pins::TwoCpusIfSingleThreaded => (None, None),
         };
         Self { row, workload, server_cpu, client_cpu, period }
     }
 
-    /// Starts a server of its own, has a client measure it, and ends both.
+    /// Starts a server or publisher of its own, has a client or subscriber measure it, and ends both.
     ///
     /// # Errors
     /// When a process does not start, says something else than agreed, or is silent for too long.
     pub(crate) fn measure(&self, binaries: &Path) -> Result<Measurement, Box<dyn Error>> {
         let program = binaries.join(self.row.binary);
-        let mut server = Running::start(self.command(&program, "server", self.server_cpu))?;
+        let (answering, asking) = match self.workload.roles() {
+            Roles::ServerAndClient => ("server", "client"),
+            Roles::PublisherAndSubscriber => ("pub", "sub"),
+        };
+        let mut command = self.command(&program, answering, self.server_cpu);
+        if self.workload.roles() == Roles::PublisherAndSubscriber {
+            // A server answers whatever comes; a publisher has to know what to publish.
+            command.args(["--workload", self.workload.name()]);
+        }
+        let mut server = Running::start(command)?;
         let ready = server.first_line(READY_WITHIN)?;
         let address = ready.strip_prefix("ready ").ok_or_else(|| format!("the server said {ready:?}"))?;
 
-        let mut command = self.command(&program, "client", self.client_cpu);
+        let mut command = self.command(&program, asking, self.client_cpu);
         command.args(["--workload", self.workload.name(), "--address", address]);
         command.arg("--server-pid").arg(server.0.id().to_string());
         command.arg("--seconds").arg(self.period.as_secs_f64().to_string());

@@ -66,7 +66,7 @@ impl Connection {
             output.clear();
             let mut rest = &input[..kept + read];
             let mut frames = 0;
-            while let Some(frame) = Frame::split_off(&mut rest)? {
+            while let Some(frame) = Frame::split_off(&mut rest, FRAME_BYTES_MAX)? {
                 on_frame(frame, output);
                 frames += 1;
             }
@@ -102,12 +102,15 @@ pub(crate) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// Takes the first whole frame from `bytes`; `None` when there is none yet.
-    fn split_off(bytes: &mut &'a [u8]) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// When it is longer than `longest` without its length, or shorter than an id.
+    pub(crate) fn split_off(bytes: &mut &'a [u8], longest: usize) -> io::Result<Option<Self>> {
         let Some((length, after)) = bytes.split_first_chunk() else {
             return Ok(None);
         };
         let length = u32::from_le_bytes(*length) as usize;
-        if length > FRAME_BYTES_MAX {
+        if length > longest {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
         }
         let Some((body, rest)) = after.split_at_checked(length) else {
@@ -122,10 +125,18 @@ impl<'a> Frame<'a> {
 
     /// Writes the frame to the end of `out`.
     pub(crate) fn append_to(self, out: &mut Vec<u8>) {
-        let length = ID_BYTES + self.content.len();
-        out.extend_from_slice(&(length as u32).to_le_bytes());
-        out.extend_from_slice(&self.id.to_le_bytes());
+        out.reserve(HEADER_BYTES + self.content.len());
+        out.extend_from_slice(&self.header());
         out.extend_from_slice(self.content);
+    }
+
+    /// What comes before the content.
+    pub(crate) fn header(self) -> [u8; HEADER_BYTES] {
+        let length = ID_BYTES + self.content.len();
+        let mut header = [0; HEADER_BYTES];
+        header[..4].copy_from_slice(&(length as u32).to_le_bytes());
+        header[4..].copy_from_slice(&self.id.to_le_bytes());
+        header
     }
 }
 
@@ -145,6 +156,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// Longest frame without its length, in bytes. Half a read, so that a partial frame always leaves room to read its rest.
 const FRAME_BYTES_MAX: usize = READ_BYTES / 2;
 const ID_BYTES: usize = 8;
+/// What comes before the content: length and id.
+pub(crate) const HEADER_BYTES: usize = 4 + ID_BYTES;
 
 #[cfg(test)]
 mod tests {
@@ -156,9 +169,9 @@ mod tests {
         let frames = [Frame { id: 1, content: b"one" }, Frame { id: 2, content: b"" }];
         frames.iter().for_each(|frame| frame.append_to(&mut bytes));
         let mut rest = bytes.as_slice();
-        assert_eq!(Frame::split_off(&mut rest).unwrap(), Some(frames[0]));
-        assert_eq!(Frame::split_off(&mut rest).unwrap(), Some(frames[1]));
-        assert_eq!(Frame::split_off(&mut rest).unwrap(), None);
+        assert_eq!(Frame::split_off(&mut rest, FRAME_BYTES_MAX).unwrap(), Some(frames[0]));
+        assert_eq!(Frame::split_off(&mut rest, FRAME_BYTES_MAX).unwrap(), Some(frames[1]));
+        assert_eq!(Frame::split_off(&mut rest, FRAME_BYTES_MAX).unwrap(), None);
     }
 
     #[test]
@@ -167,7 +180,7 @@ mod tests {
         Frame { id: 1, content: b"one" }.append_to(&mut bytes);
         for end in 0..bytes.len() {
             let mut rest = &bytes[..end];
-            assert_eq!(Frame::split_off(&mut rest).unwrap(), None);
+            assert_eq!(Frame::split_off(&mut rest, FRAME_BYTES_MAX).unwrap(), None);
             assert_eq!(rest.len(), end);
         }
     }
@@ -175,8 +188,8 @@ mod tests {
     #[test]
     fn a_length_beyond_the_longest_or_below_an_id_is_refused() {
         let too_long = u32::MAX.to_le_bytes();
-        assert!(Frame::split_off(&mut too_long.as_slice()).is_err());
+        assert!(Frame::split_off(&mut too_long.as_slice(), FRAME_BYTES_MAX).is_err());
         let too_short = [1, 0, 0, 0, 7];
-        assert!(Frame::split_off(&mut too_short.as_slice()).is_err());
+        assert!(Frame::split_off(&mut too_short.as_slice(), FRAME_BYTES_MAX).is_err());
     }
 }

@@ -2,19 +2,24 @@
 //!
 //! One read takes what has come, all whole frames in it are handled, and all their replies leave in one write. No frame
 //! allocates. The client keeps its callers as mere ids: it writes as many new requests as answers came, and counts, without a
-//! future anywhere. It runs on the current-thread runtime with `TCP_NODELAY` and parks when there is nothing to do.
+//! future anywhere. Events leave in batches, one write for many, and are handled where the read left them. It runs on the
+//! current-thread runtime with `TCP_NODELAY` and parks when there is nothing to do.
 
 use std::{future::poll_fn, io, net::Ipv4Addr, process::ExitCode};
 
 use harness::{PAYLOAD, Peer, Tally, announce};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::connection::{Connection, Frame};
+use crate::{
+    connection::{Connection, Frame},
+    events::LimitEvents,
+};
 
 mod connection;
+mod events;
 
 fn main() -> ExitCode {
-    harness::run::<Limit>()
+    harness::run_both::<Limit, LimitEvents>()
 }
 
 /// The peer without an API.
