@@ -54,9 +54,14 @@ impl Events for Zenoh {
             let publisher = publisher.wait().map_err(io::Error::other)?;
             let locators = session.info().locators().wait();
             announce(locators.first().ok_or_else(|| io::Error::other("zenoh listens nowhere"))?)?;
+            // What was published while another subscriber joined was seen to get lost, for all that publishers block.
+            while session.info().peers_zid().wait().count() < source.subscribers() {
+                thread::sleep(Duration::from_millis(1));
+            }
             while !publisher.matching_status().wait().map_err(io::Error::other)?.matching() {
                 thread::sleep(Duration::from_millis(1));
             }
+            thread::sleep(SUBSCRIBED_WITHIN);
             // Made once: what is sent again and again is a reference to the same content.
             let turn: Vec<ZBytes> = source.turn().map(ZBytes::from).collect();
             for content in turn.iter().cycle() {
@@ -117,6 +122,8 @@ fn open(role: &str, endpoint: &str) -> io::Result<Session> {
     zenoh::open(config).wait().map_err(io::Error::other)
 }
 
+/// What the last subscriber may need from its link to its subscription.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_millis(100);
 const KEY: &str = "bench/events";
 const ONE_WORKER: &str = "one-worker";
 const RUNTIME_VARIABLE: &str = "ZENOH_RUNTIME";
