@@ -42,11 +42,14 @@ mod control;
 mod conversing;
 mod counters;
 mod credit;
+mod ending;
+mod feeds;
 mod forms;
 mod in_flight;
 mod inbound;
 mod input;
 mod items;
+mod listening;
 mod load;
 mod outbound;
 mod outgoing;
@@ -63,8 +66,10 @@ mod writing;
 use budget::{Allowance, Thrift};
 use control::Standing;
 use counters::count;
+use feeds::Feeds;
 use forms::Forms;
-use in_flight::{Ending, InFlight};
+use in_flight::InFlight;
+use listening::Listening;
 use load::Load;
 use outgoing::Outgoing;
 use serving::Serving;
@@ -76,8 +81,10 @@ pub use config::Config;
 pub use content::Content;
 pub use conversing::{ItemRoom, Taken};
 pub use counters::Counters;
+pub use feeds::FeedId;
 pub use in_flight::{Answer, Token};
 pub use input::Input;
+pub use listening::Listened;
 pub use outgoing::Transmit;
 pub use output::Output;
 pub use serving::Served;
@@ -110,6 +117,9 @@ pub struct Channel {
     next_id: u64,
     serving: Serving,
     streams: Streams,
+    /// Subscriptions of the peer here, and of ours there.
+    feeds: Feeds,
+    listening: Listening,
     /// Highest id the peer has used; full dialect only.
     peer_id: Option<u64>,
     outgoing: Outgoing,
@@ -178,6 +188,8 @@ impl Channel {
             next_id,
             serving: Serving::default(),
             streams: Streams::default(),
+            feeds: Feeds::default(),
+            listening: Listening::default(),
             peer_id: None,
             outgoing: Outgoing::default(),
             standing: Standing::default(),
@@ -219,6 +231,9 @@ impl Channel {
         if self.config.liveness.is_some() {
             self.look_at_the_time(now);
         }
+        if !self.feeds.is_empty() {
+            self.feeds.note_time(now);
+        }
         match input {
             Input::Call { token, content, deadline } => self.call(now, token, content, deadline),
             Input::Open { token, content, deadline } => self.open(now, token, content, deadline),
@@ -231,6 +246,11 @@ impl Channel {
             Input::PeerClosed => self.peer_closed(),
             Input::Broken(why) => self.end(LinkLost::Broken(why)),
             Input::Timeout => self.timeout(now),
+            Input::Subscribe { number, wish } => self.subscribe(now, number, wish),
+            Input::Unsubscribe { number, finish } => self.unsubscribe(now, number, finish),
+            Input::Garbled { number } => self.garbled(number),
+            Input::Attach { feed, policy, attachment } => self.attach(now, feed, policy, attachment),
+            Input::EndFeed { feed, why } => self.end_feed(feed, why),
             Input::Cancel(token) => self.cancel(now, token),
             Input::Reply { request, content } => self.reply(request, content),
             Input::Fail { request, code, message, data } => self.fail(request, &code, message, data),
@@ -244,7 +264,7 @@ impl Channel {
             Input::Control { kind, content } => self.say(kind, content),
             Input::Retire => self.standing.retired = true,
             Input::Restore => self.standing.retired = false,
-            Input::Drain => self.standing.draining = true,
+            Input::Drain => self.drain(),
             Input::PeerProfile(profile) => self.watch.peer_announces(now, profile),
             Input::LocalHealth(factor) => self.watch.set_local_health(now, factor),
             Input::Probe => self.probe(now),
@@ -259,6 +279,9 @@ impl Channel {
             self.watch_peer(now);
             if self.thrift.is_withholding() {
                 self.release_cancels(now);
+            }
+            if self.listening.is_withholding() {
+                self.release_changes(now);
             }
             if self.outgoing.control_len() > limits::UNSENT_CONTROL_BYTES {
                 self.end(LinkLost::TooSlow);
@@ -284,7 +307,7 @@ impl Channel {
 
     /// Hands out the bytes that wait to be written. They come back with [`Input::Written`]; until then there are no more.
     pub fn transmit(&mut self) -> Option<Transmit> {
-        if self.streams.has_turns() {
+        if self.lane_has_turns() {
             self.fill_lane();
         }
         if self.is_ended() { None } else { self.outgoing.take() }
@@ -311,10 +334,8 @@ impl Channel {
     /// When to call [`handle`](Self::handle) with [`Input::Timeout`]; `None` means only on other input.
     pub fn next_timeout(&self) -> Option<Instant> {
         let watch = if self.phase == Phase::Open { self.watch.due() } else { None };
-        [self.calls.next_deadline(), self.stalls_at(), self.held_since, self.thrift.due(), watch]
-            .into_iter()
-            .flatten()
-            .min()
+        let calls = [self.calls.next_deadline(), self.stalls_at(), self.held_since, self.thrift.due(), watch];
+        calls.into_iter().chain([self.feeds.due(), self.listening.due()]).flatten().min()
     }
 
     /// Whether the machine wants to be given bytes. While it does not, a plain peer is held back by TCP.
@@ -324,8 +345,14 @@ impl Channel {
 
     /// Whether [`transmit`](Self::transmit) has something to hand out.
     pub fn wants_to_write(&self) -> bool {
-        let has_turns = self.streams.has_turns() && !self.outgoing.is_out();
+        let has_turns = self.lane_has_turns() && !self.outgoing.is_out();
         (self.outgoing.is_ready() || has_turns) && !self.is_ended()
+    }
+
+    /// Whether a stream or a feed could send a frame.
+    #[inline]
+    fn lane_has_turns(&self) -> bool {
+        self.streams.has_turns() || self.feeds.has_turns()
     }
 
     /// Whether a call could be admitted now.
@@ -353,10 +380,11 @@ impl Channel {
         self.phase == Phase::Flushing
     }
 
-    /// Whether calls are open in neither direction, and nothing waits to be written: an answer that has not left yet belongs
-    /// to a call that is open at the peer.
+    /// Whether calls and subscriptions are open in neither direction, and nothing waits to be written: an answer that has not
+    /// left yet belongs to a call that is open at the peer.
     pub fn is_idle(&self) -> bool {
-        self.calls.len() == 0 && self.serving.len() == 0 && self.outgoing.len() == 0
+        let calls = self.calls.len() == 0 && self.serving.len() == 0;
+        calls && self.feeds.is_empty() && self.listening.is_empty() && self.outgoing.len() == 0
     }
 
     /// The form in which this end writes; `None` while it is still to be recognised.
@@ -393,104 +421,6 @@ impl Channel {
     /// Bytes that wait to be written.
     pub fn unsent_bytes(&self) -> usize {
         self.outgoing.len()
-    }
-
-    fn stalls_at(&self) -> Option<Instant> {
-        if !self.decoder.is_partial() || !self.wants_bytes() {
-            return None;
-        }
-        self.progress.map(|progress| progress + limits::FRAME_STALL)
-    }
-
-    fn timeout(&mut self, now: Instant) {
-        if self.stalls_at().is_some_and(|at| at <= now) {
-            self.end(LinkLost::Stalled);
-        }
-        // More than once, because after a jump of the time a call may have passed its deadline and the grace behind it.
-        loop {
-            let expired = self.calls.expired(now);
-            if expired.is_empty() {
-                return;
-            }
-            for token in expired {
-                self.call_expired(now, token);
-            }
-        }
-    }
-
-    fn peer_closed(&mut self) {
-        match self.phase {
-            Phase::Open if !self.held.is_empty() => self.peer_is_closed = true,
-            Phase::Open if self.decoder.is_partial() => {
-                self.end(LinkLost::Broken("closed in the middle of a frame".to_owned()));
-            }
-            Phase::Open => {
-                // No answer can come any more, but what the peer asked before is still answered: it may only have
-                // closed its own direction.
-                self.settle_all(&LinkLost::PeerClosed);
-                self.end_conversations();
-                self.phase = Phase::Answering;
-                self.thrift.forget();
-                if self.watch.is_gated() {
-                    self.refuse_withheld();
-                }
-            }
-            Phase::Answering | Phase::Flushing | Phase::Ended(_) => {}
-        }
-    }
-
-    fn close(&mut self) {
-        if matches!(self.phase, Phase::Open | Phase::Answering) {
-            self.settle_all(&LinkLost::ClosedHere);
-            self.forget_conversations();
-            self.serving.clear();
-            self.forget_input();
-            self.phase = Phase::Flushing;
-        }
-    }
-
-    fn finish_if_done(&mut self) {
-        let done = match self.phase {
-            Phase::Answering => self.serving.len() == 0 && self.outgoing.len() == 0,
-            Phase::Flushing => self.outgoing.len() == 0,
-            Phase::Open | Phase::Ended(_) => false,
-        };
-        if done {
-            let why = if self.phase == Phase::Answering { LinkLost::PeerClosed } else { LinkLost::ClosedHere };
-            self.end(why);
-        }
-    }
-
-    /// Ends the link at once: every call gets its outcome, what waits to be written is dropped.
-    fn end(&mut self, why: LinkLost) {
-        if self.is_ended() {
-            return;
-        }
-        self.settle_all(&why);
-        self.forget_conversations();
-        self.serving.clear();
-        self.forget_input();
-        self.outgoing.clear();
-        self.phase = Phase::Ended(why.clone());
-        self.orders.push_back(Output::Ended(why));
-    }
-
-    /// Frees what arrived and was not taken in.
-    fn forget_input(&mut self) {
-        self.thrift.forget();
-        self.decoder = FrameDecoder::new(self.config.frame_bytes);
-        (self.held, self.held_since, self.progress) = (Bytes::new(), None, None);
-    }
-
-    /// Gives a call its outcome.
-    fn settle(&mut self, token: Token, error: CallError) {
-        let id = self.calls.get(token).map(|waiting| waiting.id);
-        if self.calls.settle(token, Ending::Failed(Box::new(error))) {
-            self.orders.push_back(Output::Settled(token));
-        }
-        if let Some(id) = id {
-            self.call_is_over(id);
-        }
     }
 }
 

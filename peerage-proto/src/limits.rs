@@ -8,10 +8,12 @@ use std::time::Duration;
 pub use events::*;
 pub use members::*;
 pub use services::*;
+pub use subscriptions::*;
 
 mod events;
 mod members;
 mod services;
+mod subscriptions;
 
 /// Largest frame body a plain channel accepts unless configured otherwise, in bytes.
 ///

@@ -18,8 +18,10 @@ use std::time::Duration;
 
 use crate::codec::Payload;
 
+mod feed;
 mod reason;
 
+pub use feed::FeedEnd;
 pub use reason::{Busy, Code, LinkLost, NotSent, PeerMisbehaved, Refused, Stop};
 
 /// Why a call gave no value.

@@ -56,6 +56,10 @@ pub enum Bug {
     PriorityBeforeOrder,
     /// A receipt counts what was dropped as delivered.
     DroppedCountedAsLeft,
+    /// An event that was taken out of its feed and had no room is forgotten.
+    CutEventForgotten,
+    /// What a feed holds goes between the parts of a large event.
+    PartsInterleaved,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 mod dice;
 mod end;
+mod feeds;
 mod hello;
 mod key;
 mod network;
@@ -33,6 +34,9 @@ pub mod targets;
 mod trace;
 
 pub use dice::Dice;
+#[cfg(feature = "planted-bugs")]
+pub use feeds::planted_feeds;
+pub use feeds::{FeedPlan, FeedReport, feeds};
 pub use key::Key;
 pub use network::{Fault, Faults, MARKERS, Network, Oracle, Report as NetworkReport, Violation};
 #[cfg(test)]

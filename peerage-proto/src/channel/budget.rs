@@ -36,6 +36,8 @@ pub(super) struct Allowance {
     completed: Window<COMPLETED_SECONDS>,
     /// Calls completed since the last look at the time.
     fresh: u32,
+    /// Of subscriptions and their ends.
+    changes: Bucket,
 }
 
 /// The peer sent more small frames than it may.
@@ -51,6 +53,7 @@ impl Default for Allowance {
             cancels: Window::default(),
             completed: Window::default(),
             fresh: 0,
+            changes: Bucket::full(limits::SUBSCRIPTION_CHANGES_BURST),
         }
     }
 }
@@ -88,12 +91,49 @@ impl Allowance {
         if self.cancels.sum(now) > allowed { Err(Exceeded) } else { Ok(()) }
     }
 
+    /// The peer subscribes, or unsubscribes.
+    pub(super) fn spend_change(&mut self, now: Instant) -> Result<(), Exceeded> {
+        let (rate, burst) = (limits::SUBSCRIPTION_CHANGES_PER_SECOND, limits::SUBSCRIPTION_CHANGES_BURST);
+        if self.changes.take(now, rate, burst) { Ok(()) } else { Err(Exceeded) }
+    }
+
     fn settle_fresh(&mut self, now: Instant) {
         let fresh = std::mem::take(&mut self.fresh);
         if fresh > 0 {
             self.earned = self.earned.saturating_add(fresh).min(EARNED_MAX);
             self.completed.add(now, fresh);
         }
+    }
+}
+
+/// What this end may still say about its subscriptions.
+#[derive(Debug)]
+pub(super) struct Changes {
+    bucket: Bucket,
+    /// Said, and not answered.
+    unanswered: u32,
+}
+
+impl Default for Changes {
+    fn default() -> Changes {
+        Changes { bucket: Bucket::full(limits::SUBSCRIPTION_CHANGES_UNANSWERED_MAX), unanswered: 0 }
+    }
+}
+
+impl Changes {
+    /// Whether another one may be said now; then it counts as said.
+    pub(super) fn pay(&mut self, now: Instant) -> bool {
+        let (rate, burst) = (limits::SUBSCRIPTION_CHANGES_SENT_PER_SECOND, limits::SUBSCRIPTION_CHANGES_UNANSWERED_MAX);
+        if self.unanswered >= burst || !self.bucket.take(now, rate, burst) {
+            return false;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        true
+    }
+
+    /// So many of them have been answered.
+    pub(super) fn answered(&mut self, count: u32) {
+        self.unanswered = self.unanswered.saturating_sub(count);
     }
 }
 
@@ -335,5 +375,5 @@ const THRIFT_COMPLETED_SECONDS: usize = 10;
 /// How much completed calls can save up.
 const EARNED_MAX: u32 = 65_536;
 
-/// How long cancels that are kept back wait for another look: some tokens' worth.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// How long cancels, and changes of subscriptions, that are kept back wait for another look: some tokens' worth.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(50);

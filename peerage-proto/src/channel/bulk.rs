@@ -1,4 +1,5 @@
-//! The bulk lane: items of conversations leave in turns, in small frames, and only a little ahead of everything else.
+//! The bulk lane: items of conversations, and events, leave in turns, in small frames, and only a little ahead of everything
+//! else.
 //!
 //! A gigabyte that waits to be sent must not make a call of a few bytes wait. So items are not queued among the other
 //! frames: they are put there when the driver comes for something to write, as many as keep it busy until it comes again.
@@ -7,7 +8,7 @@
 //!   small frames ───────────────────────────────▶ ┌──────────┐
 //!   stream a ▓▓▓▓▓▓ ─┐                             │ outgoing │ ──transmit──▶ driver
 //!   stream b ▓▓ ─────┼─ in turns, one frame each ─▶ └──────────┘
-//!   stream c ▓▓▓▓ ───┘   up to 128 KiB in all
+//!   feed   c ▓▓▓▓ ───┘   up to 128 KiB in all
 //! ```
 
 #![allow(clippy::arithmetic_side_effects, reason = "places and lengths of what lies in memory")]
@@ -27,12 +28,18 @@ impl Channel {
     #[cold]
     pub(super) fn fill_lane(&mut self) {
         let Some(measure) = self.measure().filter(|_| !self.outgoing.is_out()) else { return };
-        while self.outgoing.queued() < limits::BULK_AHEAD_BYTES
-            && let Some(stream) = self.streams.next_turn()
-        {
-            self.put_next(stream, measure);
-            self.put_last_word(stream);
-            self.streams.line_up(stream, measure);
+        while self.outgoing.queued() < limits::BULK_AHEAD_BYTES {
+            let is_feeds_turn =
+                self.feeds.has_turns() && (!self.streams.has_turns() || self.feeds.goes_before_streams());
+            if is_feeds_turn {
+                self.put_next_of_feeds(measure);
+            } else if let Some(stream) = self.streams.next_turn() {
+                self.put_next(stream, measure);
+                self.put_last_word(stream);
+                self.streams.line_up(stream, measure);
+            } else {
+                return;
+            }
         }
     }
 
@@ -45,7 +52,7 @@ impl Channel {
         }
         let put = match &piece {
             Piece::Part(bytes) => {
-                self.put_part(stream.id, bytes, measure.encoding);
+                self.put_part(Kind::Part, stream.id, bytes, measure.encoding);
                 Ok(())
             }
             Piece::Item(item) => self.put_frame(Kind::Item, stream.id, Part::Shared(item.bytes())),
@@ -56,7 +63,7 @@ impl Channel {
     }
 
     /// Queues a part: bytes as they are, in JSON as hexadecimal text.
-    fn put_part(&mut self, id: u64, bytes: &Bytes, encoding: Encoding) {
+    pub(super) fn put_part(&mut self, kind: Kind, id: u64, bytes: &Bytes, encoding: Encoding) {
         let json;
         let (head, content) = match encoding {
             Encoding::MsgPack => (bin_head(bytes.len()), Part::Shared(bytes)),
@@ -70,7 +77,7 @@ impl Channel {
         self.outgoing.begin(|buffer| {
             let start = buffer.len();
             buffer.extend_from_slice(&[0; 4]);
-            encoding.put_head(Kind::Part.number(), id, buffer);
+            encoding.put_head(kind.number(), id, buffer);
             buffer.extend_from_slice(&head);
             let size = buffer.len() - start - 4 + content.bytes().len() + encoding.tail_len();
             buffer[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());

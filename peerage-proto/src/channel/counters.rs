@@ -23,6 +23,10 @@ pub struct Counters {
     pub cancels_dropped: u64,
     /// Items, and other frames of conversations, that came after their call had ended here.
     pub late_items: u64,
+    /// Events, and other frames of subscriptions, that came after their subscription had ended here.
+    pub late_events: u64,
+    /// Subscriptions, and their ends, that had to wait so that the peer does not take offence.
+    pub changes_withheld: u64,
     /// Contents that did not decompress.
     pub bad_blocks: u64,
     /// Jumps of the time after which requests were kept back.

@@ -131,6 +131,14 @@ impl Channel {
                 let content = content();
                 self.hear_stream(now, kind, id, content)?;
             }
+            Kind::Events | Kind::EventsPart | Kind::Over => {
+                let content = content();
+                self.hear_events(kind, id, content)?;
+            }
+            Kind::Subscribe | Kind::Unsubscribe | Kind::Grant | Kind::Confirmed => {
+                let content = Payload::from_parts(encoding, Pieces::alone(body, triple.content));
+                self.hear_subscriber(now, kind, id, content)?;
+            }
             // A word may wait for the node, and must not hold what came beside it for so long.
             kind => self.word(now, kind, id, Payload::from_parts(encoding, Pieces::alone(body, triple.content)))?,
         }

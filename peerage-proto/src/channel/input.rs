@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Content, Served, StreamId, Token, Transmit};
+use super::{Content, FeedId, Served, StreamId, Token, Transmit};
 use crate::codec::{Form, Payload};
+use crate::events::{Attachment, Policy};
 use crate::frame::Kind;
 use crate::liveness::Profile;
-use crate::outcome::{Busy, Code, Refused, Stop};
+use crate::outcome::{Busy, Code, FeedEnd, Refused, Stop};
 
 /// What happens to the machine.
 #[derive(Debug)]
@@ -68,6 +69,41 @@ pub enum Input<'a> {
     },
     /// Nobody reads this conversation any more: items that come are thrown away, and no more of them are asked for.
     Deafen(StreamId),
+    /// The application wants events of the peer from now on. [`Output::Events`](super::Output::Events) follows. Full dialect only.
+    Subscribe {
+        /// Its number on this link: that of [`Channel::next_subscription`](super::Channel::next_subscription), or a greater one.
+        number: u64,
+        /// What it wants: the content of a subscribe frame (PROTOCOL §17.1).
+        wish: &'a Payload,
+    },
+    /// The application wants no more events.
+    Unsubscribe {
+        /// The number of the subscription.
+        number: u64,
+        /// Whether what the publisher has queued by then is still wanted. Otherwise nothing more can be taken.
+        finish: bool,
+    },
+    /// What was taken from this subscription is not made of records: the peer has broken the protocol.
+    Garbled {
+        /// The number of the subscription.
+        number: u64,
+    },
+    /// The node accepts a subscription of the peer.
+    Attach {
+        /// Which, by [`Output::Subscribed`](super::Output::Subscribed).
+        feed: FeedId,
+        /// What is kept for a slow subscriber.
+        policy: Policy,
+        /// What it is told first: where the names stand, events of the past.
+        attachment: Attachment,
+    },
+    /// The node ends a subscription of the peer, or refuses it: what is queued is dropped, the peer is told why.
+    EndFeed {
+        /// Which.
+        feed: FeedId,
+        /// Why.
+        why: FeedEnd,
+    },
     /// The application gave up on a call.
     Cancel(Token),
     /// A handler answers.

@@ -128,7 +128,7 @@ fn is_failure(content: &Payload) -> bool {
 }
 
 /// The bytes that a part carries: bytes, in JSON as hexadecimal text.
-fn bytes_of(content: &Payload) -> Option<std::borrow::Cow<'_, [u8]>> {
+pub(super) fn bytes_of(content: &Payload) -> Option<std::borrow::Cow<'_, [u8]>> {
     match (content.encoding(), &content.bytes()[..]) {
         (Encoding::MsgPack, [0xc4, _, bytes @ ..] | [0xc5, _, _, bytes @ ..] | [0xc6, _, _, _, _, bytes @ ..]) => {
             Some(bytes.into())

@@ -111,6 +111,11 @@ impl Outgoing {
         place < self.safe_from
     }
 
+    /// Whether everything before this place has been written.
+    pub(super) fn is_written(&self, place: u64) -> bool {
+        place <= self.safe_from - self.handed as u64
+    }
+
     /// The buffer to append the beginning of a frame to.
     pub(super) fn begin(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
         let goes_on = self.segments.len() > self.begun

@@ -1,9 +1,10 @@
 //! What the machine wants done.
 
-use super::{Served, StreamId, Token};
+use super::{FeedId, Served, StreamId, Token};
 use crate::codec::{Form, Payload};
+use crate::events::Tally;
 use crate::frame::Kind;
-use crate::outcome::LinkLost;
+use crate::outcome::{FeedEnd, LinkLost};
 
 /// What the machine wants done.
 #[derive(Debug)]
@@ -22,6 +23,38 @@ pub enum Output {
     Readable(StreamId),
     /// There is room again for items of this conversation, or its call is over.
     Writable(StreamId),
+    /// The peer wants events: answer with [`Input::Attach`](super::Input::Attach) or
+    /// [`Input::EndFeed`](super::Input::EndFeed). [`Output::FeedOver`] follows for each of them, once.
+    Subscribed {
+        /// Our name for what it gets.
+        feed: FeedId,
+        /// What it wants (PROTOCOL §17.1), unopened.
+        wish: Payload,
+    },
+    /// There is room again for events of a subscription whose policy is to wait for it.
+    FeedWritable(FeedId),
+    /// The events of a mark are accounted for: what has left of them lies with the subscriber.
+    Confirmed {
+        /// In which feed.
+        feed: FeedId,
+        /// The number of the mark.
+        mark: u64,
+        /// What became of its events.
+        tally: Tally,
+    },
+    /// A subscription of the peer has ended.
+    FeedOver {
+        /// Which; it can be forgotten.
+        feed: FeedId,
+        /// Why.
+        why: FeedEnd,
+        /// Events that waited to be sent and are dropped.
+        queued: u64,
+        /// Marks without an answer, and what is known of their events: whether what has left has arrived, is not.
+        unconfirmed: Vec<(u64, Tally)>,
+    },
+    /// There is something to be taken from this subscription of ours, or it is over. Comes when there was nothing before.
+    Events(u64),
     /// The caller no longer waits for this request: end the work and say what became of it with
     /// [`Input::Stopped`](super::Input::Stopped).
     Stop(Served),

@@ -62,7 +62,7 @@ impl Channel {
                     self.thrift.spend(now);
                     self.put_value(Kind::Propose, id, &form.numbers());
                 }
-                Step::Mark(id, form) => self.mark(id, form),
+                Step::Mark(id, form) => self.mark_direction(id, form),
                 Step::Decline(id) => self.put_empty(Kind::Decline, id),
                 Step::Read(form) => self.reading = Some(form),
                 Step::Done(form) => self.orders.push_back(Output::Agreed(form)),
@@ -81,7 +81,7 @@ impl Channel {
 
     /// Ends the old form in our direction. Whatever is queued by now was written in it and leaves before the mark;
     /// whatever comes later is written in the new one and leaves behind it.
-    fn mark(&mut self, id: u64, form: Form) {
+    fn mark_direction(&mut self, id: u64, form: Form) {
         let Some(old) = self.encoding else { return };
         let place = self.outgoing.end();
         if let Ok(content) = Payload::encode(&form.numbers(), old) {

@@ -20,6 +20,7 @@ mod answers;
 mod budget;
 mod calls;
 mod endings;
+mod events;
 mod failures;
 mod forms;
 mod giving_up;

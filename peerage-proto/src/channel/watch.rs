@@ -83,6 +83,8 @@ impl Channel {
 
     /// The time jumped: a new round of pings begins, and requests wait for it.
     pub(super) fn jumped(&mut self, now: Instant) {
+        // Subscribers could take nothing while this process stood still.
+        self.feeds.excuse(now);
         let Some(liveness) = &mut self.watch.liveness else { return };
         match self.phase {
             Phase::Open => {

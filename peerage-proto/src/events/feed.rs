@@ -142,7 +142,8 @@ pub struct Filled {
     pub bytes: usize,
     /// How many events it holds.
     pub events: u32,
-    /// The end of the content, if one value is larger than a frame should be: it stands behind what was appended.
+    /// The end of the content, if one value is so large that it is shared instead of copied: it stands behind what was
+    /// appended.
     pub value: Option<Bytes>,
 }
 
@@ -230,6 +231,25 @@ impl Feed {
             return Some(Priority::Normal);
         }
         self.queue.first().and_then(|first| self.queue.lane(first)).map(Lane::priority)
+    }
+
+    /// With so much room [`fill`](Self::fill) surely writes something in MessagePack, in bytes; 0 if there is nothing to write.
+    pub fn next_len(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let first = self.queue.first().and_then(|place| self.queue.get(place));
+        match first {
+            Some(event) if self.attachment.is_none() && self.gaps.is_empty() && self.marks.due().is_none() => {
+                content::most_of_event(&self.names.get(event.name).text, event.value.len())
+            }
+            _ => content::most_of_event("", limits::NAME_BYTES_MAX),
+        }
+    }
+
+    /// This process stood still until now: nothing could leave.
+    pub fn excuse(&mut self, now: Instant) {
+        self.waiting_since = self.waiting_since.map(|_| now);
     }
 
     /// When it counts as too slow if nothing leaves until then.

@@ -71,6 +71,20 @@ pub enum Kind {
     Credit,
     /// A part of a large value.
     Part,
+    /// Asks for events from now on.
+    Subscribe,
+    /// Events, and what is to be known about their order.
+    Events,
+    /// The subscriber wants no more events.
+    Unsubscribe,
+    /// No more events come, and why.
+    Over,
+    /// Grants bytes to whoever sends events.
+    Grant,
+    /// A part of a large event.
+    EventsPart,
+    /// What came before a mark lies with the subscriber.
+    Confirmed,
 }
 
 impl Kind {
@@ -81,7 +95,7 @@ impl Kind {
     pub const COMPRESSED: u8 = 128;
 
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 33] = [
+    pub const ALL: [Kind; 40] = [
         Kind::Request,
         Kind::Result,
         Kind::Exception,
@@ -115,6 +129,13 @@ impl Kind {
         Kind::End,
         Kind::Credit,
         Kind::Part,
+        Kind::Subscribe,
+        Kind::Events,
+        Kind::Unsubscribe,
+        Kind::Over,
+        Kind::Grant,
+        Kind::EventsPart,
+        Kind::Confirmed,
     ];
 
     /// The number on the wire.
@@ -153,6 +174,13 @@ impl Kind {
             Kind::End => 34,
             Kind::Credit => 35,
             Kind::Part => 36,
+            Kind::Subscribe => 37,
+            Kind::Events => 38,
+            Kind::Unsubscribe => 39,
+            Kind::Over => 40,
+            Kind::Grant => 41,
+            Kind::EventsPart => 42,
+            Kind::Confirmed => 43,
         }
     }
 
@@ -196,6 +224,13 @@ impl Kind {
             34 => Some(Kind::End),
             35 => Some(Kind::Credit),
             36 => Some(Kind::Part),
+            37 => Some(Kind::Subscribe),
+            38 => Some(Kind::Events),
+            39 => Some(Kind::Unsubscribe),
+            40 => Some(Kind::Over),
+            41 => Some(Kind::Grant),
+            42 => Some(Kind::EventsPart),
+            43 => Some(Kind::Confirmed),
             _ => None,
         }
     }
@@ -241,7 +276,7 @@ mod tests {
     fn the_plain_dialect_knows_three_kinds_and_the_full_one_more() {
         let known = |dialect| (0..80).filter(|&n| Kind::from_number(n, dialect).is_some()).collect::<Vec<_>>();
         assert_eq!(known(Dialect::Plain), [0, 1, 2]);
-        let full: Vec<u64> = (0..8).chain(12..37).collect();
+        let full: Vec<u64> = (0..8).chain(12..44).collect();
         assert_eq!(known(Dialect::Full), full);
         let named: Vec<u64> = Kind::ALL.iter().map(|kind| u64::from(kind.number())).collect();
         assert_eq!(named, known(Dialect::Full));

@@ -291,6 +291,26 @@ pub enum PeerMisbehaved {
         /// Largest value accepted, in bytes.
         limit: usize,
     },
+    /// A subscription whose number is not greater than all before it on the link.
+    #[error("subscription {0} is reused, or its number falls")]
+    BadSubscription(u64),
+    /// A frame of a subscription that was never asked for.
+    #[error("a frame of subscription {0}, which was never asked for")]
+    NoSubscription(u64),
+    /// More events were sent than had been granted.
+    #[error("more was sent for subscription {0} than was granted")]
+    OverGrant(u64),
+    /// More was granted for events than a credit holds.
+    #[error("more is granted for subscription {0} than a credit holds")]
+    GrantOverflow(u64),
+    /// A word on a mark that had not been sent.
+    #[error("mark {mark} of subscription {number} is confirmed, which was never set")]
+    NotMarked {
+        /// Number of the subscription.
+        number: u64,
+        /// Number of the mark.
+        mark: u64,
+    },
     /// A word between nodes that is longer than any of its kind needs to be.
     #[error("a frame of type {kind} with {size} bytes of content, at most {limit} are accepted")]
     WordTooLarge {

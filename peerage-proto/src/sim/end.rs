@@ -15,6 +15,7 @@ use crate::limits;
 use crate::outcome::{CallError, Class, Code, LinkLost, Outcome, Stop};
 
 mod calls;
+mod subscriptions;
 mod talks;
 
 /// One end of a link, watched.
@@ -75,6 +76,8 @@ pub(super) enum News {
     GaveUp { number: u64 },
     /// There is something to be taken from this conversation, or it is over.
     Readable(StreamId),
+    /// Something of a subscription, of either end.
+    OfEvents(Output),
     /// The link ended.
     Ended,
 }
@@ -268,6 +271,16 @@ impl End {
                     let (granted, spent) = (self.said.granted(id), self.heard.spent(id));
                     assert!(granted <= spent + widest, "O9: credit is returned once: {granted} for {spent}");
                 }
+                Seen::Grant { number } => {
+                    let widest = limits::STREAM_WINDOW_MAX as u64 - u64::from(limits::STREAM_CREDIT_START);
+                    let (granted, spent) = (self.said.granted_events(number), self.heard.spent_events(number));
+                    assert!(granted <= spent + widest, "O9: a grant is given once: {granted} for {spent}");
+                }
+                Seen::Events { number } => {
+                    let most = u64::from(limits::STREAM_CREDIT_START) + self.heard.granted_events(number);
+                    let spent = self.said.spent_events(number);
+                    assert!(spent <= most, "O9: events leave within their credit: {spent} of {most}");
+                }
                 Seen::Request { number: None, .. } | Seen::Other => {}
             }
         }
@@ -328,11 +341,13 @@ impl End {
         for stream in self.talks.keys().copied().collect::<Vec<_>>() {
             self.read_items(now, stream, false);
         }
+        self.take_all_events();
         let channel = &self.channel;
         assert!(channel.is_ended() && self.ended.is_some(), "the link has ended");
         assert!(self.asked.is_empty(), "every call has an outcome: {:?}", self.asked);
         let kept = [channel.calls_in_flight(), channel.requests_in_service(), channel.unsent_bytes()];
-        assert_eq!((kept, channel.conversations()), ([0; 3], 0), "O8: all tables are empty");
+        let open = [channel.conversations(), channel.feeds(), channel.subscriptions()];
+        assert_eq!((kept, open), ([0; 3], [0; 3]), "O8: all tables are empty");
         assert!(channel.next_timeout().is_none() && !channel.wants_bytes() && !channel.wants_to_write());
     }
 }
@@ -348,7 +363,8 @@ impl End {
     }
 
     fn obey(&mut self, now: Instant, order: Output) {
-        assert!(self.ended.is_none() || matches!(order, Output::Settled(_)), "nothing is ordered after the end");
+        let is_answer = matches!(order, Output::Settled(_) | Output::Events(_));
+        assert!(self.ended.is_none() || is_answer, "nothing is ordered after the end");
         match order {
             Output::Request { request, content } => self.request(now, request, &content),
             Output::Settled(token) => self.settled(now, token),
@@ -371,6 +387,11 @@ impl End {
             Output::Agreed(_) | Output::Declined(_) | Output::PeerLoad(_) => {}
             Output::Readable(stream) => self.news.push(News::Readable(stream)),
             Output::Writable(_) => {}
+            order @ (Output::Subscribed { .. }
+            | Output::FeedWritable(_)
+            | Output::Confirmed { .. }
+            | Output::FeedOver { .. }
+            | Output::Events(_)) => self.news.push(News::OfEvents(order)),
             Output::Ended(why) => {
                 assert!(self.asked.is_empty(), "calls end before their link: {:?}", self.asked);
                 self.trace.note(now, &[4]);
@@ -431,6 +452,7 @@ impl End {
         assert!(withheld.is_some(), "the machine knows the requests in service");
         assert!(withheld == Some(0) || channel.is_gated(), "requests wait behind a pause and nowhere else");
         assert!(channel.requests_in_service() <= config.served_at_once as usize, "O8: requests in service are bounded");
+        assert!(channel.feeds() <= limits::SUBSCRIPTIONS_PER_PEER_MAX, "O8: feeds are bounded");
         let frame = config.frame_bytes as usize + 4;
         let replies = limits::UNSENT_REPLY_BYTES + (config.served_at_once as usize + 1) * frame;
         let words = limits::UNSENT_CONTROL_BYTES + frame;

@@ -383,7 +383,12 @@ impl Pair {
                 News::Stop(served) => self.soon(Duration::from_millis(30), Event::Stopped(side, served)),
                 News::Readable(stream) => self.soon(Duration::from_millis(20), Event::Read(side, stream)),
                 News::Ended => self.ended(side),
-                News::Control { .. } | News::Idle | News::Answered | News::Quiet(_) | News::GaveUp { .. } => {}
+                News::Control { .. }
+                | News::Idle
+                | News::Answered
+                | News::Quiet(_)
+                | News::GaveUp { .. }
+                | News::OfEvents(_) => {}
             }
         }
     }

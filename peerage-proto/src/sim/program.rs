@@ -52,6 +52,12 @@ pub(super) enum Step<'a> {
         nth: usize,
         padding: usize,
     },
+    /// Something about events that our application or our node does.
+    Events {
+        what: u8,
+        nth: usize,
+        size: usize,
+    },
     /// Take what there is of the n-th conversation.
     Read(usize),
     /// End our direction of the n-th conversation: well, broken off, or by reading no more.
@@ -152,6 +158,7 @@ impl<'a> Program<'a> {
                 0 => Step::PeerCloses,
                 1 => Step::LinkBreaks,
                 2 => Step::Close,
+                5..=7 => Step::Events { what: self.byte(), nth: usize::from(self.byte()), size: self.size() },
                 _ => Step::RingForNothing,
             },
             6 => Step::TimePasses(self.time()),
@@ -223,6 +230,7 @@ impl<'a> Program<'a> {
             0..64 => byte % 6,
             64..160 => 12 + byte % 11,
             160..208 => 31 + byte % 6,
+            224.. => 37 + byte % 7,
             _ => [6, 7, 31, 32, 63, 64, 128, 255, 129, 130, 131, 8, 20, 21, 22, 72][usize::from(byte % 16)],
         }
     }

@@ -8,11 +8,13 @@ use super::end::{End, News, numbered};
 use super::epoch;
 use super::program::{Deadline, Order, Program, Step};
 use super::tap::Talk;
-use crate::channel::{Input, Room, Served, StreamId};
+use crate::channel::{FeedId, Input, Output, Room, Served, StreamId};
 use crate::codec::{Encoding, Payload, compress};
 use crate::frame::{Dialect, Kind};
 use crate::liveness::Profile;
 use crate::outcome::{Code, Stop};
+
+mod events;
 
 /// Runs the program and then ends the link.
 pub(super) fn run(input: &[u8]) {
@@ -23,6 +25,8 @@ pub(super) fn run(input: &[u8]) {
         on_the_way: Vec::new(),
         peer_encoding: Encoding::Json,
         answered: Vec::new(),
+        feeds: Vec::new(),
+        published: 0,
     };
     if input.first().is_some_and(|head| head & 3 == 1 || head & 3 == 3) {
         session.peer_encoding = Encoding::MsgPack;
@@ -31,9 +35,13 @@ pub(super) fn run(input: &[u8]) {
         let Some(step) = program.step() else { break };
         session.perform(step);
         for news in session.end.news() {
-            if let News::Stop(request) = news {
-                assert!(session.end.is_full(), "a plain peer cannot cancel");
-                session.answered.push(request);
+            match news {
+                News::Stop(request) => {
+                    assert!(session.end.is_full(), "a plain peer cannot cancel");
+                    session.answered.push(request);
+                }
+                News::OfEvents(Output::Subscribed { feed, .. }) => session.feeds.push(feed),
+                _ => {}
             }
         }
     }
@@ -49,6 +57,10 @@ struct Session {
     peer_encoding: Encoding,
     /// Requests that are or should be over, to be answered all the same.
     answered: Vec<Served>,
+    /// Feeds that the peer ever asked for.
+    feeds: Vec<FeedId>,
+    /// Events offered to any of them.
+    published: u64,
 }
 
 impl Session {
@@ -99,6 +111,7 @@ impl Session {
             Step::Open { .. } | Step::Notify { .. } | Step::Item { .. } | Step::Read(_) | Step::EndTalk { .. } => {
                 self.converse(step);
             }
+            Step::Events { what, nth, size } => self.events(what, nth, size),
             Step::Order(order) => self.order(order),
             Step::Say { kind, content } => self.say(kind, content),
             Step::Pause(time) => {
@@ -301,6 +314,7 @@ fn peer_content(kind: u8, choice: u8, encoding: Encoding) -> Vec<u8> {
         7 => encoded(&(choice % 4, "detail"), encoding),
         34 if choice > 16 => encoded(&("code", "message", [choice]), encoding),
         34 => encoded(&(), encoding),
+        37..=43 => events::content(kind, choice, encoding),
         35 => encoded(&(u64::from(choice) << (choice % 40)), encoding),
         36 if encoding == Encoding::Json => encoded("a46f68616921", encoding),
         36 => [&[0xc4, 5][..], b"\xa4ohai"].concat(),

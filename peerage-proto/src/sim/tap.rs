@@ -27,6 +27,9 @@ pub(super) struct Tap {
     items: BTreeMap<u64, u64>,
     /// What was granted here under each id.
     granted: BTreeMap<u64, u64>,
+    /// What events of each subscription have cost here, and what was granted for them.
+    events: BTreeMap<u64, u64>,
+    events_granted: BTreeMap<u64, u64>,
     /// A frame could not be read; the rest says nothing.
     is_lost: bool,
     /// The form of the frames of an honest end, from its first one on.
@@ -55,6 +58,10 @@ pub(super) enum Seen {
     Answer { id: u64 },
     /// Credit for who sends items under this id.
     Credit { id: u64 },
+    /// Events of this subscription.
+    Events { number: u64 },
+    /// Credit for who sends them.
+    Grant { number: u64 },
     /// Anything else.
     Other,
 }
@@ -70,6 +77,8 @@ impl Tap {
             answered: BTreeMap::new(),
             items: BTreeMap::new(),
             granted: BTreeMap::new(),
+            events: BTreeMap::new(),
+            events_granted: BTreeMap::new(),
             is_lost: false,
             form: None,
             talk: None,
@@ -157,6 +166,16 @@ impl Tap {
         self.granted.get(&id).copied().unwrap_or(0)
     }
 
+    /// What events of this subscription have cost here.
+    pub(super) fn spent_events(&self, number: u64) -> u64 {
+        self.events.get(&number).copied().unwrap_or(0)
+    }
+
+    /// What was granted for them here.
+    pub(super) fn granted_events(&self, number: u64) -> u64 {
+        self.events_granted.get(&number).copied().unwrap_or(0)
+    }
+
     pub(super) fn times_answered(&self, id: u64) -> u32 {
         self.answered.get(&id).copied().unwrap_or(0)
     }
@@ -180,6 +199,17 @@ impl Tap {
                 let sum = self.granted.entry(id).or_default();
                 *sum = sum.saturating_add(content.decode().unwrap_or(0));
                 return Seen::Credit { id };
+            }
+            Kind::Events | Kind::EventsPart => {
+                let cost = content.len().saturating_add(limits::ITEM_OVERHEAD_BYTES) as u64;
+                let sum = self.events.entry(id).or_default();
+                *sum = sum.saturating_add(cost);
+                return Seen::Events { number: id };
+            }
+            Kind::Grant => {
+                let sum = self.events_granted.entry(id).or_default();
+                *sum = sum.saturating_add(content.decode().unwrap_or(0));
+                return Seen::Grant { number: id };
             }
             Kind::Cancel => return Seen::Cancel { id },
             Kind::Result | Kind::Exception | Kind::Busy | Kind::Rejected => true,

@@ -44,6 +44,13 @@ const KINDS: &[(u64, &str)] = &[
     (34, "end"),
     (35, "credit"),
     (36, "part"),
+    (37, "subscribe"),
+    (38, "events"),
+    (39, "unsubscribe"),
+    (40, "over"),
+    (41, "grant"),
+    (42, "events-part"),
+    (43, "confirmed"),
 ];
 
 /// What stands before the name of a kind whose content is compressed, and what is then added to its number.

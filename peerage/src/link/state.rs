@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use peerage_proto::channel::{Channel, Input, Output, Room, Served, StreamId, Token};
 use peerage_proto::codec::Payload;
-use peerage_proto::outcome::{CallError, LinkLost, NotSent, Stop};
+use peerage_proto::outcome::{CallError, FeedEnd, LinkLost, NotSent, Stop};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ impl State {
     /// Carries out the orders that the machine has queued.
     pub(super) fn obey(&mut self, now: Instant) {
         let errands = &mut self.errands;
-        let (mut not_started, mut unclaimed) = (Vec::new(), Vec::new());
+        let (mut not_started, mut unclaimed, mut unheard) = (Vec::new(), Vec::new(), Vec::new());
         for output in self.machine.orders() {
             match output {
                 Output::Settled(token) => {
@@ -70,6 +70,9 @@ impl State {
                     self.inbox.push_back((request, content));
                     errands.reader = errands.reader.take().or_else(|| self.reader.take());
                 }
+                // Nobody publishes here yet.
+                Output::Subscribed { feed, .. } => unheard.push(feed),
+                Output::FeedWritable(_) | Output::Confirmed { .. } | Output::FeedOver { .. } | Output::Events(_) => {}
                 Output::Readable(stream) => errands.wake.extend(self.item_readers.remove(&stream)),
                 Output::Writable(stream) => errands.wake.extend(self.item_writers.remove(&stream)),
                 Output::Stop(request) => {
@@ -100,6 +103,11 @@ impl State {
                     errands.stop.extend(std::mem::take(&mut self.running).into_values());
                 }
             }
+        }
+        for feed in unheard {
+            let why = FeedEnd::Refused("nothing is published here".to_owned());
+            // It orders nothing but the end of this feed.
+            self.machine.handle(now.into_std(), Input::EndFeed { feed, why }).for_each(drop);
         }
         for token in unclaimed {
             self.collect(token, &mut Vec::new());

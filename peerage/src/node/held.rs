@@ -180,6 +180,8 @@ fn sum(a: Counters, b: Counters) -> Counters {
         requests: a.requests + b.requests,
         late_replies: a.late_replies + b.late_replies,
         late_items: a.late_items + b.late_items,
+        late_events: a.late_events + b.late_events,
+        changes_withheld: a.changes_withheld + b.changes_withheld,
         refused_busy: a.refused_busy + b.refused_busy,
         notifications_dropped: a.notifications_dropped + b.notifications_dropped,
         skipped_frames: a.skipped_frames + b.skipped_frames,

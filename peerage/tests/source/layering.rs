@@ -29,7 +29,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
     ("hello", &["address", "codec", "frame", "id", "keys", "limits", "outputs", "planted"]),
     // An address says how to reach a peer and what to speak there, so it names codec and dialect. It opens no frame.
     ("address", &["codec", "frame", "id", "limits"]),
-    ("channel", &["backoff", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs", "planted"]),
+    ("channel", &["backoff", "codec", "events", "frame", "id", "limits", "liveness", "outcome", "outputs", "planted"]),
     // Links, contacts and the rule for duplicate links. Of handshake and channel it knows the words for how they end.
     ("peers", &["address", "backoff", "hello", "id", "jitter", "limits", "outcome", "outputs", "planted"]),
     // Who exists, and why it is believed. It hears of links, and knows nothing of how they are made.
@@ -62,6 +62,7 @@ const PROTO_MAY_USE: &[(&str, &[&str])] = &[
             "address",
             "channel",
             "codec",
+            "events",
             "frame",
             "hello",
             "id",

@@ -75,7 +75,7 @@ impl From<Overdrawn> for Fault {
 }
 
 impl Receiving {
-    pub(super) fn new() -> Receiving {
+    pub(in super::super) fn new() -> Receiving {
         Receiving {
             credit: Credit::START,
             window: limits::STREAM_CREDIT_START as usize,
@@ -90,12 +90,12 @@ impl Receiving {
     }
 
     /// Bytes by which the window is wider than at the beginning.
-    pub(super) fn widened(&self) -> usize {
+    pub(in super::super) fn widened(&self) -> usize {
         self.window - limits::STREAM_CREDIT_START as usize
     }
 
     /// Bytes of a large item that is not whole yet, or that is whole and was not taken.
-    pub(super) fn held(&self) -> usize {
+    pub(in super::super) fn held(&self) -> usize {
         self.large + self.assembly.as_ref().map_or(0, |assembly| assembly.bytes.len())
     }
 
@@ -107,6 +107,11 @@ impl Receiving {
     /// Whether the application has read everything up to the end.
     pub(in super::super) fn is_over(&self) -> bool {
         self.is_deaf || self.queue.is_empty() && !matches!(self.end, Some(End::Aborted(_)))
+    }
+
+    /// What came in last and was not taken.
+    pub(in super::super) fn newest(&self) -> Option<&Payload> {
+        self.queue.back().map(|(item, _)| item)
     }
 
     /// An item of one frame, or the end of a large one.
@@ -192,7 +197,7 @@ impl Receiving {
     }
 
     /// What is to be granted now, if it is worth a frame. The window may grow by as much as `more`.
-    pub(super) fn grant(&mut self, more: usize, may_assemble: bool) -> Option<u32> {
+    pub(in super::super) fn grant(&mut self, more: usize, may_assemble: bool) -> Option<u32> {
         if self.is_deaf || self.end.is_some() {
             return None;
         }

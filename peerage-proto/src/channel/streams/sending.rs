@@ -56,7 +56,7 @@ impl Measure {
     }
 
     /// How many bytes of a large item go into one part.
-    fn part(self) -> usize {
+    pub(in super::super) fn part(self) -> usize {
         match self.encoding {
             Encoding::MsgPack => self.room - 5,
             Encoding::Json => (self.room - 2) / 2,
@@ -64,7 +64,7 @@ impl Measure {
     }
 
     /// How long the content of a part is that carries so many bytes.
-    fn content_of_part(self, bytes: usize) -> usize {
+    pub(in super::super) fn content_of_part(self, bytes: usize) -> usize {
         match self.encoding {
             Encoding::MsgPack if bytes < 1 << 8 => bytes + 2,
             Encoding::MsgPack if bytes < 1 << 16 => bytes + 3,

@@ -71,7 +71,7 @@ fn unknown_kind() {
     for kind in [3, 4, 5, 6, 7, 31, 32, 64, 255] {
         ends_with(plain_json(), &frame(kind, 0, "?").bytes(Encoding::Json), PeerMisbehaved::UnknownKind(kind));
     }
-    for kind in [8, 11, 37, 63] {
+    for kind in [8, 11, 44, 63] {
         ends_with(full_dialler(), &frame(kind, 0, "?").bytes(Encoding::MsgPack), PeerMisbehaved::UnknownKind(kind));
     }
 }

@@ -210,6 +210,8 @@ impl World {
         let end = &mut self.ends[side];
         for order in orders {
             match order {
+                Output::Subscribed { .. } | Output::FeedOver { .. } | Output::FeedWritable(_) => unreachable!(),
+                Output::Confirmed { .. } | Output::Events(_) => unreachable!(),
                 Output::Request { request, content: asked } => {
                     let (number, size, text): (u32, usize, String) = asked.decode().expect("what was sent");
                     assert_eq!(asked, content(number, size, asked.encoding()), "contents arrive as they left");

@@ -12,6 +12,12 @@ const ELEMENTS_MAX: u32 = 0xffff;
 /// What a record takes at most beside its name and its values: heads, three numbers of 20 digits, commas and quotes.
 const RECORD_BYTES_MAX: usize = 72;
 
+/// What a content with one event takes at most.
+pub(super) fn most_of_event(name: &str, value: usize) -> usize {
+    // With the head of the content.
+    name.len() + value + RECORD_BYTES_MAX + 3
+}
+
 /// A content that is being written behind what `out` held before.
 pub(super) struct Content<'a> {
     encoding: Encoding,

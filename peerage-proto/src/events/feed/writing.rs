@@ -21,7 +21,7 @@ impl Feed {
             return filled;
         }
         let mut content = Content::begin(encoding, room, out);
-        if self.write_beginning(&mut content) && self.write_gaps(&mut content) {
+        if self.write_marks(&mut content) && self.write_beginning(&mut content) && self.write_gaps(&mut content) {
             self.write_events(encoding, &mut content, &mut filled);
         }
         filled.bytes = content.end() + filled.value.as_ref().map_or(0, Bytes::len);
@@ -68,9 +68,10 @@ impl Feed {
             self.gaps.pop_front();
             self.names.settle(place);
         }
-        self.write_marks(content)
+        true
     }
 
+    /// Marks, which stand in front of everything else of their content. Whether all have been written.
     fn write_marks(&mut self, content: &mut Content<'_>) -> bool {
         while let Some(number) = self.marks.due() {
             if !content.fits_record("", 0) {
@@ -117,13 +118,14 @@ impl Feed {
             content.event(at, &name.text, seq);
             name.told(seq);
             filled.events += 1;
-            if fits || encoding == Encoding::Json {
-                content.value(&value);
-            } else {
+            let is_shared = encoding == Encoding::MsgPack && value.len() >= limits::EVENT_SHARED_FROM_BYTES;
+            if is_shared {
                 filled.value = Some(value);
+            } else {
+                content.value(&value);
             }
             self.leave(place);
-            if !fits || !self.write_marks(content) {
+            if is_shared || !fits || self.marks.due().is_some() {
                 return;
             }
         }

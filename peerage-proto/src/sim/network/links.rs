@@ -156,6 +156,8 @@ impl Network {
                 News::Stop(served) => self.told_to_stop(end, served),
                 // Applications of the network hold no conversations.
                 News::Readable(_) => {}
+                // Nor do they subscribe to anything.
+                News::OfEvents(order) => unreachable!("nobody subscribed: {order:?}"),
                 News::Control { kind, content } => self.tell(host, link, Word::Control { kind, content }),
                 News::Idle => {
                     let linked = self.wires.get_mut(&end.wire).and_then(|wire| wire.linked(end.side));
