@@ -21,7 +21,7 @@
 //! A subscription that moves to another link of the same publisher attaches there first. Then the old feed is told to finish
 //! and is **read to its end before the new one is read at all**: events that went into both are known by their numbers.
 //!
-//! The wire is PROTOCOL §4; the bounds stand in [`limits`](crate::limits).
+//! The wire is PROTOCOL §17; the bounds stand in [`limits`](crate::limits).
 
 mod attachment;
 mod feed;

@@ -64,6 +64,18 @@ pub enum Bug {
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
+    /// Those that feeds and positions of events show by themselves.
+    #[cfg(test)]
+    pub(crate) const OF_EVENTS: [Bug; 7] = [
+        Bug::LastGapForgotten,
+        Bug::DuplicateDelivered,
+        Bug::NewNameTakenAsHeard,
+        Bug::LatestKeepsTwo,
+        Bug::RingOffByOne,
+        Bug::PriorityBeforeOrder,
+        Bug::DroppedCountedAsLeft,
+    ];
+
     /// Those that a network shows. A single link shows [`Bug::CreditReturnedTwice`].
     pub const ALL: [Bug; 16] = [
         Bug::SignatureUnchecked,

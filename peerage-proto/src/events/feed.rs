@@ -270,6 +270,18 @@ impl Feed {
         }
     }
 
+    /// Remembers so many names that have nothing to tell.
+    #[cfg(test)]
+    pub(super) fn keep_idle_names(&mut self, count: usize) {
+        self.names.idle_kept = count;
+    }
+
+    /// How many events wait that the policy is about.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> u32 {
+        self.queue.live().events
+    }
+
     #[inline]
     fn check(&self) {
         let waiting = self.queue.live().events + self.queue.past().events;

@@ -56,6 +56,11 @@ pub(super) struct Room {
 }
 
 impl Policy {
+    /// Whether newer events take the place of older ones.
+    pub(super) fn is_latest(&self) -> bool {
+        matches!(self, Policy::Latest | Policy::LatestBy(_))
+    }
+
     pub(super) fn room(&self) -> Room {
         let default = limits::EVENT_QUEUE_BYTES_DEFAULT;
         match self {

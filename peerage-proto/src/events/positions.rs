@@ -156,14 +156,14 @@ impl Positions {
             Record::Gap { name, first, last, why } => {
                 let (name, at) = self.known(name, 0)?;
                 // What is missing between was not told, which a publisher does not do; it is missing all the same.
-                let from = if self.is_shared { first.max(at + 1) } else { at + 1 };
-                Ok(self.miss(epoch, name, from, last, why).map_or(Heard::Nothing, Heard::Gap))
+                let at = if self.is_shared { at.max(first - 1) } else { at };
+                Ok(self.miss(epoch, name, at, last, why).map_or(Heard::Nothing, Heard::Gap))
             }
             Record::Position { name, seq } => {
                 let begin = if self.has_begun { 0 } else { seq };
                 let begin = if planted::is(Bug::NewNameTakenAsHeard) { seq } else { begin };
                 let (name, at) = self.known(name, begin)?;
-                Ok(self.miss(epoch, name, at + 1, seq, Why::LinkLost).map_or(Heard::Nothing, Heard::Gap))
+                Ok(self.miss(epoch, name, at, seq, Why::LinkLost).map_or(Heard::Nothing, Heard::Gap))
             }
             Record::Attached { matching } => {
                 self.has_begun = true;
@@ -179,40 +179,40 @@ impl Positions {
         let last = first.saturating_add(count.saturating_sub(1));
         let missing = match self.is_shared {
             true => None,
-            false => self.miss(epoch, name.clone(), at + 1, first - 1, Why::LinkLost),
+            false => self.miss(epoch, name.clone(), at, first - 1, Why::LinkLost),
         };
-        let mut known = (at + 1).saturating_sub(first).min(count);
+        let mut known = at.saturating_sub(first - 1).min(count);
         if planted::is(Bug::DuplicateDelivered) {
             known = 0;
         }
         if let Some(at) = self.names.get_mut(&name) {
             *at = last.max(*at);
         }
-        Ok(Heard::Events { name, first: first + known, known, missing })
+        Ok(Heard::Events { name, first: first.saturating_add(known), known, missing })
     }
 
     /// The name as it is kept, and how far it was heard. One that is new begins behind `begin`.
     #[inline]
     fn known(&mut self, name: &str, begin: u64) -> Result<(Arc<str>, u64), Untrue> {
         if let Some((name, at)) = self.names.get_key_value(name) {
-            return Ok((name.clone(), (*at).min(u64::MAX - 1)));
+            return Ok((name.clone(), *at));
         }
         if self.names.len() >= limits::EVENT_NAMES_MAX {
             return Err(Untrue::TooManyNames);
         }
         let name: Arc<str> = name.into();
         self.names.insert(name.clone(), begin);
-        Ok((name, begin.min(u64::MAX - 1)))
+        Ok((name, begin))
     }
 
-    /// What is missing from `first` to `last`, none of which was heard before.
-    fn miss(&mut self, epoch: Epoch, name: Arc<str>, first: u64, last: u64, why: Why) -> Option<Missing> {
-        if last < first {
+    /// What is missing behind `at` up to `last`, none of which was heard before.
+    fn miss(&mut self, epoch: Epoch, name: Arc<str>, at: u64, last: u64, why: Why) -> Option<Missing> {
+        if last <= at {
             return None;
         }
-        self.missed = self.missed.saturating_add((last - first).saturating_add(1));
+        self.missed = self.missed.saturating_add(last - at);
         self.names.insert(name.clone(), last);
-        Some(Missing { epoch, name, first, last: Some(last), why })
+        Some(Missing { epoch, name, first: at + 1, last: Some(last), why })
     }
 
     /// Whether the feed that began last has told all positions.

@@ -1,5 +1,11 @@
 //! What the tests of events share.
 
+mod accounting;
+mod groups;
+mod oracle;
+mod speed;
+mod world;
+
 use std::time::Instant;
 
 use bytes::Bytes;

@@ -229,6 +229,11 @@ impl<T: Clone + Ord> Topics<T> {
         targets.iter().flat_map(|target| self.unsubscribe(target)).collect()
     }
 
+    /// Whether a target has a subscription.
+    pub fn is_subscribed(&self, target: &T) -> bool {
+        self.matching.has(target)
+    }
+
     /// How many subscriptions there are.
     pub fn subscriptions(&self) -> usize {
         self.matching.len()

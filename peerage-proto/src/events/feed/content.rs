@@ -5,6 +5,7 @@
 
 use super::super::Why;
 use crate::codec::{Encoding, msgpack};
+use crate::limits;
 
 /// Elements of an array with two bytes for their number, at most.
 const ELEMENTS_MAX: u32 = 0xffff;
@@ -102,6 +103,20 @@ impl<'a> Content<'a> {
     #[inline]
     pub(super) fn value(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
+    }
+
+    /// Appends the value of the event behind the one that was written last, if it fits in. In MessagePack only.
+    #[inline]
+    pub(super) fn go_on(&mut self, value: &[u8]) -> bool {
+        let Some(run) = &mut self.run else { return false };
+        let is_shared = value.len() >= limits::EVENT_SHARED_FROM_BYTES;
+        if is_shared || run.elements >= ELEMENTS_MAX || self.out.len() - self.start + value.len() > self.room {
+            return false;
+        }
+        run.next += 1;
+        run.elements += 1;
+        self.out.extend_from_slice(value);
+        true
     }
 
     pub(super) fn gap(&mut self, text: &str, first: u64, last: u64, why: Why) {

@@ -116,11 +116,20 @@ pub(super) struct Names {
     /// The topic last asked for, and its place.
     last: Option<(u32, u32)>,
     is_shared: bool,
+    /// How many are remembered that have nothing to tell.
+    pub(super) idle_kept: usize,
 }
 
 impl Names {
     pub(super) fn new(is_shared: bool) -> Names {
-        Names { places: Vec::new(), free: Vec::new(), by_topic: BTreeMap::new(), last: None, is_shared }
+        Names {
+            places: Vec::new(),
+            free: Vec::new(),
+            by_topic: BTreeMap::new(),
+            last: None,
+            is_shared,
+            idle_kept: limits::EVENT_IDLE_NAMES_KEPT,
+        }
     }
 
     /// The place of the event's name.
@@ -168,7 +177,7 @@ impl Names {
     /// Forgets a name that has nothing to tell, unless few are remembered.
     #[inline]
     pub(super) fn settle(&mut self, place: u32) {
-        if self.by_topic.len() > limits::EVENT_IDLE_NAMES_KEPT && self.get(place).is_idle() {
+        if self.by_topic.len() > self.idle_kept && self.get(place).is_idle() {
             self.forget(place);
         }
     }

@@ -164,6 +164,9 @@ impl Queue {
     /// The place of the event that leaves next.
     #[inline]
     pub(super) fn first(&self) -> Option<u32> {
+        if self.is_empty() {
+            return None;
+        }
         self.lanes.iter().map(|ends| ends.first).find(|first| *first != NONE)
     }
 

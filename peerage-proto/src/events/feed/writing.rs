@@ -95,52 +95,78 @@ impl Feed {
                 content.gap(&name.text, first, last, why);
                 name.told(last);
             }
-            let value = match encoding {
-                Encoding::MsgPack => queued.value.clone(),
-                Encoding::Json => {
-                    match Payload::from_parts(Encoding::MsgPack, queued.value.clone()).transcode(encoding) {
-                        Ok(value) => value.into_bytes(),
-                        Err(_) if content.fits_record(&name.text, 0) => {
-                            content.gap(&name.text, seq, seq, Why::Unencodable);
-                            name.told(seq);
-                            self.give_up(place);
-                            continue;
-                        }
-                        Err(_) => return,
+            let other = match encoding {
+                Encoding::MsgPack => None,
+                Encoding::Json => match in_json(&queued.value) {
+                    Some(value) => Some(value),
+                    None if content.fits_record(&name.text, 0) => {
+                        content.gap(&name.text, seq, seq, Why::Unencodable);
+                        name.told(seq);
+                        self.give_up(place);
+                        continue;
                     }
-                }
+                    None => return,
+                },
             };
-            let is_alone = content.is_empty() && value.len() > limits::SEGMENT_BYTES;
-            let fits = content.fits_event(at, &name.text, seq, value.len());
+            let len = other.as_ref().unwrap_or(&queued.value).len();
+            let is_alone = content.is_empty() && len > limits::SEGMENT_BYTES;
+            let fits = content.fits_event(at, &name.text, seq, len);
             if !fits && !is_alone {
                 return;
             }
             content.event(at, &name.text, seq);
             name.told(seq);
             filled.events += 1;
+            let Some(value) = self.leave(place) else { return };
+            let value = other.unwrap_or(value);
             let is_shared = encoding == Encoding::MsgPack && value.len() >= limits::EVENT_SHARED_FROM_BYTES;
             if is_shared {
                 filled.value = Some(value);
             } else {
                 content.value(&value);
             }
-            self.leave(place);
             if is_shared || !fits || self.marks.due().is_some() {
                 return;
+            }
+            if encoding == Encoding::MsgPack && self.marks.is_empty() && !self.policy.is_latest() {
+                filled.events += self.write_run(at, seq + 1, content);
             }
         }
     }
 
-    /// An event has been written.
+    /// The same for events that go on with the numbers of the one before, as most do: nothing has to be looked at but the queue.
+    fn write_run(&mut self, at: u32, begin: u64, content: &mut Content<'_>) -> u32 {
+        let mut next = begin;
+        while let Some(place) = self.queue.first()
+            && let Some(queued) = self.queue.get(place)
+            && (queued.name, queued.seq) == (at, next)
+            && content.go_on(&queued.value)
+        {
+            self.queue.remove(place);
+            next += 1;
+        }
+        let count = (next - begin) as u32;
+        if count > 0 {
+            self.ledger.left += u64::from(count);
+            let name = self.names.get_mut(at);
+            name.queued -= count;
+            name.told(next - 1);
+            self.after_event(at);
+        }
+        count
+    }
+
+    /// An event is written, and its value is wanted for that.
     #[inline]
-    fn leave(&mut self, place: u32) {
-        let Some(queued) = self.unqueue(place) else { return };
+    fn leave(&mut self, place: u32) -> Option<Bytes> {
+        let queued = self.unqueue(place)?;
         self.ledger.left += 1;
         let name = self.names.get_mut(queued.name);
         if !self.marks.is_empty() {
             self.marks.left(name.topic, queued.seq);
         }
         self.after_event(queued.name);
+        Some(queued.value)
     }
 
     /// An event whose value the link's encoding cannot carry has been told as missing.
@@ -164,4 +190,10 @@ impl Feed {
         }
         self.names.settle(place);
     }
+}
+
+/// A value in JSON, if JSON can carry it.
+fn in_json(value: &Bytes) -> Option<Bytes> {
+    let value = Payload::from_parts(Encoding::MsgPack, value.clone());
+    value.transcode(Encoding::Json).ok().map(Payload::into_bytes)
 }

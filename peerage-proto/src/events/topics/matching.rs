@@ -66,6 +66,10 @@ impl<T: Clone + Ord> Matching<T> {
         self.subscriptions.len()
     }
 
+    pub(super) fn has(&self, target: &T) -> bool {
+        self.subscriptions.contains_key(target)
+    }
+
     pub(super) fn targets(&self) -> impl Iterator<Item = &T> {
         self.subscriptions.keys()
     }
