@@ -43,7 +43,7 @@ pub use pointer::{InvalidPointer, Pointer};
 pub use policy::{InvalidPolicy, Policy};
 pub use positions::{Heard, Missing, Positions, Untrue};
 pub use record::{BadRecords, Record, Records};
-pub use topics::{Keep, Published, Topic, Topics, Undeclarable, Unsubscribable};
+pub use topics::{Keep, Published, Topic, Topics, Undeclarable, Unsubscribable, member_for};
 pub use wish::{BadWish, Wish};
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ mod metrics;
 pub mod address;
 pub mod channel;
 pub mod discovery;
+pub mod event;
 pub mod files;
 pub mod flag;
 pub mod hook;

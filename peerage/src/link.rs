@@ -35,8 +35,10 @@ mod desk;
 mod directory;
 mod driver;
 mod errands;
+mod feeding;
 mod in_place;
 mod linger;
+mod listening;
 mod of_node;
 mod portions;
 mod reporter;
@@ -50,8 +52,10 @@ use errands::Errands;
 use state::State;
 
 pub(crate) use directory::Directory;
+pub(crate) use feeding::{Fed, Feeder};
 pub(crate) use in_place::{InPlace, Serve};
-pub(crate) use of_node::Order;
+pub(crate) use listening::Listener;
+pub(crate) use of_node::{Order, Standing};
 pub(crate) use reporter::{Report, Reporter, Word};
 pub(crate) use streaming::{ItemRefused, Next};
 pub(crate) use time::Time;
@@ -86,6 +90,8 @@ struct Shared {
     facts: Facts,
     /// Tells the node of this link; none on links without a node.
     reporter: Option<Reporter>,
+    /// Between which nodes it is; none on links without a node.
+    standing: Option<Standing>,
 }
 
 /// What is known about a connection from its beginning.
@@ -108,13 +114,18 @@ impl Link {
         server: Option<Box<dyn Serve>>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Link {
-        let (link, stream) = Link::made_of(connection, config, None);
+        let (link, stream) = Link::made_of(connection, config, None, None);
         link.drive(stream, server, permit, Span::none());
         link
     }
 
     /// A link that nobody drives yet, and its stream.
-    fn made_of(connection: Connection, config: Config, reporter: Option<Reporter>) -> (Link, Box<dyn ByteStream>) {
+    fn made_of(
+        connection: Connection,
+        config: Config,
+        reporter: Option<Reporter>,
+        standing: Option<Standing>,
+    ) -> (Link, Box<dyn ByteStream>) {
         let Connection { stream, local, remote, credentials, secured, .. } = connection;
         let facts = Facts { local, remote, credentials, secured };
         let encoding = OnceLock::new();
@@ -131,6 +142,8 @@ impl Link {
             reader: None,
             item_readers: BTreeMap::new(),
             item_writers: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            feed_writers: BTreeMap::new(),
             running: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ended: None,
@@ -148,6 +161,7 @@ impl Link {
             peer_load,
             facts,
             reporter,
+            standing,
         }));
         (link, stream)
     }
@@ -361,7 +375,7 @@ impl Link {
     }
 
     /// Unique among the links of this process that are alive.
-    fn number(&self) -> usize {
+    pub(crate) fn number(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
 
@@ -388,6 +402,9 @@ impl Link {
     /// Runs what came up under the lock.
     fn run(&self, errands: &mut Errands) {
         errands.run(&self.0.ended);
+        if !errands.feeds.is_empty() {
+            self.tell_feeder(errands);
+        }
         if !errands.words.is_empty() {
             self.tell(errands);
         }

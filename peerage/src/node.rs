@@ -55,6 +55,7 @@ mod setting;
 mod shared;
 pub mod snapshot;
 mod start;
+mod subscribing;
 mod view;
 mod wall;
 
@@ -73,6 +74,7 @@ pub use peerage_proto::liveness::Profile;
 pub use presence::{FindError, Finding, Presence};
 pub use setting::Change;
 pub use snapshot::{Info, Peers, Status, Why};
+pub use subscribing::{SubscribeError, Subscribing};
 
 use driver::Command;
 use reading::Reading as _;

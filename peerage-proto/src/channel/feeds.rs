@@ -75,6 +75,8 @@ struct Sender {
     /// Behind everything that waits the feed ends, for this reason.
     end: Option<FeedEnd>,
     turn: Option<Turn>,
+    /// A publisher waits for room.
+    is_awaited: bool,
     /// Since when something is pending and nothing of it has left.
     pending_since: Option<Instant>,
     /// Where its last frame ends among the outgoing bytes.
@@ -89,6 +91,7 @@ impl Sender {
             feed: None,
             end: None,
             turn: None,
+            is_awaited: false,
             pending_since: None,
             place: 0,
         }
@@ -222,11 +225,19 @@ impl Channel {
         offered
     }
 
-    /// Whether another event can be offered to a feed without cutting it. While not, [`Output::FeedWritable`] follows. One that
-    /// is over has room: nothing waits for it.
-    pub fn feed_room(&self, feed: FeedId) -> bool {
-        let sender = self.feeds.all.get(&feed.0);
-        sender.and_then(|sender| sender.feed.as_ref()).is_none_or(Feed::has_room)
+    /// How many events with values of these sizes can be offered to a feed, one behind the other, without cutting it. If that is
+    /// none of them, [`Output::FeedWritable`] follows as soon as something has left. One that is over takes them all: nothing
+    /// waits for it.
+    pub fn feed_takes(&mut self, feed: FeedId, sizes: impl ExactSizeIterator<Item = usize>) -> usize {
+        let (wanted, sender) = (sizes.len(), self.feeds.all.get_mut(&feed.0));
+        let Some((queue, is_awaited)) =
+            sender.and_then(|sender| sender.feed.as_ref().map(|queue| (queue, &mut sender.is_awaited)))
+        else {
+            return wanted;
+        };
+        let taken = queue.takes(sizes);
+        *is_awaited |= taken == 0 && wanted > 0;
+        taken
     }
 
     /// Sets a mark on events that are offered after this: the subscriber is asked to say when they have arrived, which is

@@ -199,14 +199,23 @@ impl Feed {
         self.attachment.is_none() && self.queue.is_empty() && self.gaps.is_empty() && self.marks.due().is_none()
     }
 
-    /// Whether an event would be taken. Only under `block` and `close` it may be too many.
+    /// Whether an event would be taken, if it is not too large for what is left. Only under `block` and `close` it may be too many.
     pub fn has_room(&self) -> bool {
-        match self.policy {
-            Policy::Block(_) | Policy::Close => {
-                self.queue.live().events < self.room.events && self.queue.live().bytes < self.room.bytes
-            }
-            Policy::Ring(_) | Policy::Latest | Policy::LatestBy(_) => true,
-        }
+        self.takes([1]) > 0
+    }
+
+    /// How many events with values of these sizes would be taken, one behind the other. Only under `block` and `close` it may be
+    /// less than all.
+    pub fn takes(&self, sizes: impl IntoIterator<Item = usize>) -> usize {
+        let is_bounded = matches!(self.policy, Policy::Block(_) | Policy::Close);
+        let mut live = self.queue.live();
+        let taken = sizes.into_iter().take_while(|size| {
+            let is_taken = !is_bounded || self.room.has_space(live.events, live.bytes, *size);
+            live.events = live.events.saturating_add(1);
+            live.bytes = live.bytes.saturating_add(*size);
+            is_taken
+        });
+        taken.count()
     }
 
     /// The subscriber's policy.

@@ -55,6 +55,14 @@ pub(super) struct Room {
     pub(super) bytes: usize,
 }
 
+impl Room {
+    /// Whether a value of this size fits in beside so many events and bytes. One that is larger than all the room may wait alone.
+    #[inline]
+    pub(super) fn has_space(self, events: u32, bytes: usize, size: usize) -> bool {
+        events < self.events && (events == 0 || bytes.saturating_add(size) <= self.bytes)
+    }
+}
+
 impl Policy {
     /// Whether newer events take the place of older ones.
     pub(super) fn is_latest(&self) -> bool {

@@ -99,22 +99,23 @@ pub struct Published<'a, T> {
 }
 
 impl<'a, T> Published<'a, T> {
-    /// Of each group one member gets it, see [`one_of`](Self::one_of).
+    /// Of each group one member gets it, see [`member_for`].
     pub fn groups(&self) -> impl Iterator<Item = &'a [T]> {
         self.groups.values().map(Vec::as_slice)
-    }
-
-    /// The member of a group that gets this event: the one with the shortest queue; of several of these another one each time.
-    pub fn one_of<'m>(&self, members: &'m [T], queue: impl Fn(&T) -> usize) -> Option<&'m T> {
-        let turn = (self.event.seq % members.len().max(1) as u64) as usize;
-        let (before, from) = members.split_at_checked(turn)?;
-        from.iter().chain(before).min_by_key(|member| queue(member))
     }
 
     /// How many feeds get it.
     pub fn matched(&self) -> usize {
         self.targets.len() + self.groups.len()
     }
+}
+
+/// The member of a group that gets the event with this number: the one with the shortest queue; of several of these another one
+/// each time.
+pub fn member_for<T>(seq: u64, members: &[T], queue: impl Fn(&T) -> usize) -> Option<&T> {
+    let turn = (seq % members.len().max(1) as u64) as usize;
+    let (before, from) = members.split_at_checked(turn)?;
+    from.iter().chain(before).min_by_key(|member| queue(member))
 }
 
 impl<T: Clone + Ord> Default for Topics<T> {
@@ -249,6 +250,16 @@ impl<T: Clone + Ord> Topic<T> {
     /// The number of the last event; 0 if there was none.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Those who get every event.
+    pub fn targets(&self) -> &[T] {
+        &self.targets
+    }
+
+    /// The members of each group of which one gets each event.
+    pub fn groups(&self) -> impl Iterator<Item = &[T]> {
+        self.groups.values().map(Vec::as_slice)
     }
 
     /// How many subscriptions match, every member of a group counted.

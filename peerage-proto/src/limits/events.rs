@@ -26,6 +26,14 @@ pub const EVENT_BLOCK_MAX: Duration = Duration::from_secs(5);
 /// Longest time in which something waits for a subscriber and nothing leaves for it. Then it is cut as too slow.
 pub const EVENT_STALL: Duration = Duration::from_secs(10);
 
+/// Largest value of an event, in bytes.
+///
+/// As large as a value may be that is held whole, less what stands around it in a frame.
+pub const EVENT_BYTES_MAX: usize = super::VALUE_BYTES_MAX - 1_024;
+
+/// How long a publisher waits for the word of its subscribers, unless it says otherwise.
+pub const RECEIPT_TIME: Duration = Duration::from_secs(5);
+
 /// Largest content of a frame of events, in bytes, unless one value alone is larger.
 ///
 /// 65 KiB: a value of 64 KiB with its name fits whole, a thousand small events share one frame, and others on the link wait for

@@ -34,6 +34,12 @@ impl Directory {
         self.find(peer).ok().filter(|link| !link.is_same(than))
     }
 
+    /// All of them, by peer.
+    pub(crate) fn all(&self) -> Vec<(NodeId, Link)> {
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        active.iter().map(|(peer, link)| (*peer, link.clone())).collect()
+    }
+
     /// New calls to this peer go over this link.
     pub(crate) fn activate(&self, peer: NodeId, link: Link) {
         self.active.write().unwrap_or_else(PoisonError::into_inner).insert(peer, link);

@@ -1,10 +1,12 @@
 //! What came up under the lock of a link and is done after it: waking tasks, stopping handlers, telling the end.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::Word;
+use super::feeding::FeedWord;
+use super::{Listener, Word};
 
 /// What is to be done once the lock is released.
 #[derive(Default)]
@@ -16,11 +18,21 @@ pub(super) struct Errands {
     pub(super) stop: Vec<oneshot::Sender<()>>,
     /// What the node is to be told, which the link does itself. Thrown away on links without a node.
     pub(super) words: Vec<Word>,
+    /// Subscriptions of ours on which something came.
+    pub(super) heard: Vec<(Arc<dyn Listener>, u64)>,
+    /// What is to be told to whoever feeds the peer's subscriptions, which the link does itself.
+    pub(super) feeds: Vec<FeedWord>,
 }
 
 impl Errands {
     pub(super) fn is_empty(&self) -> bool {
-        self.wake.is_empty() && self.reader.is_none() && !self.ended && self.stop.is_empty() && self.words.is_empty()
+        self.wake.is_empty()
+            && self.reader.is_none()
+            && !self.ended
+            && self.stop.is_empty()
+            && self.words.is_empty()
+            && self.heard.is_empty()
+            && self.feeds.is_empty()
     }
 
     /// Does it all but telling the node. `link_ended` hears of the end of the link.
@@ -30,6 +42,9 @@ impl Errands {
         }
         if self.wake.capacity() > WAKERS_KEPT {
             self.wake = Vec::new();
+        }
+        for (listener, number) in self.heard.drain(..) {
+            listener.something_came(number);
         }
         for stop in self.stop.drain(..) {
             // The handler may have just ended by itself.

@@ -1,16 +1,18 @@
 //! What a node does with a link it holds: all of it takes the lock for an instant and never waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use peerage_proto::channel::{Config, Counters, Input};
 use peerage_proto::codec::{Encoding, Form, Payload};
 use peerage_proto::frame::Kind;
+use peerage_proto::id::{Epoch, NodeId};
 use peerage_proto::liveness::Profile;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{Errands, Link, Reporter, Serve, Word};
+use super::{Errands, Feeder, Link, Reporter, Serve, Word};
 use crate::transport::Connection;
 
 /// What a node wants of a link.
@@ -38,6 +40,18 @@ pub(crate) enum Order<'a> {
     Jumped,
 }
 
+/// Between which nodes a link is.
+pub(crate) struct Standing {
+    /// Who is at the other end.
+    pub(crate) peer: NodeId,
+    /// Which run of it.
+    pub(crate) epoch: Epoch,
+    /// Who feeds the peer's subscriptions.
+    pub(crate) feeder: Arc<dyn Feeder>,
+    /// What its log lines stand in.
+    pub(crate) span: Span,
+}
+
 /// Figures of a link, for status.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinkFigures {
@@ -62,9 +76,10 @@ impl Link {
         config: Config,
         server: Box<dyn Serve>,
         reporter: Reporter,
-        span: Span,
+        standing: Standing,
     ) -> Link {
-        let (link, stream) = Link::made_of(connection, config, Some(reporter));
+        let span = standing.span.clone();
+        let (link, stream) = Link::made_of(connection, config, Some(reporter), Some(standing));
         let mut state = link.lock();
         state.carry_out(Instant::now(), Input::Control { kind: Kind::Introduction, content: introduction });
         if !behind.is_empty() {
@@ -73,6 +88,24 @@ impl Link {
         link.release(state);
         link.drive(stream, Some(server), None, span);
         link
+    }
+
+    /// One end of a node's link with itself.
+    pub(crate) fn start_with_oneself(
+        connection: Connection,
+        config: Config,
+        server: Box<dyn Serve>,
+        standing: Standing,
+    ) -> Link {
+        let span = standing.span.clone();
+        let (link, stream) = Link::made_of(connection, config, None, Some(standing));
+        link.drive(stream, Some(server), None, span);
+        link
+    }
+
+    /// Which node is at the other end, and which run of it; `None` on links without a node.
+    pub(crate) fn peer(&self) -> Option<(NodeId, Epoch)> {
+        self.0.standing.as_ref().map(|standing| (standing.peer, standing.epoch))
     }
 
     /// Does what the node wants. An ended link does nothing any more.

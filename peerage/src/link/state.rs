@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 
-use peerage_proto::channel::{Channel, Input, Output, Room, Served, StreamId, Token};
+use peerage_proto::channel::{Channel, FeedId, Input, Output, Room, Served, StreamId, Token};
 use peerage_proto::codec::Payload;
-use peerage_proto::outcome::{CallError, FeedEnd, LinkLost, NotSent, Stop};
+use peerage_proto::outcome::{CallError, LinkLost, NotSent, Stop};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::cells::Cells;
 use super::clock::Clock;
-use super::{CALLERS_WAITING_MAX, Errands, Outcome, Word};
+use super::feeding::FeedWord;
+use super::{CALLERS_WAITING_MAX, Errands, Listener, Outcome, Word};
 
 pub(super) struct State {
     pub(super) machine: Channel,
@@ -28,6 +29,10 @@ pub(super) struct State {
     /// Who waits for an item of a conversation, and who for room.
     pub(super) item_readers: BTreeMap<StreamId, Waker>,
     pub(super) item_writers: BTreeMap<StreamId, Waker>,
+    /// Who hears the subscriptions of ours.
+    pub(super) listeners: BTreeMap<u64, Arc<dyn Listener>>,
+    /// Publishers that wait for room in a subscription of the peer.
+    pub(super) feed_writers: BTreeMap<FeedId, Vec<Waker>>,
     /// Handlers at work that can be told to stop.
     pub(super) running: BTreeMap<Served, oneshot::Sender<()>>,
     /// Requests whose callers no longer wait.
@@ -58,7 +63,7 @@ impl State {
     /// Carries out the orders that the machine has queued.
     pub(super) fn obey(&mut self, now: Instant) {
         let errands = &mut self.errands;
-        let (mut not_started, mut unclaimed, mut unheard) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut not_started, mut unclaimed) = (Vec::new(), Vec::new());
         for output in self.machine.orders() {
             match output {
                 Output::Settled(token) => {
@@ -70,11 +75,20 @@ impl State {
                     self.inbox.push_back((request, content));
                     errands.reader = errands.reader.take().or_else(|| self.reader.take());
                 }
-                // Nobody publishes here yet.
-                Output::Subscribed { feed, .. } => unheard.push(feed),
-                Output::FeedWritable(_) | Output::Confirmed { .. } | Output::FeedOver { .. } | Output::Events(_) => {}
                 Output::Readable(stream) => errands.wake.extend(self.item_readers.remove(&stream)),
                 Output::Writable(stream) => errands.wake.extend(self.item_writers.remove(&stream)),
+                Output::Events(number) => {
+                    errands.heard.extend(self.listeners.get(&number).map(|listener| (listener.clone(), number)));
+                }
+                Output::Subscribed { feed, wish } => errands.feeds.push(FeedWord::Subscribed(feed, wish)),
+                Output::FeedWritable(feed) => {
+                    errands.wake.extend(self.feed_writers.remove(&feed).into_iter().flatten())
+                }
+                Output::Confirmed { mark, tally, .. } => errands.feeds.push(FeedWord::Confirmed(mark, tally)),
+                Output::FeedOver { feed, unconfirmed, .. } => {
+                    errands.wake.extend(self.feed_writers.remove(&feed).into_iter().flatten());
+                    errands.feeds.push(FeedWord::Over(feed, unconfirmed));
+                }
                 Output::Stop(request) => {
                     let before = self.inbox.len();
                     self.inbox.retain(|(waiting, _)| *waiting != request);
@@ -103,11 +117,6 @@ impl State {
                     errands.stop.extend(std::mem::take(&mut self.running).into_values());
                 }
             }
-        }
-        for feed in unheard {
-            let why = FeedEnd::Refused("nothing is published here".to_owned());
-            // It orders nothing but the end of this feed.
-            self.machine.handle(now.into_std(), Input::EndFeed { feed, why }).for_each(drop);
         }
         for token in unclaimed {
             self.collect(token, &mut Vec::new());

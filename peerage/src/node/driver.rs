@@ -387,6 +387,7 @@ impl Driver {
         let shared = self.shared().clone();
         shared.enter(Phase::Stopped);
         shared.directory.close();
+        shared.board.close();
         self.parts.commands.close();
         self.parts.arrivals.close();
         self.tasks.cancel();
@@ -410,6 +411,7 @@ impl Driver {
         if let Some(oneself) = shared.oneself.get() {
             oneself.close().await;
         }
+        shared.inboxes.close();
         self.parts.search.ended().await;
         self.close_anchors().await;
         shared.directory.clear();

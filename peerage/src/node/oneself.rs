@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError, Weak};
 use peerage_proto::channel::{Config, Side};
 use peerage_proto::id::NodeId;
 use peerage_proto::outcome::NotSent;
-use tokio::runtime::Handle;
+use tokio::runtime::{EnterGuard, Handle};
 
 use super::shared::{Phase, Shared};
 use crate::address::Address;
 use crate::dispatch::{Dispatch, Origin, Services, is_reserved};
-use crate::link::Link;
+use crate::link::{Link, Standing};
 use crate::transport::memory;
 
 /// What a node needs to link with itself.
@@ -40,13 +40,19 @@ impl Oneself {
         let _inside = self.runtime.enter();
         let place = Address::memory(&node.facts.id.to_string()).expect("an id is letters and digits");
         let (ours, theirs) = memory::pipe(&place);
-        let serving = |origin| Some(Box::new(Dispatch::new(services.clone(), origin, node.metrics.clone())) as Box<_>);
-        let origin = || Origin::Link(node.facts.id);
-        let calling = Link::start(ours, Config::for_node(Side::Dialler), serving(origin()), None);
-        let called = Link::start(theirs, Config::for_node(Side::Acceptor), serving(origin()), None);
+        let serving = || Box::new(Dispatch::new(services.clone(), Origin::Link(node.facts.id), node.metrics.clone()));
+        let (peer, epoch, span) = (node.facts.id, node.epoch(), tracing::Span::none());
+        let standing = || Standing { peer, epoch, feeder: node.board.clone(), span: span.clone() };
+        let calling = Link::start_with_oneself(ours, Config::for_node(Side::Dialler), serving(), standing());
+        let called = Link::start_with_oneself(theirs, Config::for_node(Side::Acceptor), serving(), standing());
         *ends = Some((calling.clone(), called));
         node.directory.activate(node.facts.id, calling.clone());
         Ok(calling)
+    }
+
+    /// From here on tasks belong to the runtime of the node.
+    pub(super) fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
     }
 
     /// Whether this node offers this, as it stands now: others may be about to be told.

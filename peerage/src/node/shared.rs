@@ -19,10 +19,12 @@ use super::held::Links;
 use super::oneself::Oneself;
 use super::reaching::Dialled;
 use super::snapshot::EventRecord;
+use super::subscribing::Inboxes;
 use super::view::View;
 use super::wall::wall;
 use crate::address::Address;
 use crate::channel::ServerFigures;
+use crate::event::Board;
 use crate::flag::Flags;
 use crate::hook::Hook;
 use crate::link::Directory;
@@ -41,6 +43,10 @@ pub(crate) struct Shared {
     pub(crate) oneself: OnceLock<Oneself>,
     /// What calls of this node make of flags.
     pub(crate) flags: Flags,
+    /// What it publishes.
+    pub(crate) board: Arc<Board>,
+    /// What it subscribes to.
+    pub(crate) inboxes: Inboxes,
     /// Which link carries calls to whom.
     pub(crate) directory: Directory,
     /// Who is dialled for calls.
@@ -143,6 +149,8 @@ impl Shared {
             metrics,
             oneself: OnceLock::new(),
             flags: Flags::default(),
+            board: Arc::new(Board::new()),
+            inboxes: Inboxes::default(),
             directory: Directory::default(),
             dialled: Dialled::default(),
             routes: Mutex::default(),

@@ -96,7 +96,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
     (
         "link",
         &["address", "channel", "shown", "transport"],
-        &["channel", "codec", "frame", "id", "limits", "liveness", "outcome", "outputs"],
+        &["channel", "codec", "events", "frame", "id", "limits", "liveness", "outcome", "outputs"],
     ),
     // Counts; knows nothing of what it counts.
     ("metrics", &["shown"], &["limits"]),
@@ -118,6 +118,8 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
         &["channel", "dispatch", "flag", "node", "shown", "stream", "trace"],
         &["codec", "id", "limits", "outcome"],
     ),
+    // What happens at nodes, told to whoever wants to know. It puts events into links and takes them out.
+    ("event", &["link", "shown"], &["channel", "codec", "events", "id", "limits", "outcome"]),
     // Files over streams.
     ("files", &["channel", "node", "service", "shown", "stream"], &["id", "outcome"]),
     // The door for programs of this user.
@@ -133,6 +135,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "control",
             "discovery",
             "dispatch",
+            "event",
             // Programs at the control socket let the node send and take files.
             "files",
             "flag",
@@ -152,6 +155,7 @@ const PEERAGE_MAY_USE: &[(&str, &[&str], &[&str])] = &[
             "address",
             "channel",
             "codec",
+            "events",
             "frame",
             "hello",
             "id",

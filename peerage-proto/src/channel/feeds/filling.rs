@@ -151,13 +151,14 @@ impl Channel {
         let Channel { outgoing, feeds, config, orders, .. } = self;
         let Some(sender) = feeds.all.get_mut(&number) else { return };
         let Some(feed) = sender.feed.as_mut() else { return };
-        let had_room = feed.has_room();
+        let before = feed.waiting().events;
         let most = content_room(config.frame_bytes);
         let left = sender.credit.left().saturating_sub(limits::ITEM_OVERHEAD_BYTES);
         let Some(now) = feeds.now else { return };
         let mut packed = Packed::Nothing;
         outgoing.begin(|buffer| packed = pack(feed, now, number, encoding, left, most, buffer));
-        if !had_room && feed.has_room() {
+        if sender.is_awaited && feed.waiting().events < before {
+            sender.is_awaited = false;
             orders.push_back(Output::FeedWritable(FeedId(number)));
         }
         match packed {

@@ -42,11 +42,11 @@ impl Feed {
         offered
     }
 
-    /// Whether it fits in beside what waits. A value that is larger than all the room may wait alone.
+    /// Whether it fits in beside what waits.
     #[inline]
     fn fits(&self, event: &Event<'_>) -> bool {
         let live = self.queue.live();
-        live.events < self.room.events && (live.events == 0 || live.bytes + event.value.len() <= self.room.bytes)
+        self.room.has_space(live.events, live.bytes, event.value.len())
     }
 
     #[inline]

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::Driver;
 use crate::dispatch::{Dispatch, Origin};
-use crate::link::{Link, Order, Report, Reporter, Word};
+use crate::link::{Link, Order, Report, Reporter, Standing, Word};
 use crate::node::admission::{Admitted, Arrival};
 use crate::node::error::NotConnected;
 use crate::node::held::Held;
@@ -82,7 +82,9 @@ impl Driver {
         let said = said.encode().expect("names and builds are checked where they are made");
         let span =
             tracing::info_span!("link", link = %id, peer = %established.peer, path = %connection.remote.scheme());
-        let link = Link::start_of_node(connection, &said, &behind, config, Box::new(server), reporter, span);
+        let (peer, epoch, feeder) = (established.peer, established.epoch, shared.board.clone());
+        let standing = Standing { peer, epoch, feeder, span };
+        let link = Link::start_of_node(connection, &said, &behind, config, Box::new(server), reporter, standing);
         let direction = if side == Side::Dialler { Direction::Out } else { Direction::In };
         let now = Instant::now();
         shared.links.insert(id, Arc::new(Held::new(link, established, direction, now)));

@@ -85,6 +85,7 @@ impl Driver {
         if let Some(held) = self.shared().links.find(id) {
             let peer = held.established.peer;
             self.shared().directory.activate(peer, held.link.clone());
+            self.shared().is_linked(&peer, &held.link);
             self.is_stale = true;
         }
     }

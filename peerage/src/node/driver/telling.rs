@@ -95,7 +95,11 @@ impl Driver {
             faults: machine.faults().into_iter().map(record).collect(),
         };
         (self.missing, self.is_asking) = (missing, is_asking);
+        let is_changed = before.version != view.version || before.own.groups != view.own.groups;
         self.shared().publish(view);
+        if is_changed {
+            self.shared().members_changed();
+        }
     }
 
     /// Answers those who wait until there is no link with this peer any more.

@@ -221,7 +221,7 @@ fn a_subscriber_that_wants_to_be_cut_is_told_what_it_lost_and_cut() {
 fn a_publisher_that_waits_for_room_learns_when_there_is_some() {
     let mut transcript = transcript(full(Side::Acceptor)).with_subscriber(0, "block:1s");
     let mut seq = 1;
-    while transcript.channel.feed_room(FeedId(0)) {
+    while transcript.channel.feed_takes(FeedId(0), [1].into_iter()) > 0 {
         assert!(transcript.offer(0, seq, seq, Priority::Normal).queued);
         seq += 1;
     }
