@@ -4,7 +4,7 @@
 //! `--mode unix` a unix socket in the temporary directory.
 //!
 //! `--mode node-tls` and `--mode node-tls-joined` are the same over a link between two nodes, with calls of
-//! `peerage/pass_through`; `--mode node-unix` over a unix socket.
+//! `peerage/pass_through`; `--mode node-unix` over a unix socket. Events have modes of their own: [`events`].
 
 use std::{io, process::ExitCode};
 
@@ -12,12 +12,14 @@ use harness::{Counter, PAYLOAD, Peer, Tally, announce, join};
 use peerage::{Address, Caller, Channel, Listener};
 use serde_bytes::ByteArray;
 
+mod events;
 mod node;
 
+use events::NodeEvents;
 use node::Linked;
 
 fn main() -> ExitCode {
-    harness::run::<Peerage>()
+    harness::run_both::<Peerage, NodeEvents>()
 }
 
 /// The peer, and where its server listens.

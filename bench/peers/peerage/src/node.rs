@@ -16,7 +16,7 @@ pub(crate) struct Linked {
 }
 
 /// Both processes belong to this network. Its secret is no secret.
-fn network() -> io::Result<Network> {
+pub(crate) fn network() -> io::Result<Network> {
     // Made by a generator: one that reads as text is refused.
     let secret = *b"\x9e\x37\x79\xb9\x7f\x4a\x7c\x15\xf3\x9c\xc0\x60\x5c\xed\xc8\x34\x10\x27\x53\x8a\xd1\x6b\xe4\x02";
     let secret = Secret::from_bytes(&secret).map_err(io::Error::other)?;
