@@ -99,9 +99,14 @@ pub struct Published<'a, T> {
 }
 
 impl<'a, T> Published<'a, T> {
-    /// Of each group one member gets it, see [`member_for`].
+    /// Of each group one member gets it, see [`one_of`](Self::one_of).
     pub fn groups(&self) -> impl Iterator<Item = &'a [T]> {
         self.groups.values().map(Vec::as_slice)
+    }
+
+    /// The member of a group that gets this event, see [`member_for`].
+    pub fn one_of<'m>(&self, members: &'m [T], queue: impl Fn(&T) -> usize) -> Option<&'m T> {
+        member_for(self.event.seq, members, queue)
     }
 
     /// How many feeds get it.
