@@ -22,8 +22,10 @@ pub struct Attachment {
 pub(super) struct Standing {
     pub(super) topic: u32,
     pub(super) name: Arc<str>,
-    /// The last event before those that follow.
+    /// The last event before those that are told.
     pub(super) seq: u64,
+    /// The last event that was asked for and is no longer kept; `seq` if there is none.
+    pub(super) expired: u64,
 }
 
 /// An event of the past.

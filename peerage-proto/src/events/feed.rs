@@ -234,12 +234,11 @@ impl Feed {
         self.ledger
     }
 
-    /// The priority of what is written next. What is no event goes before events.
+    /// The highest priority of what is written next. What is no event is neither control nor bulk.
     pub fn next_priority(&self) -> Option<Priority> {
-        if self.attachment.is_some() || !self.gaps.is_empty() || self.marks.due().is_some() {
-            return Some(Priority::Normal);
-        }
-        self.queue.first().and_then(|first| self.queue.lane(first)).map(Lane::priority)
+        let event = self.queue.first().and_then(|first| self.queue.lane(first)).map(Lane::priority);
+        let is_more = self.attachment.is_some() || !self.gaps.is_empty() || self.marks.due().is_some();
+        if is_more { event.into_iter().chain([Priority::Normal]).min() } else { event }
     }
 
     /// With so much room [`fill`](Self::fill) surely writes something in MessagePack, in bytes; 0 if there is nothing to write.
@@ -252,7 +251,8 @@ impl Feed {
             Some(event) if self.attachment.is_none() && self.gaps.is_empty() && self.marks.due().is_none() => {
                 content::most_of_event(&self.names.get(event.name).text, event.value.len())
             }
-            _ => content::most_of_event("", limits::NAME_BYTES_MAX),
+            // A position and the gap behind it.
+            _ => 2 * content::most_of_event("", limits::GROUP_BYTES_MAX),
         }
     }
 

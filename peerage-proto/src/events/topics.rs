@@ -313,7 +313,7 @@ impl<T: Clone + Ord> Topic<T> {
         let wanted = match &wish.positions {
             None => self.seq.saturating_sub(u64::from(wish.history)),
             Some(_) if !wish.recover => self.seq,
-            Some(heard) => heard.get(&self.name).copied().unwrap_or(0),
+            Some(heard) => heard.get(&self.name).map_or(0, |heard| self.seq.min(*heard)),
         };
         let place = to.names.len();
         let mut begin = self.seq;
@@ -328,6 +328,8 @@ impl<T: Clone + Ord> Topic<T> {
             backlog.push(Kept { name: place, seq, value, priority });
         }
         to.backlog.extend(backlog.into_iter().rev());
-        to.names.push(Standing { topic: number, name: self.name.clone(), seq: begin });
+        // Of the past as such there is what there is; of what somebody missed is told what is not there.
+        let seq = if wish.positions.is_some() { wanted } else { begin };
+        to.names.push(Standing { topic: number, name: self.name.clone(), seq, expired: begin });
     }
 }

@@ -65,6 +65,11 @@ impl<'a> Content<'a> {
         self.has_room(text.len() + RECORD_BYTES_MAX + values) && self.records < ELEMENTS_MAX
     }
 
+    /// Whether so many records with this name fit in.
+    pub(super) fn fits_records(&self, count: u32, text: &str) -> bool {
+        self.has_room(count as usize * (text.len() + RECORD_BYTES_MAX)) && self.records + count <= ELEMENTS_MAX
+    }
+
     #[inline]
     fn has_room(&self, more: usize) -> bool {
         self.out.len() - self.start + more <= self.room

@@ -82,6 +82,7 @@ fn control_events_leave_first_and_bulk_ones_last() {
         }
     }
     assert_eq!(letters.feed.next_priority(), Some(Priority::Control));
+    assert_eq!(Letters::unread("ring:9", |_| {}).feed.next_priority(), Some(Priority::Normal));
     assert_eq!(letters.read(ALL), ["c 1: 1", "c 2: 2", "b 1: 1", "b 2: 2", "a 1: 1", "a 2: 2"]);
     assert_eq!(letters.feed.next_priority(), None);
 }

@@ -38,10 +38,13 @@ impl Feed {
     fn write_beginning(&mut self, content: &mut Content<'_>) -> bool {
         let Some(beginning) = &mut self.attachment else { return true };
         while let Some(standing) = beginning.attachment.names.get(beginning.told) {
-            if !content.fits_record(&standing.name, 0) {
+            if !content.fits_records(2, &standing.name) {
                 return false;
             }
             content.position(&standing.name, standing.seq);
+            if standing.expired > standing.seq {
+                content.gap(&standing.name, standing.seq + 1, standing.expired, Why::Expired);
+            }
             beginning.told += 1;
         }
         if !content.fits_record("", 0) {

@@ -31,7 +31,7 @@ fn whatever_happens_every_event_is_delivered_or_reported_missing() {
     if count >= 100 {
         let Seen { delivered, known, gaps, confirmed } = seen;
         assert!(delivered > 0 && known > 0 && confirmed > 0, "what is not tried is not tested: {seen:?}");
-        for why in [Why::QueueFull, Why::Policy, Why::Unencodable, Why::LinkLost, Why::SourceRestarted] {
+        for why in [Why::QueueFull, Why::Policy, Why::Expired, Why::Unencodable, Why::LinkLost, Why::SourceRestarted] {
             assert!(gaps[why as usize] > 0, "{why} never happened");
         }
     }

@@ -176,6 +176,8 @@ impl Written {
                         ensure!(self.events.insert((name.to_owned(), seq)), "{name} {seq} was written twice");
                     }
                 }
+                // What was no longer kept never came in.
+                Record::Gap { why: Why::Expired, .. } => {}
                 Record::Gap { first, last, .. } => self.gaps += last - first + 1,
                 _ => {}
             }

@@ -141,9 +141,10 @@ fn who_comes_back_and_wants_to_recover_gets_what_is_kept_of_what_it_missed() {
     for (heard, words) in [
         (Some(5), &["a stands at 5", "attached to 1"][..]),
         (Some(4), &["a stands at 4", "attached to 1", "a 5: 1"]),
-        (Some(1), &["a stands at 2", "attached to 1", "a 3: 1", "a 4: 1", "a 5: 1"]),
+        (Some(2), &["a stands at 2", "attached to 1", "a 3: 1", "a 4: 1", "a 5: 1"]),
+        (Some(1), &["a stands at 1", "a lacks 2-2 (expired)", "attached to 1", "a 3: 1", "a 4: 1", "a 5: 1"]),
         // It appeared while there was no link.
-        (None, &["a stands at 2", "attached to 1", "a 3: 1", "a 4: 1", "a 5: 1"]),
+        (None, &["a stands at 0", "a lacks 1-2 (expired)", "attached to 1", "a 3: 1", "a 4: 1", "a 5: 1"]),
         (Some(u64::MAX), &["a stands at 5", "attached to 1"]),
     ] {
         let mut wish = wish("*");
