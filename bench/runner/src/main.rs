@@ -83,6 +83,7 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     }
     processor::warn_if_busy()?;
 
+    fs::create_dir_all(session::scratch())?;
     let mut failures = 0;
     for round in 1..=arguments.rounds {
         for &workload in workloads.iter().filter(|&&workload| workload != Workload::W1TwoCpus || cpus.len() > 1) {
@@ -108,6 +109,7 @@ fn measure(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
             }
         }
     }
+    fs::remove_dir_all(session::scratch())?;
     print!("{report}");
     let out = arguments.out.clone().unwrap_or_else(|| target.join("bench.json"));
     fs::write(&out, serde_json::to_string_pretty(&report)?)?;

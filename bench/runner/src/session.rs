@@ -1,10 +1,11 @@
 //! One measurement: a server and a client, or a publisher and a subscriber, and their end.
 
 use std::{
+    env,
     error::Error,
     io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -68,12 +69,18 @@ impl<'a> Session<'a> {
 
     fn command(&self, program: &Path, role: &str, cpu: Option<usize>) -> Command {
         let mut command = Command::new(program);
+        command.env("TMPDIR", scratch());
         command.args([role, "--runtime", self.row.runtime.name(), "--mode", self.row.mode]);
         if let Some(cpu) = cpu {
             command.arg("--cpu").arg(cpu.to_string());
         }
         command
     }
+}
+
+/// Where peers put their sockets: they are killed and cannot take them away.
+pub(crate) fn scratch() -> PathBuf {
+    env::temp_dir().join(format!("bench-{}", process::id()))
 }
 
 /// A process that ends when this is dropped.

@@ -42,10 +42,6 @@ impl Events for NodeEvents {
         let publisher = node.event(NAME).map_err(io::Error::other)?;
         announce(&node.addresses()[0])?;
         publisher.wait_matching(source.subscribers()).await.map_err(io::Error::other)?;
-        if !self.over_tls {
-            // All are connected, and whoever is killed leaves its socket behind.
-            drop(std::fs::remove_file(&path));
-        }
         if self.in_batches { publish_batches(&publisher, source).await } else { publish_each(&publisher, source).await }
     }
 
