@@ -2,7 +2,8 @@
 //!
 //! A request that is given up must take its processes with it, the ones its program started included. So the whole group
 //! is told to end (SIGTERM) and, a second later, made to (SIGKILL). That happens when the [`Running`] is dropped, in
-//! whatever way the request ends; [`Groups`] knows when the last group is gone.
+//! whatever way the request ends; [`Groups`] knows when the last group is gone, and what is left when this process ends is
+//! killed.
 //!
 //! ```text
 //!   request ──▶ stdin   one line of JSON
@@ -10,11 +11,13 @@
 //!               stderr ──▶ message of the failure, if the exit code is not 0
 //! ```
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use peerage::outcome::Code;
@@ -173,6 +176,7 @@ impl Running {
     fn new(child: Child, groups: &Groups) -> Result<Running, Failed> {
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = leader.ok_or_else(|| failure("not-started", "the command has no process id".to_owned()))?;
+        lock(&ALIVE).insert(group.as_raw_nonzero().get());
         Ok(Running { child: Some(child), group, here: groups.each.clone() })
     }
 
@@ -214,14 +218,37 @@ impl Drop for Running {
     fn drop(&mut self) {
         let Some(child) = self.child.take() else { return };
         if test_kill_process_group(self.group).is_err() {
+            forget(self.group);
             return;
         }
         let (group, here) = (self.group, self.here.clone());
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(end(child, group, here))),
             // Without a runtime nobody can wait.
-            Err(_) => drop(kill_process_group(group, Signal::KILL)),
+            Err(_) => {
+                let _ = kill_process_group(group, Signal::KILL);
+                forget(group);
+            }
         }
+    }
+}
+
+/// Groups that have not been seen to end, by the ids of their leaders.
+static ALIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn forget(group: Pid) {
+    lock(&ALIVE).remove(&group.as_raw_nonzero().get());
+}
+
+fn lock(groups: &Mutex<BTreeSet<i32>>) -> MutexGuard<'_, BTreeSet<i32>> {
+    groups.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills what this process has started and not seen to end: it is about to end itself, and nobody else would.
+pub(crate) fn kill_what_is_left() {
+    for group in std::mem::take(&mut *lock(&ALIVE)).into_iter().filter_map(Pid::from_raw) {
+        // An error says that it has gone by itself.
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
@@ -240,6 +267,7 @@ async fn end(mut child: Child, group: Pid, here: mpsc::Sender<()>) {
         let _ = kill_process_group(group, Signal::KILL);
         let _ = child.wait().await;
     }
+    forget(group);
     drop(here);
 }
 

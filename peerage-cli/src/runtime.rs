@@ -6,6 +6,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Abort;
+use crate::program;
 
 /// Runs a command on this thread alone: it starts at once, and one command has little to do at a time.
 pub(crate) fn on_one_thread<T>(work: impl Future<Output = Result<T, Abort>>) -> Result<T, Abort> {
@@ -22,6 +23,7 @@ fn run<T>(mut builder: Builder, work: impl Future<Output = Result<T, Abort>>) ->
     let done = runtime.block_on(work);
     // A resolver that does not answer must not hold up the end.
     runtime.shutdown_background();
+    program::kill_what_is_left();
     done
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -42,7 +43,7 @@ fn ctrl_c_ends_a_serving_process_in_order_and_a_second_one_at_once() {
     let (_a, _b) = pair(&home);
     let (started, go) = (home.beside("started"), home.beside("go"));
     let wait = format!("until [ -e {} ]; do sleep 0.01; done; echo 7", go.display());
-    let command = format!("sh -c 'touch {}; {wait}'", started.display());
+    let command = format!("sh -c 'echo $$ > {}; {wait}'", started.display());
     let mut serving = Serving::start(&home, &["last", "--command", &command, "--node", "b"]);
     let last = home.peerage(&["call", "last", "--node", "a", "--json"]).spawn().expect("the program starts");
     assert!(eventually(|| started.exists()), "the call is at work");
@@ -62,6 +63,9 @@ fn ctrl_c_ends_a_serving_process_in_order_and_a_second_one_at_once() {
     assert!(eventually(is_withdrawn), "nothing new is taken");
     signal(&serving.child, Signal::INT);
     assert_eq!(ended(&mut serving.child), Some(1));
+    let at_work = fs::read_to_string(&started).expect("the command has said who it is");
+    let process = Path::new("/proc").join(at_work.trim());
+    assert!(eventually(|| !process.exists()), "what it had started goes with it");
     let last = finish(last);
     assert!(matches!(last.code, Some(8 | 9)), "the work was stopped, or nobody could say so any more: {last:?}");
 }
