@@ -153,17 +153,21 @@ impl Feeds {
         }
     }
 
-    /// Gives a feed its turn if it could send a frame, or an earlier one if it has more urgent things to say by now.
+    /// Gives a feed its turn if it could send a frame, or an earlier one if it has more urgent things to say by now; takes it
+    /// away if it could not.
     fn line_up(&mut self, number: u64, encoding: Encoding, frame_bytes: u32) {
         let Some(sender) = self.all.get_mut(&number) else { return };
-        let Some(class) = sender.sendable(encoding, frame_bytes) else { return };
-        match sender.turn {
-            Some((present, ..)) if present <= class => return,
-            Some(turn) => {
+        let class = sender.sendable(encoding, frame_bytes);
+        match (sender.turn, class) {
+            (Some((present, ..)), Some(class)) if present <= class => return,
+            // What goes first by now may cost more than there is credit for.
+            (Some(turn), _) => {
                 self.lane.remove(&turn);
+                sender.turn = None;
             }
-            None => {}
+            (None, _) => {}
         }
+        let Some(class) = class else { return };
         self.turns += 1;
         let turn = (class, self.turns, number);
         sender.turn = Some(turn);

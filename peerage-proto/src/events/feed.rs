@@ -247,8 +247,10 @@ impl Feed {
             return 0;
         }
         let first = self.queue.first().and_then(|place| self.queue.get(place));
+        // A gap that was listed may be told before an event that has come in since.
+        let tells_gap = self.gaps.iter().any(|place| self.names.get(*place).gap_at_end().is_some());
         match first {
-            Some(event) if self.attachment.is_none() && self.gaps.is_empty() && self.marks.due().is_none() => {
+            Some(event) if self.attachment.is_none() && !tells_gap && self.marks.due().is_none() => {
                 content::most_of_event(&self.names.get(event.name).text, event.value.len())
             }
             // A position and the gap behind it.

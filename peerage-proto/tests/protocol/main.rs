@@ -6,9 +6,11 @@
 //!   admission   the handshake of §9.7, byte for byte
 //!   links       the node link of §10.9, byte for byte
 //!   records     the record of §13, byte for byte
+//!   events      the subscription of §17.5, byte for byte
 //! ```
 
 mod admission;
+mod events;
 mod examples;
 mod links;
 mod records;

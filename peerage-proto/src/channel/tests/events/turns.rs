@@ -49,6 +49,21 @@ fn what_may_wait_longest_leaves_all_the_same_while_others_have_much_to_send() {
 }
 
 #[test]
+fn a_feed_loses_its_turn_when_what_goes_first_by_now_has_no_credit() {
+    let mut transcript = transcript(full(Side::Acceptor)).with_subscriber(0, "ring:10");
+    for seq in 1..=4 {
+        transcript = transcript.we_publish(0, seq, long_value());
+    }
+    let mut transcript = transcript.forget_what_was_sent().we_publish(0, 5, "small");
+    assert!(transcript.channel.wants_to_write());
+    assert!(transcript.offer(0, 1, long_value(), Priority::Control).queued);
+    transcript
+        .we_send_nothing()
+        .peer_sends(grant(0, 20_000))
+        .we_send(events(0, json!([[0, "a/control", 1, long_value()], [0, "a/normal", 5, "small"]])));
+}
+
+#[test]
 fn streams_and_feeds_take_turns() {
     let mut transcript = transcript(full(Side::Acceptor))
         .with_subscriber(0, "ring:1000")
