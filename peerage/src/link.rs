@@ -52,7 +52,7 @@ use errands::Errands;
 use state::State;
 
 pub(crate) use directory::Directory;
-pub(crate) use feeding::{Fed, Feeder};
+pub(crate) use feeding::Feeder;
 pub(crate) use in_place::{InPlace, Serve};
 pub(crate) use listening::Listener;
 pub(crate) use of_node::{Order, Standing};

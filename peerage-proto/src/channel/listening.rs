@@ -134,6 +134,11 @@ impl Channel {
         self.listening.next
     }
 
+    /// Whether nothing more will come on a subscription of ours than what waits to be taken.
+    pub fn is_subscription_over(&self, number: u64) -> bool {
+        self.listening.all.get(&number).is_none_or(|subscription| subscription.over.is_some())
+    }
+
     /// Subscriptions of ours that have not ended, or whose end was not taken.
     pub fn subscriptions(&self) -> usize {
         self.listening.len()

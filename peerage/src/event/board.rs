@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use super::receipt::{PublishError, Receipt, add_dropped};
 use super::settling::Settling;
-use crate::link::{Fed, Feeder, Link};
+use crate::link::{Feeder, Link};
 
 /// All that a node publishes.
 pub(crate) struct Board {
@@ -152,13 +152,18 @@ impl Board {
             numbered.map(|(value, seq)| Event { topic, name, seq, value, priority })
         };
         let mut went = Receipt { first, last, matched: published.matched() as u64, ..Receipt::default() };
-        let mut fed = |target: &Target, fed: Fed| {
+        let mut give = |target: &Target, mark: Option<Mark>, events: &mut dyn Iterator<Item = Event<'_>>| {
+            let fed = target.link.feed(target.feed, mark, events);
             went.queued += fed.queued;
             add_dropped(&mut went.dropped, target.peer, fed.dropped, target.why);
+            if let Some(mark) = mark.filter(|_| !fed.is_marked) {
+                // The subscription is ending, or has more questions open than there is room for: nobody will answer.
+                self.resolve(mark.number, Tally::default(), false);
+            }
         };
         for target in published.targets {
             let mark = confirm.map(|settling| self.mark(target, settling, topic, first, last, count));
-            fed(target, target.link.feed(target.feed, mark, events()));
+            give(target, mark, &mut events());
         }
         for members in published.groups() {
             // Each event may go to another member, so each is asked about by itself.
@@ -167,7 +172,7 @@ impl Board {
                 if let Some(target) = one {
                     let seq = event.seq;
                     let mark = confirm.map(|settling| self.mark(target, settling, topic, seq, seq, 1));
-                    fed(target, target.link.feed(target.feed, mark, std::iter::once(event)));
+                    give(target, mark, &mut std::iter::once(event));
                 }
             }
         }

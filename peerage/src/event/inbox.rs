@@ -81,8 +81,10 @@ struct Ear {
 }
 
 impl Listener for Ear {
-    fn something_came(&self, _: u64) {
-        for (link, number) in std::mem::take(&mut *lock(&self.older)) {
+    fn something_came(&self, is_over: bool) {
+        // One that has ended takes nobody's place.
+        let older = if is_over { Vec::new() } else { std::mem::take(&mut *lock(&self.older)) };
+        for (link, number) in older {
             link.unsubscribe(number, true);
         }
         let mut rung = lock(&self.bell.0);

@@ -18,8 +18,8 @@ pub(super) struct Errands {
     pub(super) stop: Vec<oneshot::Sender<()>>,
     /// What the node is to be told, which the link does itself. Thrown away on links without a node.
     pub(super) words: Vec<Word>,
-    /// Subscriptions of ours on which something came.
-    pub(super) heard: Vec<(Arc<dyn Listener>, u64)>,
+    /// Whose subscriptions something came on, and whether they are over.
+    pub(super) heard: Vec<(Arc<dyn Listener>, bool)>,
     /// What is to be told to whoever feeds the peer's subscriptions, which the link does itself.
     pub(super) feeds: Vec<FeedWord>,
 }
@@ -43,8 +43,8 @@ impl Errands {
         if self.wake.capacity() > WAKERS_KEPT {
             self.wake = Vec::new();
         }
-        for (listener, number) in self.heard.drain(..) {
-            listener.something_came(number);
+        for (listener, is_over) in self.heard.drain(..) {
+            listener.something_came(is_over);
         }
         for stop in self.stop.drain(..) {
             // The handler may have just ended by itself.

@@ -37,6 +37,8 @@ pub(crate) struct Fed {
     pub(crate) queued: u64,
     /// Those that it dropped because of them, older ones among them.
     pub(crate) dropped: u64,
+    /// Whether the subscriber will say what became of them, if it was to be asked.
+    pub(crate) is_marked: bool,
 }
 
 impl Link {
@@ -55,10 +57,8 @@ impl Link {
         let mut state = self.lock();
         let clock = state.clock.recent();
         let now = clock.into_std();
-        if let Some(mark) = mark {
-            state.machine.mark(now, feed, mark);
-        }
-        let mut fed = Fed::default();
+        let is_marked = mark.is_none_or(|mark| state.machine.mark(now, feed, mark));
+        let mut fed = Fed { is_marked, ..Fed::default() };
         for event in events {
             let offered = state.machine.offer(now, feed, &event);
             fed.queued += u64::from(offered.queued);

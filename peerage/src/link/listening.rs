@@ -10,8 +10,8 @@ use super::Link;
 
 /// Who listens to one subscription of ours on a link.
 pub(crate) trait Listener: Send + Sync {
-    /// There is something to be taken, or it is over. Called without the lock of the link.
-    fn something_came(&self, number: u64);
+    /// There is something to be taken, the end of the subscription at least. Called without the lock of the link.
+    fn something_came(&self, is_over: bool);
 }
 
 impl Link {

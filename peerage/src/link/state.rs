@@ -63,7 +63,7 @@ impl State {
     /// Carries out the orders that the machine has queued.
     pub(super) fn obey(&mut self, now: Instant) {
         let errands = &mut self.errands;
-        let (mut not_started, mut unclaimed) = (Vec::new(), Vec::new());
+        let (mut not_started, mut unclaimed, mut heard) = (Vec::new(), Vec::new(), Vec::new());
         for output in self.machine.orders() {
             match output {
                 Output::Settled(token) => {
@@ -77,9 +77,7 @@ impl State {
                 }
                 Output::Readable(stream) => errands.wake.extend(self.item_readers.remove(&stream)),
                 Output::Writable(stream) => errands.wake.extend(self.item_writers.remove(&stream)),
-                Output::Events(number) => {
-                    errands.heard.extend(self.listeners.get(&number).map(|listener| (listener.clone(), number)));
-                }
+                Output::Events(number) => heard.push(number),
                 Output::Subscribed { feed, wish } => errands.feeds.push(FeedWord::Subscribed(feed, wish)),
                 Output::FeedWritable(feed) => {
                     errands.wake.extend(self.feed_writers.remove(&feed).into_iter().flatten())
@@ -117,6 +115,10 @@ impl State {
                     errands.stop.extend(std::mem::take(&mut self.running).into_values());
                 }
             }
+        }
+        for number in heard {
+            let is_over = self.machine.is_subscription_over(number);
+            self.errands.heard.extend(self.listeners.get(&number).map(|listener| (listener.clone(), is_over)));
         }
         for token in unclaimed {
             self.collect(token, &mut Vec::new());
