@@ -286,13 +286,13 @@ async fn once_enough_have_answered_the_others_are_cancelled() {
 }
 
 /// How long calls take at four workers that each work on four at once for 20 ms, one of them for 200 ms, when 480 are made in a
-/// second for 30 s.
-async fn latencies<Fut>(call: impl Fn(u64) -> Fut) -> (Vec<Duration>, usize)
+/// second for so many seconds.
+async fn latencies<Fut>(seconds: u32, call: impl Fn(u64) -> Fut) -> (Vec<Duration>, usize)
 where
     Fut: Future<Output = Result<(), CallError>> + Send + 'static,
 {
     let (begin, mut calls) = (Instant::now(), tokio::task::JoinSet::new());
-    for n in 0..480 * 30 {
+    for n in 0..480 * seconds {
         tokio::time::sleep_until(begin + Duration::from_secs(1) * n / 480).await;
         let (call, at) = (call(u64::from(n)), Instant::now());
         calls.spawn(async move { call.await.map(|()| at.elapsed()) });
@@ -303,8 +303,37 @@ where
     (took, ended.iter().filter(|took| took.is_err()).count())
 }
 
+/// Calls at four workers, one of them slow, chosen by chance and by `any`.
+struct Compared {
+    chance: Duration,
+    any: Duration,
+    refused_by_chance: usize,
+    refused: usize,
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_worker_among_four_costs_any_a_third_at_most_of_what_it_costs_chance() {
+    let Compared { chance, any, refused_by_chance, refused } = compared(30).await;
+    assert!(any * 3 <= chance, "{any:?} against {chance:?}");
+    assert!(refused <= refused_by_chance && refused * 1_000 <= 14_400, "{refused} of 14,400 refused");
+}
+
+/// `PEERAGE_FOUR_WORKERS=30` is the long form, with the figure of the promise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_worker_among_four_costs_any_no_more_than_chance_by_the_clock_on_the_wall() {
+    let seconds = std::env::var("PEERAGE_FOUR_WORKERS").ok().and_then(|seconds| seconds.parse().ok());
+    let Compared { chance, any, refused_by_chance, refused } = compared(seconds.unwrap_or(2)).await;
+    match seconds {
+        Some(_) => {
+            assert!(any * 3 <= chance, "{any:?} against {chance:?}");
+            assert!(refused <= refused_by_chance, "{refused} refused, by chance {refused_by_chance}");
+        }
+        // Beside other tests, on a busy machine, times mean less.
+        None => assert!(any <= chance + Duration::from_millis(250), "{any:?} against {chance:?}"),
+    }
+}
+
+async fn compared(seconds: u32) -> Compared {
     let place = Place::new();
     let mut workers = Vec::new();
     for n in 0..4 {
@@ -336,19 +365,17 @@ async fn a_slow_worker_among_four_costs_any_a_third_at_most_of_what_it_costs_cha
             outcome
         }
     };
-    let (chance, refused_by_chance) = latencies(by_chance).await;
+    let (chance, refused_by_chance) = latencies(seconds, by_chance).await;
     let by_any = |_| {
         let a = a.clone();
         async move { a.call("work").any().await }
     };
-    let (any, refused) = latencies(by_any).await;
+    let (any, refused) = latencies(seconds, by_any).await;
+    let (chance, any, calls) = (p99(&chance), p99(&any), 480 * seconds);
     println!(
-        "p99 by chance {:?} with {refused_by_chance} refused, any {:?} with {refused} refused, of 14,400 each",
-        p99(&chance),
-        p99(&any)
+        "p99 by chance {chance:?} with {refused_by_chance} refused, any {any:?} with {refused} refused, of {calls} each"
     );
-    assert!(p99(&any) * 3 <= p99(&chance), "{:?} against {:?}", p99(&any), p99(&chance));
-    assert!(refused <= refused_by_chance && refused * 1_000 <= 14_400, "{refused} of 14,400 refused");
+    Compared { chance, any, refused_by_chance, refused }
 }
 
 #[tokio::test]
