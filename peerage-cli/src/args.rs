@@ -12,6 +12,7 @@ use crate::logs::{self, LogFormat};
 
 mod bench;
 mod calling;
+mod events;
 mod keeping;
 mod knowing;
 mod nodes;
@@ -21,6 +22,7 @@ mod up;
 
 pub(crate) use bench::Bench;
 pub(crate) use calling::{Call, Describe, Send, Serve, Services};
+pub(crate) use events::{Pub, Sub};
 pub(crate) use keeping::{
     Id, IdList, IdNew, IdShow, Network, NetworkJoin, NetworkList, NetworkNew, NetworkShow, NetworkTicket,
 };
@@ -87,6 +89,10 @@ pub(crate) enum Command {
     Services(Services),
     /// Say what a function does, and who offers it
     Describe(Describe),
+    /// Publish an event to all that subscribe to it
+    Pub(Box<Pub>),
+    /// Print the events of other nodes as they happen, and the gaps between them
+    Sub(Box<Sub>),
     /// Measure what a link between two nodes carries
     #[command(subcommand)]
     Bench(Bench),

@@ -156,11 +156,11 @@ impl Ends for Called {
 }
 
 /// Keeps apart what is null and what is not there.
-fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(crate) fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
 /// A value as the command line writes it.
-fn noted<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn noted<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
     value.as_ref().map(Value::notation).serialize(serializer)
 }

@@ -18,11 +18,13 @@ mod man;
 mod network;
 mod peers;
 mod ping;
+mod publish;
 mod send;
 mod serve;
 mod services;
 mod set;
 mod status;
+mod subscribe;
 mod up;
 mod why;
 
@@ -50,6 +52,8 @@ pub(crate) fn run(command: Command, logging: &Logging) -> Result<Exit, Abort> {
         Command::Send(typed) => send::run(&typed),
         Command::Services(typed) => services::run(&typed),
         Command::Describe(typed) => services::describe(&typed),
+        Command::Pub(typed) => publish::run(*typed),
+        Command::Sub(typed) => subscribe::run(*typed),
         Command::Bench(typed) => bench::run(&typed),
         Command::Channel(Channel::Call(typed)) => channel_call::run(typed),
         Command::Channel(Channel::Serve(typed)) => channel_serve::run(typed),

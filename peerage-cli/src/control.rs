@@ -18,10 +18,12 @@ use crate::exit::{Abort, Exit};
 use crate::output;
 
 mod calling;
+mod events;
 mod sending;
 mod serving;
 
 pub(crate) use calling::{Calls, Invocation, Wanted as WantedCall};
+pub(crate) use events::{Publish, Published, Row, Subscribe, Told};
 pub(crate) use sending::Progress;
 pub(crate) use serving::{Given, Offer, Received, Word};
 
@@ -194,6 +196,7 @@ fn told(message: &str) -> Option<Abort> {
         "not-yet-known" => Some(Abort::Ended(Exit::NotYetKnown, text)),
         "ambiguous" => Some(Abort::Usage(text)),
         "bad-request" | "tag-taken" => Some(Abort::Ended(Exit::Refused, text)),
+        "limit-reached" | "shutting-down" => Some(Abort::Ended(Exit::DidNotRun, text)),
         _ => None,
     }
 }

@@ -93,6 +93,11 @@ struct Services;
 
 /// See [`Nodes`].
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/events.md")]
+struct Events;
+
+/// See [`Nodes`].
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/identity-and-networks.md")]
 struct IdentityAndNetworks;
 

@@ -31,6 +31,7 @@ use crate::runtime::{self, Interrupts};
 use crate::time::Time;
 
 mod calls;
+mod events;
 mod streams;
 
 /// What is to be measured.
@@ -51,6 +52,7 @@ struct Plan<'a> {
 enum Workload {
     Call,
     Stream,
+    Pub,
 }
 
 impl Workload {
@@ -58,6 +60,7 @@ impl Workload {
         match self {
             Workload::Call => "call",
             Workload::Stream => "stream",
+            Workload::Pub => "pub",
         }
     }
 }
@@ -81,6 +84,7 @@ impl<'a> Plan<'a> {
         match typed {
             args::Bench::Call(typed) => plan!(Call, typed),
             args::Bench::Stream(typed) => plan!(Stream, typed),
+            args::Bench::Pub(typed) => plan!(Pub, typed),
         }
     }
 }
@@ -109,7 +113,7 @@ pub(super) fn run(typed: &args::Bench) -> Result<Exit, Abort> {
         let done = match peer {
             Ok(Some(peer)) => {
                 time.asking();
-                measured(node, peer, &plan, &mut interrupts).await
+                measured(node, &run, peer, &plan, &mut interrupts).await
             }
             Ok(None) => Ok(Exit::Failed),
             Err(why) => Err(why),
@@ -137,7 +141,13 @@ async fn chosen(actor: &mut Actor, run: &Path, who: Option<&str>) -> Result<Opti
 }
 
 /// Works for as long as was said, and prints what came of it.
-async fn measured(node: Node, peer: PeerEntry, plan: &Plan<'_>, interrupts: &mut Interrupts) -> Result<Exit, Abort> {
+async fn measured(
+    node: Node,
+    run: &Path,
+    peer: PeerEntry,
+    plan: &Plan<'_>,
+    interrupts: &mut Interrupts,
+) -> Result<Exit, Abort> {
     let id: NodeId = peer.id.parse().map_err(|_| Abort::Failed(format!("{} is no node id", peer.id)))?;
     let began = Instant::now();
     let work = Work {
@@ -148,10 +158,16 @@ async fn measured(node: Node, peer: PeerEntry, plan: &Plan<'_>, interrupts: &mut
         until: began + Duration::from_secs(plan.seconds.into()),
     };
     let mut workers = JoinSet::new();
+    if plan.workload == Workload::Pub {
+        let publisher = events::publisher(run, plan.acting, &peer).await?;
+        workers.spawn(events::hear(work.clone(), publisher, plan.inflight));
+    }
     for _ in 0..plan.inflight {
         match plan.workload {
             Workload::Call => workers.spawn(calls::make(work.clone())),
             Workload::Stream => workers.spawn(streams::fill(work.clone())),
+            // One hears all.
+            Workload::Pub => break,
         };
     }
     let mut sum = Tally::default();
@@ -279,7 +295,11 @@ impl Figures<'_> {
             "{} over {path}: {:.0} {} a second of {} bytes, {:.1} MB/s, {} at a time{times}; {} failed",
             output::shown(name),
             self.ops_per_s,
-            if self.workload == "call" { "calls" } else { "items" },
+            match self.workload {
+                "call" => "calls",
+                "stream" => "items",
+                _ => "events",
+            },
             self.size,
             self.bytes_per_s as f64 / 1e6,
             self.inflight,

@@ -14,6 +14,7 @@ use crate::exit::{Abort, Exit};
 use crate::output;
 use crate::runtime::{self, Interrupts};
 
+mod events;
 mod member;
 mod nodes;
 mod servant;

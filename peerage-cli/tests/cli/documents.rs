@@ -41,6 +41,7 @@ fn every_command_gets_its_manual_page() {
     names.sort();
     let wanted = [
         "peerage-bench-call.1",
+        "peerage-bench-pub.1",
         "peerage-bench-stream.1",
         "peerage-bench.1",
         "peerage-call.1",
@@ -66,11 +67,13 @@ fn every_command_gets_its_manual_page() {
         "peerage-network.1",
         "peerage-peers.1",
         "peerage-ping.1",
+        "peerage-pub.1",
         "peerage-send.1",
         "peerage-serve.1",
         "peerage-services.1",
         "peerage-set.1",
         "peerage-status.1",
+        "peerage-sub.1",
         "peerage-up.1",
         "peerage-why.1",
         "peerage.1",

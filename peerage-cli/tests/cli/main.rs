@@ -7,6 +7,7 @@ mod calls;
 mod canary;
 mod commands;
 mod documents;
+mod events;
 mod faults;
 mod first_run;
 mod guests;

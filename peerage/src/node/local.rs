@@ -26,8 +26,10 @@ use crate::channel::{Caller, Failure};
 use crate::dispatch::{Called, Origin, Reach, Services};
 
 mod call;
+mod publish;
 mod send;
 mod serve;
+mod subscribe;
 
 pub(super) use serve::Offers;
 
@@ -43,9 +45,15 @@ pub(super) fn add_to(
     services.waiting("peerage/local/call", Reach::Local, move |called| call::call(node.clone(), called));
     // The table must not hold what holds the table.
     let (table, offers) = (Arc::downgrade(services), Arc::new(Offers::default()));
-    let (node, told) = (shared.clone(), offers.clone());
+    let told = offers.clone();
     services.waiting("peerage/local/send", Reach::Local, move |called| send::send(told.clone(), called));
     let told = offers.clone();
+    services.waiting("peerage/local/publish", Reach::Local, move |called| publish::publish(told.clone(), called));
+    let (node, told, readers) = (shared.clone(), offers.clone(), Arc::new(subscribe::Readers::default()));
+    services.waiting("peerage/local/subscribe", Reach::Local, move |called| {
+        subscribe::subscribe(node.clone(), told.clone(), readers.clone(), called)
+    });
+    let (node, told) = (shared.clone(), offers.clone());
     services.waiting("peerage/local/serve", Reach::Local, move |called| {
         let (node, table, offers) = (node.clone(), table.clone(), told.clone());
         async move {

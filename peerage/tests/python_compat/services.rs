@@ -1,6 +1,7 @@
 //! Python programs and the services of nodes: real `aiomas.rpc` proxies call them, over a plain listener and over the control
 //! socket, and a program that is nothing but Python serves. Every value comes back equal, whichever way it went.
 
+use std::future::IntoFuture as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -149,4 +150,42 @@ async fn pass_through_returns_to_python_every_value_that_its_codec_carries() {
         other.stop().await;
     }
     checks.report();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_of_python_alone_hears_events_of_every_node_in_order() {
+    let Some(python) = Python::ready() else { return };
+    let mut checks = Checks::of("Python subscribes through the control socket");
+    let lab = Lab::new();
+    let host = lab.node().listen("tls://127.0.0.1:0".parse().unwrap()).control(lab.socket()).start().await.unwrap();
+    let other = lab.node().start().await.unwrap();
+    within("a link", other.connect(&host.addresses()[0])).await.unwrap();
+    let mut program = python.start("subscribe.py", &[&lab.socket().display().to_string(), "build/**", "5"]);
+    checks.equal("it is subscribed", program.line(STEP), Some("attached".to_owned()));
+    let done = other.event("build/done").unwrap();
+    let bytes = within("a receipt", async { done.publish(&Value::Bytes(vec![0])).await }).await.unwrap();
+    checks.equal("one subscription matches", bytes.matched, 1);
+    for value in [Value::from("linux"), Value::Null, Value::List(vec![1.into(), 2.5.into()])] {
+        within("a receipt", async { done.publish(&value).await }).await.unwrap();
+    }
+    let own = host.event("build/own").unwrap();
+    let told = within("a receipt", own.publish(&7).confirmed(STEP).into_future()).await.unwrap();
+    checks.equal("an event of its own node", told.delivered, 1);
+    within("a receipt", async { done.publish("last").await }).await.unwrap();
+    let mut lines = tokio::task::spawn_blocking(|| printed(program)).await.unwrap();
+    // Of two nodes there is no order.
+    let own = lines.iter().position(|line| line == "build/own 1 7");
+    checks.holds("the event of its own node is heard", own.is_some());
+    lines.remove(own.unwrap());
+    let wanted = [
+        "missed build/done 1 1",
+        "build/done 2 \"linux\"",
+        "build/done 3 null",
+        "build/done 4 [1, 2.5]",
+        "build/done 5 \"last\"",
+    ];
+    checks.equal("the others are in order, and what JSON cannot carry is a gap", lines, wanted);
+    checks.report();
+    host.stop().await;
+    other.stop().await;
 }

@@ -7,7 +7,7 @@ use peerage::node::snapshot::PeerState;
 use tempfile::TempDir;
 
 use super::member::Member;
-use super::{Report, Shown, services, steps};
+use super::{Report, Shown, events, services, steps};
 use crate::control::{Answer, Control};
 use crate::exit::Abort;
 
@@ -23,6 +23,7 @@ pub(super) async fn all(report: &mut Report, count: usize, keep: bool) -> Result
     report.step("info", info(&mesh)).await?;
     report.step("nominal", nominal(&mesh)).await?;
     services::all(report, &mesh).await?;
+    events::all(report, &mesh).await?;
     if keep {
         return report.step("keep", async { Ok(mesh.stay()) }).await;
     }
